@@ -1,0 +1,121 @@
+"""The whole request: prefill, every decode step, memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cost_analysis.latency import Phase, decode_phase, prefill_phase
+from cost_analysis.memory import Memory, memory
+from cost_analysis.operators import Operator, context_growth, forward_pass
+from cost_analysis.parameters import Parameters, parameters
+from cost_analysis.spec import Engine, Hardware, ModelSpec, Number, Precision, Workload, as_float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a request costs, with every term kept.
+
+    Attributes:
+        spec: The model.
+        workload: The request.
+        precision: Storage formats.
+        hardware: The device.
+        engine: What runs the model on it.
+        parameters: Parameter counts.
+        memory: Memory, part by part [B].
+        prefill: The pass over the prompt, which gives the first token.
+        decode: The `output_length - 1` decode steps together.
+        first_step: Operators of the first decode step.
+    """
+
+    spec: ModelSpec
+    workload: Workload
+    precision: Precision
+    hardware: Hardware
+    engine: Engine
+    parameters: Parameters
+    memory: Memory
+    prefill: Phase
+    decode: Phase
+    first_step: tuple[Operator, ...]
+
+    @property
+    def ttft(self) -> Number:
+        """Time to first token: the prefill [s]."""
+        return self.prefill.seconds
+
+    @property
+    def tpot(self) -> Number:
+        """Time per output token after the first, a mean over the decode steps [s]; nan if none."""
+        steps = self.workload.decode_steps
+        seconds = self.decode.seconds / np.maximum(steps, 1.0)
+        return np.where(steps > 0, seconds, np.nan)[()]
+
+    @property
+    def total(self) -> Number:
+        """Time of the whole request [s]."""
+        return self.prefill.seconds + self.decode.seconds
+
+    @property
+    def tokens_per_second(self) -> Number:
+        """Generated tokens of the whole batch per second of the whole request [1/s]."""
+        return self.workload.batch_size * self.workload.output_length / self.total
+
+    @property
+    def decode_step_flops(self) -> Number:
+        """FLOPs of the first decode step, attention as the full rectangle."""
+        return sum((operator.flops for operator in self.first_step), np.float64(0.0))
+
+    @property
+    def flops(self) -> Number:
+        """FLOPs of the whole request."""
+        return self.prefill.flops + self.decode.flops
+
+
+def estimate(
+    spec: ModelSpec,
+    workload: Workload,
+    hardware: Hardware,
+    engine: Engine,
+    precision: Precision | None = None,
+) -> Estimate:
+    """The cost of a request.
+
+    Numbers in `spec` and `workload` may be arrays; they broadcast, and every result has the
+    broadcast shape. A row of it equals the estimate of that row alone to the last bit.
+
+    Args:
+        spec: The model.
+        workload: Batch size and lengths.
+        hardware: The device (`load_hardware`).
+        engine: What runs the model on it (`load_engine`).
+        precision: Storage formats; bf16 throughout if None.
+    """
+    precision = precision or Precision()
+    prompt, batch = workload.input_length, workload.batch_size
+    prefill = forward_pass(
+        spec, batch, prompt, spec.prefix, precision, logits=workload.logits, fills_prefix=True
+    )
+    first_step = forward_pass(spec, batch, 1, as_float(spec.prefix) + prompt, precision)
+    layers = as_float(spec.num_hidden_layers)
+    return Estimate(
+        spec=spec,
+        workload=workload,
+        precision=precision,
+        hardware=hardware,
+        engine=engine,
+        parameters=parameters(spec),
+        memory=memory(spec, workload, precision),
+        prefill=prefill_phase(prefill, layers, hardware, engine),
+        decode=decode_phase(
+            first_step,
+            context_growth(spec, batch, precision),
+            workload.decode_steps,
+            layers,
+            hardware,
+            engine,
+        ),
+        first_step=first_step,
+    )

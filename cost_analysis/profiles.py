@@ -1,0 +1,267 @@
+"""Finds and reads the profiles: devices, engines and models, one TOML file each.
+
+They lie in `profiles/` of a checkout, and in `cost_analysis/_profiles` of an installed package.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cost_analysis.errors import InputError, unknown_name
+from cost_analysis.spec import Engine, Hardware, ModelSpec
+from cost_analysis.units import DTYPES, parse_quantity
+
+T = TypeVar("T")
+
+LARGEST_FILE = 1_000_000
+"""A profile is a page of text; a larger file is not one [B]."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelProfile:
+    """An architecture and where its figures come from.
+
+    Attributes:
+        name: Profile name.
+        description: What people call it.
+        source: Where its figures come from.
+        spec: The architecture at P = 1.
+    """
+
+    name: str
+    description: str
+    source: str
+    spec: ModelSpec
+
+
+@cache
+def profiles_folder() -> Path:
+    """The folder of the profiles that come with the package."""
+    package = Path(__file__).parent
+    installed = package / "_profiles"
+    return installed if installed.is_dir() else package.parent / "profiles"
+
+
+def profile_names(kind: str) -> list[str]:
+    """Names of the profiles of a kind: "hardware", "engines" or "models"."""
+    return sorted(path.stem for path in (profiles_folder() / kind).glob("*.toml"))
+
+
+def load_hardware(name: str) -> Hardware:
+    """A device by its name, an alias, or the path of a TOML file.
+
+    Raises:
+        InputError: No such device, or a file that does not describe one.
+    """
+    path = _find("hardware", "device", name)
+    return _read(path, _hardware)
+
+
+def load_engine(name: str) -> Engine:
+    """An engine by its name, an alias, or the path of a TOML file.
+
+    Raises:
+        InputError: No such engine, or a file that does not describe one.
+    """
+    return _read(_find("engines", "engine", name), _engine)
+
+
+def load_model(name: str) -> ModelProfile:
+    """A model by its name, an alias, or the path of a TOML file.
+
+    Raises:
+        InputError: No such model, or a file that does not describe one.
+    """
+    return _read(_find("models", "model", name), _model)
+
+
+def aliases(kind: str) -> dict[str, str]:
+    """Every other name of the profiles of a kind, in lower case, and the profile it stands for."""
+    found = {}
+    for name in profile_names(kind):
+        table = _parse(profiles_folder() / kind / f"{name}.toml")
+        for alias in table.get("aliases", ()):
+            found[str(alias).lower()] = name
+    return found
+
+
+def _find(kind: str, noun: str, name: str) -> Path:
+    """The file of a profile: a path if it looks like one, else a name or alias in any case."""
+    if name.endswith(".toml") or "\\" in name or name.startswith((".", "/", "~")):
+        return Path(name).expanduser()
+    folder, folded = profiles_folder() / kind, name.strip().lower()
+    names = profile_names(kind)
+    if folded in names:
+        return folder / f"{folded}.toml"
+    known = aliases(kind)
+    if folded in known:
+        return folder / f"{known[folded]}.toml"
+    raise unknown_name(noun, name, {*names, *known})
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot read profile {str(path)!r}: {reason}") from None
+    if len(text) > LARGEST_FILE:
+        raise InputError(f"profile {str(path)!r} is larger than {LARGEST_FILE} bytes")
+    try:
+        return tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"profile {str(path)!r} is not TOML: {error}") from None
+
+
+class _Table:
+    """A TOML table whose fields are taken one by one, so that what is left over is a mistake."""
+
+    def __init__(self, path: Path, content: dict[str, Any]) -> None:
+        self.path = path
+        self.content = content
+        self.field = ""
+        self.taken: set[str] = {"aliases"}
+
+    def take(self, field: str, convert: Callable[[Any], T], *default: T) -> T:
+        """The converted value of a field, or its default; without a default it must be there."""
+        self.field = field
+        self.taken.add(field)
+        if field not in self.content:
+            if default:
+                return default[0]
+            raise InputError("is missing")
+        return convert(self.content[field])
+
+    def located(self, message: str) -> str:
+        """A message that says which field of which file it is about."""
+        return f"profile {str(self.path)!r}, field {self.field!r}: {message}"
+
+    def refuse_the_rest(self) -> None:
+        """Refuse fields that nobody took, with the nearest that exist."""
+        for field in self.content:
+            if field not in self.taken:
+                self.field = field
+                error = unknown_name("field", field, self.taken - {"aliases"})
+                raise InputError(self.located(str(error)))
+
+
+def _read(path: Path, build: Callable[[_Table, str], T]) -> T:
+    """Parse a profile and build what it describes; an error names the file and the field."""
+    table = _Table(path, _parse(path))
+    try:
+        built = build(table, path.stem)
+    except InputError as error:
+        raise InputError(table.located(str(error))) from None
+    table.refuse_the_rest()
+    return built
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise InputError(f"{value!r} must be text in quotes")
+    return value
+
+
+def _texts(value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{value!r} must be a table of texts")
+    return {str(key): _text(item) for key, item in value.items()}
+
+
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"{value!r} must be true or false")
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"{value!r} must be a number")
+    return float(value)
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InputError(f"{value!r} must be a whole number")
+    return value
+
+
+def _quantity(unit: str) -> Callable[[Any], float]:
+    return lambda value: parse_quantity(value, unit)
+
+
+def _time(value: Any) -> float:
+    """A time that may be nothing."""
+    return 0.0 if value in (0, "0") else parse_quantity(value, "s")
+
+
+def _peaks(value: Any) -> dict[str, float]:
+    peaks = {}
+    for dtype, text in _texts(value).items():
+        if dtype not in DTYPES:
+            raise unknown_name("data type", dtype, DTYPES)
+        peaks[dtype] = parse_quantity(text, "FLOP/s")
+    return peaks
+
+
+def _hardware(table: _Table, name: str) -> Hardware:
+    return Hardware(
+        name=name,
+        description=table.take("description", _text, name),
+        vendor=table.take("vendor", _text, ""),
+        architecture=table.take("architecture", _text, ""),
+        kind=table.take("kind", _text, "gpu"),
+        interconnect=table.take("interconnect", _quantity("B/s"), None),
+        tdp=table.take("tdp", _quantity("W"), None),
+        sources=table.take("sources", _texts, {}),
+        memory=table.take("memory", _quantity("B")),
+        bandwidth=table.take("bandwidth", _quantity("B/s")),
+        peak=table.take("peak", _peaks),
+    )
+
+
+def _engine(table: _Table, name: str) -> Engine:
+    return Engine(
+        name=name,
+        description=table.take("description", _text, name),
+        source=table.take("source", _text, ""),
+        kernel_floor=table.take("kernel_floor", _time, 0.0),
+        layer_host_time=table.take("layer_host_time", _time, 0.0),
+        step_host_time=table.take("step_host_time", _time, 0.0),
+        flops_efficiency=table.take("flops_efficiency", _number),
+        bandwidth_efficiency=table.take("bandwidth_efficiency", _number),
+    )
+
+
+def _model(table: _Table, name: str) -> ModelProfile:
+    description = table.take("description", _text, name)
+    source = table.take("source", _text, "")
+    switches = {
+        field: table.take(field, _switch, default)
+        for field, default in (
+            ("gated_mlp", True),
+            ("qkv_bias", False),
+            ("qk_norm", False),
+            ("tie_word_embeddings", False),
+        )
+    }
+    sizes = {
+        field: table.take(field, _size)
+        for field in (
+            "intermediate_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "num_key_value_heads",
+            "head_dim",
+            "vocab_size",
+            "max_position_embeddings",
+            "hidden_size",
+        )
+    }
+    return ModelProfile(name, description, source, ModelSpec(name=name, **sizes, **switches))

@@ -1,0 +1,363 @@
+"""What is asked: an architecture, a workload, a precision, a device and an engine.
+
+Everything here is frozen, validated when it is made, and does no input or output. The numeric
+fields of `ModelSpec` and `Workload` take a number or a NumPy array; arrays broadcast against
+each other, so that one description can stand for a million rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cost_analysis.errors import InputError
+from cost_analysis.units import WIDER, DType, dtype_named
+
+Number = Any
+"""A Python or NumPy number, or a NumPy array of float64: everything broadcasts."""
+
+LARGEST_SIZE = 2**31 - 1
+"""Upper limit of every size: what a 32-bit index reaches, far beyond any model."""
+
+
+def as_float(value: Number) -> Number:
+    """A float64 scalar or array: products of sizes neither overflow nor depend on the path."""
+    return np.asarray(value, np.float64)[()]
+
+
+def _whole_number(name: str, value: object, lowest: int) -> Number:
+    """A size, checked: a Python int, or float64 for an array (int64 would overflow silently)."""
+    allowed = f"a whole number from {lowest} to {LARGEST_SIZE}"
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind not in "iuf":
+            raise InputError(f"{name} is an array of {value.dtype}; each must be {allowed}")
+        array: npt.NDArray[np.float64] = value.astype(np.float64)
+        good = (array >= lowest) & (array <= LARGEST_SIZE) & (array == np.floor(array))
+        if not good.all():
+            raise InputError(f"{name} holds {array[~good].flat[0]:g}; each must be {allowed}")
+        return array
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise InputError(f"{name} is {value!r}; it must be {allowed}")
+    if not lowest <= value <= LARGEST_SIZE:
+        raise InputError(f"{name} is {_short(int(value))}; it must be {allowed}")
+    return int(value)
+
+
+def _short(value: int) -> str:
+    digits = str(value) if abs(value) < 10**40 else ""
+    return digits if 0 < len(digits) <= 16 else "far too large" if value > 0 else "far too small"
+
+
+def _check_divides(whole: Number, part: Number, sentence: str) -> None:
+    if not np.all(np.asarray(whole) % np.asarray(part) == 0):
+        if isinstance(whole, np.ndarray) or isinstance(part, np.ndarray):
+            raise InputError(f"{sentence} (in at least one row)")
+        raise InputError(f"{sentence}: {whole} / {part} leaves {whole % part}")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A decoder-only transformer of the Qwen2 family with P parallel streams.
+
+    Defaults are the flags of the published script (QwenLM/ParScale `cost_analysis.py`) and, where
+    it has none, the published models: tied embeddings, biases on q, k and v, a gated MLP.
+
+    Attributes:
+        hidden_size: Width of the residual stream, h.
+        intermediate_size: Width of the MLP.
+        num_hidden_layers: Transformer layers.
+        num_attention_heads: Query heads.
+        num_key_value_heads: Key and value heads; divides the query heads.
+        head_dim: Width of a head; None means hidden_size / num_attention_heads.
+        vocab_size: Rows of the embedding table.
+        max_position_embeddings: Longest sequence that the model was made for.
+        streams: Parallel streams, P.
+        prefix_tokens: Learned key/value positions per layer and stream; they exist when P > 1.
+        gated_mlp: True for down(act(gate(x)) * up(x)), False for down(act(up(x))).
+        qkv_bias: Biases on the q, k and v projections.
+        qk_norm: RMSNorm weights of width head_dim on q and on k (Qwen3).
+        tie_word_embeddings: The LM head is the embedding table.
+        name: What reports call the model.
+    """
+
+    hidden_size: Number
+    intermediate_size: Number
+    num_hidden_layers: Number = 36
+    num_attention_heads: Number = 16
+    num_key_value_heads: Number = 2
+    head_dim: Number = None
+    vocab_size: Number = 151936
+    max_position_embeddings: Number = 2048
+    streams: Number = 1
+    prefix_tokens: Number = 48
+    gated_mlp: bool = True
+    qkv_bias: bool = True
+    qk_norm: bool = False
+    tie_word_embeddings: bool = True
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        """Check every field; fill in head_dim."""
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name == "name" or (item.name == "head_dim" and value is None):
+                continue
+            if item.type == "bool":
+                if not isinstance(value, bool):
+                    raise InputError(f"{item.name} is {value!r}; it must be true or false")
+                continue
+            lowest = 0 if item.name == "prefix_tokens" else 1
+            object.__setattr__(self, item.name, _whole_number(item.name, value, lowest))
+        if self.head_dim is None:
+            _check_divides(
+                self.hidden_size,
+                self.num_attention_heads,
+                "hidden_size must be divisible by num_attention_heads, or head_dim be given",
+            )
+            object.__setattr__(self, "head_dim", self.hidden_size // self.num_attention_heads)
+        _check_divides(
+            self.num_attention_heads,
+            self.num_key_value_heads,
+            "num_attention_heads must be divisible by num_key_value_heads",
+        )
+
+    @property
+    def query_size(self) -> Number:
+        """Width of all query heads together."""
+        return self.num_attention_heads * self.head_dim
+
+    @property
+    def key_value_size(self) -> Number:
+        """Width of all key heads together (and of all value heads)."""
+        return self.num_key_value_heads * self.head_dim
+
+    @property
+    def prefix(self) -> Number:
+        """Prefix positions that every query may attend to: `prefix_tokens` if P > 1, else 0."""
+        return self.prefix_tokens * (self.streams > 1)
+
+    def with_streams(self, streams: Number) -> ModelSpec:
+        """The same architecture with another number of streams."""
+        return replace(self, streams=streams)
+
+
+def family_intermediate_size(hidden_size: int) -> int:
+    """The MLP width that the ParScale family has, or would have, at a hidden size.
+
+    27/5 of the hidden size, rounded to a multiple of 128: the rule gives the published width of
+    all six sizes (`parametric_fit.py`, QwenLM/ParScale).
+    """
+    return max(128, round(hidden_size * 27 / 5 / 128) * 128)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One request shape: a batch of prompts of equal length, and how much each generates.
+
+    The first output token comes from the prefill, so `output_length` tokens take
+    `output_length - 1` decode steps. Fields become float64 when the workload is made.
+
+    Attributes:
+        batch_size: Sequences, B.
+        input_length: Prompt tokens of each.
+        output_length: Generated tokens of each.
+        logits: "last": the prefill keeps the logits of the last position only, as generation
+            does; "all": of every prompt position.
+    """
+
+    batch_size: Number = 1
+    input_length: Number = 64
+    output_length: Number = 64
+    logits: str = "last"
+
+    def __post_init__(self) -> None:
+        """Check every field and make the numbers float64."""
+        for name in ("batch_size", "input_length", "output_length"):
+            object.__setattr__(self, name, as_float(_whole_number(name, getattr(self, name), 1)))
+        if self.logits not in ("last", "all"):
+            raise InputError(f"logits is {self.logits!r}; it must be 'last' or 'all'")
+
+    @property
+    def decode_steps(self) -> Number:
+        """Forward passes after the prefill."""
+        return self.output_length - 1
+
+    @property
+    def cached_tokens(self) -> Number:
+        """Real tokens in the KV cache at the end: the last generated token never enters it."""
+        return self.input_length + self.output_length - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """How each part is stored.
+
+    A weight format of 8 bits or fewer holds the matrices of attention and MLP, with the scales
+    that such formats carry. Embeddings, LM head, norms, biases, prefixes and aggregator then stay
+    in the activations' type (16-bit at least), as GPTQ, AWQ and bitsandbytes checkpoints keep
+    them.
+
+    Attributes:
+        weights: Weight format.
+        activations: Format of activations.
+        kv_cache: Format of cached keys and values.
+    """
+
+    weights: str = "bf16"
+    activations: str = "bf16"
+    kv_cache: str = "bf16"
+
+    def __post_init__(self) -> None:
+        """Check the names."""
+        for item in fields(self):
+            dtype_named(getattr(self, item.name))
+
+    @property
+    def matrix(self) -> DType:
+        """Type of the attention and MLP matrices."""
+        return dtype_named(self.weights)
+
+    @property
+    def unquantised(self) -> DType:
+        """Type of all other parameters: the weights' own, or 16-bit where that is narrower."""
+        return self.matrix if self.matrix.bits >= 16 else self.accumulate
+
+    @property
+    def activation(self) -> DType:
+        """Type of activations."""
+        return dtype_named(self.activations)
+
+    @property
+    def cache(self) -> DType:
+        """Type of the KV cache."""
+        return dtype_named(self.kv_cache)
+
+    @property
+    def accumulate(self) -> DType:
+        """Type of what is never computed below 16 bits: attention, norms, aggregator, logits."""
+        return self.activation if self.activation.bits >= 16 else dtype_named("bf16")
+
+    @property
+    def compute(self) -> DType:
+        """Type of the matrix products: the wider of weights and activations."""
+        return self.activation if self.activation.bits >= self.matrix.bits else self.matrix
+
+    @property
+    def head_compute(self) -> DType:
+        """Type of the products with unquantised weights."""
+        wide = self.unquantised
+        return self.accumulate if self.accumulate.bits >= wide.bits else wide
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """One device, as its datasheet states it, in SI base units.
+
+    Attributes:
+        name: Profile name.
+        description: What people call it.
+        memory: Capacity that the driver reports [B].
+        bandwidth: Peak memory bandwidth [B/s].
+        peak: Dense peak of matrix products for each data type that has one [FLOP/s].
+        interconnect: Link to other devices, both directions together [B/s]; None if none.
+        tdp: Power limit [W]; None if not stated.
+        kind: "gpu", "cpu" or "soc".
+        vendor: Maker.
+        architecture: Generation.
+        sources: For each figure the document that states it.
+    """
+
+    name: str
+    description: str
+    memory: Number
+    bandwidth: Number
+    peak: Mapping[str, float]
+    interconnect: float | None = None
+    tdp: float | None = None
+    kind: str = "gpu"
+    vendor: str = ""
+    architecture: str = ""
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that figures are positive and at least one peak is given."""
+        for name in ("memory", "bandwidth"):
+            value = np.asarray(getattr(self, name))
+            if value.dtype.kind not in "iuf" or not np.all((value > 0) & np.isfinite(value)):
+                raise InputError(f"{name} of device {self.name} must be a positive number")
+        if not self.peak:
+            raise InputError(f"device {self.name} has no peak for any data type")
+        for dtype, value in self.peak.items():
+            dtype_named(dtype)
+            if not 0 < value < math.inf:
+                raise InputError(f"peak {dtype} of device {self.name} must be a positive number")
+
+    def peak_dtype(self, dtype: DType) -> str:
+        """The type in which this device computes products of `dtype` values.
+
+        Its own where the device has units for it, else the nearest wider one.
+
+        Raises:
+            InputError: The device has no peak for the type nor for any wider one.
+        """
+        for name in (dtype.name, *WIDER[dtype.name]):
+            if name in self.peak:
+                return name
+        raise InputError(
+            f"device {self.name} states no peak for {dtype.name} or a wider type; "
+            f"it has {', '.join(self.peak)}"
+        )
+
+    def matmul_peak(self, dtype: DType) -> float:
+        """Dense peak of matrix products of `dtype` values [FLOP/s]."""
+        return self.peak[self.peak_dtype(dtype)]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What runs the model: the share of each roof that it reaches, and its overheads.
+
+    Attributes:
+        name: Profile name.
+        description: What it stands for.
+        flops_efficiency: Share of the peak that a large matrix product reaches, in (0, 1].
+        bandwidth_efficiency: Share of the bandwidth that a large read reaches, in (0, 1].
+        kernel_floor: Time that a kernel takes however small it is [s].
+        layer_host_time: Time the host needs to launch one layer [s]; a pass cannot be faster.
+        step_host_time: Time the host adds to every pass, e.g. for sampling [s].
+        source: What the figures were taken from, or fitted on.
+    """
+
+    name: str
+    description: str = ""
+    flops_efficiency: Number = 1.0
+    bandwidth_efficiency: Number = 1.0
+    kernel_floor: Number = 0.0
+    layer_host_time: Number = 0.0
+    step_host_time: Number = 0.0
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("flops_efficiency", "bandwidth_efficiency"):
+            value = np.asarray(getattr(self, name))
+            if value.dtype.kind not in "iuf" or not np.all((value > 0) & (value <= 1)):
+                raise InputError(f"{name} is {value}; it must be above 0 and at most 1")
+        for name in ("kernel_floor", "layer_host_time", "step_host_time"):
+            value = np.asarray(getattr(self, name))
+            if value.dtype.kind not in "iuf" or not np.all((value >= 0) & np.isfinite(value)):
+                raise InputError(f"{name} is {value}; it must be 0 or a positive time")
+
+    def with_efficiency(self, flops: float | None, bandwidth: float | None) -> Engine:
+        """The same engine with the user's own shares of the roofs; None keeps the engine's."""
+        changed = self
+        if flops is not None:
+            changed = replace(changed, flops_efficiency=flops)
+        if bandwidth is not None:
+            changed = replace(changed, bandwidth_efficiency=bandwidth)
+        return changed

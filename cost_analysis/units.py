@@ -1,0 +1,186 @@
+"""Data-type widths, constants, and the only places where a number is scaled.
+
+Inside the package every quantity is in SI base units: bytes, seconds, FLOPs, joules, watts.
+`parse_quantity` brings a profile's figure in, the `format_…` functions take a figure out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cost_analysis.errors import InputError, unknown_name
+
+GIB = 2.0**30
+"""Bytes of one GiB. One GB is 1e9 bytes; what is printed says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class DType:
+    """A number format as it is stored.
+
+    Attributes:
+        name: The name on the command line.
+        bits: Width of one stored value [bit].
+        group_size: Input values that share one scale in a weight-only format; 0 means one
+            scale per output channel, None that the format has no scales.
+    """
+
+    name: str
+    bits: int
+    group_size: int | None = None
+
+    @property
+    def bytes(self) -> float:
+        """Width of one stored value [B]."""
+        return self.bits / 8
+
+    def matrix_bytes(self, inputs: Any, outputs: Any) -> Any:
+        """Bytes of a stored (outputs, inputs) matrix, scales of a weight-only format included.
+
+        Args:
+            inputs: Columns, a float or a float64 array.
+            outputs: Rows, likewise.
+        """
+        values = inputs * outputs * self.bytes
+        if self.group_size is None:
+            return values
+        groups = np.ceil(inputs / self.group_size) if self.group_size else 1.0
+        return values + groups * outputs * SCALE_BYTES
+
+
+SCALE_BYTES = 2.0
+"""Width of one scale of a weight-only format [B]: float16, as GPTQ and AWQ store it."""
+
+DTYPES = {
+    dtype.name: dtype
+    for dtype in (
+        DType("fp32", 32),
+        DType("bf16", 16),
+        DType("fp16", 16),
+        DType("fp8", 8, group_size=0),
+        DType("int8", 8, group_size=0),
+        DType("int4", 4, group_size=128),
+    )
+}
+
+WIDER = {
+    "int4": ("int8", "bf16", "fp16", "fp32"),
+    "int8": ("bf16", "fp16", "fp32"),
+    "fp8": ("bf16", "fp16", "fp32"),
+    "fp16": ("fp32",),
+    "bf16": ("fp32",),
+    "fp32": (),
+}
+"""Formats that hold every value of a format, nearest first: what a device without units for
+the format computes in. float16 cannot stand in for bf16: its range is too small."""
+
+
+def dtype_named(name: str) -> DType:
+    """The data type of that name.
+
+    Raises:
+        InputError: No data type has that name.
+    """
+    try:
+        return DTYPES[name]
+    except (KeyError, TypeError):
+        raise unknown_name("data type", str(name), DTYPES) from None
+
+
+_PREFIXES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
+_BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
+_SMALL = {"m": 1e-3, "u": 1e-6, "µ": 1e-6, "n": 1e-9}
+_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*([A-Za-zµ]*(?:/s)?)")
+_SYNONYMS = {"OP/s": "FLOP/s"}
+
+
+def parse_quantity(text: object, unit: str) -> float:
+    """A figure with its unit, in SI base units: "3.35 TB/s" -> 3.35e12.
+
+    Args:
+        text: The figure and its unit, as a profile states it.
+        unit: The base unit that is expected: "B", "B/s", "FLOP/s", "W" or "s".
+
+    Raises:
+        InputError: Not a positive figure followed by that unit with an SI or binary prefix.
+    """
+    match = _QUANTITY.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match:
+        factor = _prefix_factor(match.group(2), unit)
+        if factor is not None:
+            value = float(match.group(1)) * factor
+            if 0 < value < math.inf:
+                return value
+    raise InputError(
+        f"{text!r} is not a positive quantity in {unit}; write it like {_EXAMPLES[unit]!r}"
+    )
+
+
+_EXAMPLES = {
+    "B": "80 GiB",
+    "B/s": "3.35 TB/s",
+    "FLOP/s": "989 TFLOP/s",
+    "W": "700 W",
+    "s": "3 us",
+}
+
+
+def _prefix_factor(written: str, unit: str) -> float | None:
+    prefixes = _SMALL | {"": 1.0} if unit == "s" else _PREFIXES | _BINARY
+    for base in (unit, *(s for s, meaning in _SYNONYMS.items() if meaning == unit)):
+        if written.endswith(base) and written.removesuffix(base) in prefixes:
+            return prefixes[written.removesuffix(base)]
+    return None
+
+
+def format_bytes(value: float) -> str:
+    """Bytes in the binary unit that leaves three or four digits: "8.95 GiB"."""
+    return _scaled(value, 1024.0, ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"))
+
+
+def format_flops(value: float) -> str:
+    """FLOPs in the decimal unit that leaves three or four digits: "17.4 GFLOP"."""
+    return _scaled(value, 1000.0, ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP", "EFLOP"))
+
+
+def format_rate(value: float, unit: str) -> str:
+    """A rate in the decimal unit that leaves three or four digits: "3.35 TB/s"."""
+    return _scaled(value, 1000.0, tuple(f"{prefix}{unit}" for prefix in ("", *"kMGTPE")))
+
+
+def format_count(value: float) -> str:
+    """A count, short: "4.35B" for 4.35e9."""
+    return _scaled(value, 1000.0, ("", "K", "M", "B", "T", "Q")).replace(" ", "")
+
+
+def format_seconds(value: float) -> str:
+    """Seconds in the unit that leaves three or four digits: "3.21 ms"."""
+    if value == 0:
+        return "0 s"
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9)):
+        if abs(value) >= 0.9995 * size or unit == "ns":
+            return f"{_three_digits(value / size)} {unit}"
+    raise AssertionError("the last unit takes every value")
+
+
+def _scaled(value: float, step: float, names: tuple[str, ...]) -> str:
+    index = 0
+    while abs(value) >= 0.9995 * step and index < len(names) - 1:
+        value /= step
+        index += 1
+    whole = index == 0 and float(value).is_integer()
+    digits = f"{value:.0f}" if whole else _three_digits(value)
+    return f"{digits} {names[index]}".rstrip()
+
+
+def _three_digits(value: float) -> str:
+    size = abs(value)
+    if size >= 1e7:
+        return f"{value:.3g}"
+    decimals = 0 if size >= 99.95 else 1 if size >= 9.995 else 2
+    return f"{value:.{decimals}f}" if size >= 0.01 or size == 0 else f"{value:.2g}"
