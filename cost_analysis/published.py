@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cost_analysis.spec import Hardware, ModelSpec, Number, Workload, as_float
+from cost_analysis.units import dtype_named
 
 BYTES = 2.0
 """Width of weights, activations and cache: the script knows 16 bits only [B]."""
@@ -68,19 +69,38 @@ class PublishedCost:
 
 
 @dataclass(frozen=True, slots=True)
-class _Roofs:
-    """The device as the script sees it: FLOP/s and B/s that are reached."""
+class Roofs:
+    """The device as the script sees it.
+
+    Attributes:
+        flops: FLOP/s that are reached.
+        bandwidth: B/s that are reached.
+    """
 
     flops: Number
     bandwidth: Number
+
+
+SCRIPT_ROOFS = Roofs(312e12 * FLOPS_EFFICIENCY, 2039e9 * BANDWIDTH_EFFICIENCY)
+"""What the script always takes: an A100 SXM 80 GB at 0.7 and 0.9."""
+
+
+def roofs_of(
+    hardware: Hardware, flops_efficiency: Number | None, bandwidth_efficiency: Number | None
+) -> Roofs:
+    """A device's 16-bit peak and bandwidth at shares of them; None means the script's own."""
+    peak = hardware.matmul_peak(dtype_named("fp16"))
+    flops = FLOPS_EFFICIENCY if flops_efficiency is None else flops_efficiency
+    bandwidth = BANDWIDTH_EFFICIENCY if bandwidth_efficiency is None else bandwidth_efficiency
+    return Roofs(peak * flops, hardware.bandwidth * bandwidth)
 
 
 def published_cost(
     spec: ModelSpec,
     workload: Workload,
     hardware: Hardware,
-    flops_efficiency: Number = FLOPS_EFFICIENCY,
-    bandwidth_efficiency: Number = BANDWIDTH_EFFICIENCY,
+    flops_efficiency: Number | None = None,
+    bandwidth_efficiency: Number | None = None,
 ) -> PublishedCost:
     """The published cost of a request.
 
@@ -91,15 +111,19 @@ def published_cost(
         spec: The model.
         workload: Batch size and lengths.
         hardware: The device; the script always takes an A100 SXM 80 GB.
-        flops_efficiency: Share of the 16-bit peak that is reached.
-        bandwidth_efficiency: Share of the bandwidth that is reached.
+        flops_efficiency: Share of the 16-bit peak that is reached; None means 0.7.
+        bandwidth_efficiency: Share of the bandwidth that is reached; None means 0.9.
     """
-    peak = hardware.peak.get("fp16") or hardware.peak.get("bf16") or hardware.peak["fp32"]
-    roofs = _Roofs(peak * flops_efficiency, hardware.bandwidth * bandwidth_efficiency)
+    return cost_on(spec, workload, roofs_of(hardware, flops_efficiency, bandwidth_efficiency))
+
+
+def cost_on(spec: ModelSpec, workload: Workload, roofs: Roofs) -> PublishedCost:
+    """The published cost of a request at given roofs."""
     streams = as_float(workload.batch_size) * spec.streams
     prompt = workload.input_length + spec.prefix
     generated = workload.output_length
     cache = kv_cache_memory(spec, streams, prompt + generated)
+    step = pass_latency(spec, streams, as_float(1), roofs)
     return PublishedCost(
         weight_memory=weight_memory(spec),
         kv_cache_memory=cache,
@@ -108,8 +132,7 @@ def published_cost(
         ),
         aggregate_memory=aggregate_parameters(spec) * BYTES,
         prefill_latency=pass_latency(spec, streams, prompt, roofs),
-        decode_latency_per_token=pass_latency(spec, streams, as_float(1), roofs)
-        + cache_latency(cache, roofs),
+        decode_latency_per_token=step + cache_latency(cache, roofs),
         aggregate_latency=aggregate_latency(spec, workload, roofs),
         embedding_correction=embedding_correction(spec, workload, roofs),
         output_length=generated,
@@ -161,24 +184,26 @@ def mlp_activation_memory(spec: ModelSpec, streams: Number, tokens: Number) -> N
     return width * BYTES * streams * tokens * spec.hidden_size
 
 
+def layer_activation_memory(spec: ModelSpec, streams: Number, tokens: Number) -> Number:
+    """Activations of a layer [B]: the largest single term of attention, MLP and norm."""
+    norm = streams * tokens * spec.hidden_size * BYTES
+    attention = attention_activation_memory(spec, streams, tokens)
+    return np.maximum(attention, np.maximum(mlp_activation_memory(spec, streams, tokens), norm))
+
+
 def prefill_activation_memory(
     spec: ModelSpec, streams: Number, batch_size: Number, tokens: Number
 ) -> Number:
-    """Peak activations [B]: the largest single term.
+    """Peak activations of the prefill [B]: a layer, or the logits.
 
     Departs: the logits of the whole prompt are counted, where generation keeps one position; and
     the prefix positions are counted among them, though no logits are computed there.
     """
     logits = as_float(spec.vocab_size) * batch_size * tokens * BYTES
-    norm = streams * tokens * spec.hidden_size * BYTES
-    layer = np.maximum(
-        attention_activation_memory(spec, streams, tokens),
-        np.maximum(mlp_activation_memory(spec, streams, tokens), norm),
-    )
-    return np.maximum(layer, logits)
+    return np.maximum(layer_activation_memory(spec, streams, tokens), logits)
 
 
-def attention_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: _Roofs) -> Number:
+def attention_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: Roofs) -> Number:
     """One layer's attention [s].
 
     Departs: attends to the `tokens` of this pass only (full square), so that the FLOPs of a decode
@@ -192,20 +217,20 @@ def attention_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: _
     return np.maximum(compute, moved / roofs.bandwidth)
 
 
-def mlp_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: _Roofs) -> Number:
+def mlp_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: Roofs) -> Number:
     """One layer's MLP [s]. Departs: prefix tokens go through it in the prefill."""
     compute = 6.0 * streams * tokens * as_float(spec.hidden_size) * spec.intermediate_size
     moved = mlp_parameters(spec) * BYTES + mlp_activation_memory(spec, streams, tokens)
     return np.maximum(compute / roofs.flops, moved / roofs.bandwidth)
 
 
-def norm_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: _Roofs) -> Number:
+def norm_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: Roofs) -> Number:
     """One norm [s]. Departs: charged in float32, whatever the activations are."""
     values = streams * tokens * as_float(spec.hidden_size)
     return np.maximum(values * 5.0 / roofs.flops, values * 4.0 / roofs.bandwidth)
 
 
-def embedding_latency(spec: ModelSpec, roofs: _Roofs) -> Number:
+def embedding_latency(spec: ModelSpec, roofs: Roofs) -> Number:
     """Reading the embedding [s].
 
     Departs: the whole table is read, where a look-up reads one row a token.
@@ -213,12 +238,12 @@ def embedding_latency(spec: ModelSpec, roofs: _Roofs) -> Number:
     return as_float(spec.vocab_size) * spec.hidden_size * BYTES / roofs.bandwidth
 
 
-def lm_head_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: _Roofs) -> Number:
+def lm_head_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: Roofs) -> Number:
     """The LM head [s]. Departs: its weights are never read; it runs at every position."""
     return 2.0 * tokens * streams * spec.vocab_size * spec.hidden_size / roofs.flops
 
 
-def pass_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: _Roofs) -> Number:
+def pass_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: Roofs) -> Number:
     """One forward pass of `tokens` positions for `streams` rows [s]."""
     layer = (
         attention_latency(spec, streams, tokens, roofs)
@@ -229,7 +254,7 @@ def pass_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: _Roofs
     return layer * spec.num_hidden_layers + ends
 
 
-def cache_latency(cache_memory: Number, roofs: _Roofs) -> Number:
+def cache_latency(cache_memory: Number, roofs: Roofs) -> Number:
     """Reading and writing the KV cache in a decode step [s].
 
     Departs: charged twice, and at its final length in every step.
@@ -243,7 +268,7 @@ def aggregate_parameters(spec: ModelSpec) -> Number:
     return (hidden + 1.0) * hidden * spec.streams * (as_float(spec.streams) > 1)
 
 
-def aggregate_latency(spec: ModelSpec, workload: Workload, roofs: _Roofs) -> Number:
+def aggregate_latency(spec: ModelSpec, workload: Workload, roofs: Roofs) -> Number:
     """The aggregator [s]: an MLP's time over prompt and output, scaled by parameters.
 
     Departs: charged once a request, so its weights are read once and not at each step.
@@ -253,7 +278,7 @@ def aggregate_latency(spec: ModelSpec, workload: Workload, roofs: _Roofs) -> Num
     return share * mlp_latency(spec, workload.batch_size, tokens, roofs)
 
 
-def embedding_correction(spec: ModelSpec, workload: Workload, roofs: _Roofs) -> Number:
+def embedding_correction(spec: ModelSpec, workload: Workload, roofs: Roofs) -> Number:
     """LM head at batch P·B less that at batch B, over prompt and output [s].
 
     Departs: the prefix positions of the prefill stay in, at all P streams.

@@ -41,6 +41,8 @@ def _whole_number(name: str, value: object, lowest: int) -> Number:
         if not good.all():
             raise InputError(f"{name} holds {array[~good].flat[0]:g}; each must be {allowed}")
         return array
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise InputError(f"{name} is {value!r}; it must be {allowed}")
     if not lowest <= value <= LARGEST_SIZE:

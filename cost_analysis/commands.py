@@ -1,0 +1,175 @@
+"""The command line: a command parses, calls one function, and prints."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from cost_analysis import __version__, pages, records, report
+from cost_analysis.errors import InputError
+from cost_analysis.options import (
+    SectionedCommand,
+    model_options,
+    output_options,
+    request_from,
+    system_options,
+    workload_options,
+)
+from cost_analysis.profiles import load_hardware, load_model, profile_names
+
+PROGRAM = "parscale-cost"
+DEFAULT_COMMAND = "estimate"
+FORMAT_OF_ENDING = {".csv": "csv", ".json": "json", ".md": "markdown"}
+
+SETTINGS = {
+    "help_option_names": ["-h", "--help"],
+    "token_normalize_func": lambda token: token.replace("-", "_"),
+    "max_content_width": 80,
+}
+
+
+class DefaultGroup(click.Group):
+    """A group that runs `estimate` when the first word is an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default command in front of bare options."""
+        own = {"-h", "--help", "--version"}
+        if args and args[0].startswith("-") and args[0] not in own:
+            args = [DEFAULT_COMMAND, *args]
+        return super().parse_args(ctx, args or ["--help"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by its name."""
+        return super().get_command(ctx, cmd_name)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands, then the options of the default one."""
+        self.format_commands(ctx, formatter)
+        self.commands[DEFAULT_COMMAND].format_options(ctx, formatter)
+
+
+@click.group(cls=DefaultGroup, context_settings=SETTINGS)
+@click.version_option(__version__, prog_name=PROGRAM)
+def cli() -> None:
+    """What a language model costs to run with P parallel streams.
+
+    \b
+    Memory, latency and FLOPs of one request, and what the streams add:
+        parscale-cost --hidden_size 2560 --P 2 --batch_size 2
+        parscale-cost --model 1.8B --P 8 --gpu_config h100-sxm-80gb
+    """
+
+
+@cli.command(cls=SectionedCommand)
+@model_options
+@workload_options
+@system_options
+@click.option(
+    "--cost_model",
+    type=click.Choice(["operators", "published"]),
+    default="operators",
+    show_default=True,
+    help="Ours, or the paper's own beside it.",
+)
+@click.option(
+    "--rows",
+    type=click.Choice(["estimate", "operators"]),
+    default="estimate",
+    show_default=True,
+    help="With --format csv: one row for the request, or one for each operator.",
+)
+@output_options
+def estimate(
+    cost_model: str, rows: str, form: str | None, output: str | None, **options: Any
+) -> None:
+    """Memory, latency and FLOPs of one request (the default command)."""
+    request = request_from(options)
+    answer = records.answer(request, with_published=cost_model == "published")
+    for warning in request.warnings:
+        click.echo(f"{PROGRAM}: warning: {warning}", err=True)
+    record = records.estimate_record(answer)
+    by_operator = rows == "operators"
+    table = record["operators"] if by_operator else [records.estimate_row(answer)]
+    _deliver(pages.estimate_page(answer), record, table, form, output)
+
+
+@cli.command(cls=SectionedCommand)
+@click.argument("name", required=False)
+@output_options
+def hardware(name: str | None, form: str | None, output: str | None) -> None:
+    """List the devices, or show one with its sources."""
+    if name is not None:
+        device = load_hardware(name)
+        record = records.hardware_record(device)
+        _deliver(pages.hardware_page(device), record, [records.flattened(record)], form, output)
+        return
+    devices = [load_hardware(profile) for profile in profile_names("hardware")]
+    listed = [records.hardware_record(device) for device in devices]
+    _deliver(
+        pages.hardware_list_page(devices), listed, records.device_rows(devices), form, output
+    )
+
+
+@cli.command(cls=SectionedCommand)
+@click.argument("name", required=False)
+@output_options
+def models(name: str | None, form: str | None, output: str | None) -> None:
+    """List the models, or show one with its source."""
+    if name is not None:
+        model = load_model(name)
+        record = records.model_record(model)
+        _deliver(pages.model_page(model), record, [record], form, output)
+        return
+    found = [load_model(profile) for profile in profile_names("models")]
+    listed = [records.model_record(model) for model in found]
+    _deliver(pages.models_list_page(found), listed, listed, form, output)
+
+
+def _deliver(
+    page: report.Page,
+    record: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
+    form: str | None,
+    output: str | None,
+) -> None:
+    """Print an answer, or write it to a file, in the format that was asked for."""
+    if form is None:
+        form = FORMAT_OF_ENDING.get(Path(output or "").suffix.lower(), "table")
+    if form == "table" and output is None and sys.stdout.isatty():
+        report.render_terminal(page)
+        return
+    text = {
+        "table": lambda: report.render_plain(page),
+        "markdown": lambda: report.render_markdown(page),
+        "json": lambda: report.render_json(record),
+        "csv": lambda: report.render_csv(rows),
+    }[form]()
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        report.write_file(Path(output), text)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the program: exit code 0, 2 for bad input, 1 for a failed run, 130 for Ctrl-C."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        code = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+    except click.ClickException as error:
+        _fail(error.format_message(), error.exit_code)
+    except InputError as error:
+        _fail(str(error), 2)
+    except click.Abort:
+        _fail("interrupted", 130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    sentence = " ".join(message.split()).removesuffix(".")
+    click.echo(f"{PROGRAM}: error: {sentence}", err=True)
+    sys.exit(code)

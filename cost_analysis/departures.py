@@ -1,0 +1,179 @@
+"""Where the published cost model departs from a real run, each with its size.
+
+Every size is the published charge less what a run needs, all else as published: positive where
+the paper's model charges too much, negative where it forgets something. They do not add up to the
+difference from our model, which also counts differently elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cost_analysis import published as paper
+from cost_analysis.memory import memory
+from cost_analysis.parameters import parameters
+from cost_analysis.published import BYTES, Roofs
+from cost_analysis.spec import Hardware, ModelSpec, Number, Workload, as_float
+from cost_analysis.units import GIB
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """One departure of the published cost model.
+
+    Attributes:
+        what: What it does, in a sentence.
+        memory: Bytes that it charges too much; None if memory is not concerned [B].
+        latency: Seconds that it charges too much; None if time is not concerned [s].
+    """
+
+    what: str
+    memory: Number = None
+    latency: Number = None
+
+
+def departures(
+    spec: ModelSpec, workload: Workload, hardware: Hardware, roofs: Roofs
+) -> list[Departure]:
+    """The departures for one input.
+
+    Args:
+        spec: The model.
+        workload: Batch size and lengths.
+        hardware: The device that the user asked for.
+        roofs: FLOP/s and B/s that the published model was given.
+    """
+    return [
+        _device(spec, workload, hardware, roofs),
+        _aggregator(spec, workload, roofs),
+        _prefix_in_prefill(spec, workload, roofs),
+        _cache_traffic(spec, workload, roofs),
+        _context_free_attention(spec, workload, roofs),
+        _head_and_table(spec, workload, roofs),
+        Departure("bits are passed where bytes are meant; cancels out on one GPU", 0.0, 0.0),
+        _unit(spec, workload, hardware),
+        _logits_of_prompt(spec, workload),
+        _logits_of_prefix(spec, workload, roofs),
+        _steps(spec, workload, roofs),
+        _missing_parameters(spec),
+        _mlp_activations(spec, workload),
+    ]
+
+
+def _streams(spec: ModelSpec, workload: Workload) -> Number:
+    return workload.batch_size * spec.streams
+
+
+def _prompt(spec: ModelSpec, workload: Workload) -> Number:
+    return workload.input_length + spec.prefix
+
+
+def _device(spec: ModelSpec, workload: Workload, hardware: Hardware, roofs: Roofs) -> Departure:
+    total = paper.cost_on(spec, workload, roofs).total_latency
+    always = paper.cost_on(spec, workload, paper.SCRIPT_ROOFS).total_latency
+    return Departure("GPU and efficiency flags are parsed and ignored", latency=always - total)
+
+
+def _aggregator(spec: ModelSpec, workload: Workload, roofs: Roofs) -> Departure:
+    passes = workload.output_length
+    once = paper.aggregate_parameters(spec) * BYTES / roofs.bandwidth
+    charged = paper.aggregate_latency(spec, workload, roofs)
+    return Departure(
+        "the aggregator is charged once, though its weights are read at every step",
+        latency=charged - np.maximum(charged, once * passes),
+    )
+
+
+def _prefix_in_prefill(spec: ModelSpec, workload: Workload, roofs: Roofs) -> Departure:
+    streams = _streams(spec, workload)
+    with_prefix = paper.pass_latency(spec, streams, _prompt(spec, workload), roofs)
+    without = paper.pass_latency(spec, streams, workload.input_length, roofs)
+    return Departure(
+        "prefix tokens go through every linear layer of the prefill", latency=with_prefix - without
+    )
+
+
+def _cache_traffic(spec: ModelSpec, workload: Workload, roofs: Roofs) -> Departure:
+    streams, steps = _streams(spec, workload), workload.output_length
+    position = paper.kv_cache_memory(spec, streams, as_float(1))
+    final = _prompt(spec, workload) + workload.output_length
+    positions = steps * _prompt(spec, workload) + steps * (steps + 1.0) / 2.0
+    return Departure(
+        "the KV cache is charged twice, at its final length, in every step",
+        latency=position * (2.0 * final * steps - positions - steps) / roofs.bandwidth,
+    )
+
+
+def _context_free_attention(spec: ModelSpec, workload: Workload, roofs: Roofs) -> Departure:
+    streams, steps = _streams(spec, workload), workload.output_length
+    positions = steps * _prompt(spec, workload) + steps * (steps - 1.0) / 2.0
+    flops = 4.0 * streams * positions * spec.hidden_size * spec.num_hidden_layers
+    return Departure(
+        "attention FLOPs of a decode step do not depend on the context (time at the compute roof)",
+        latency=-flops / roofs.flops,
+    )
+
+
+def _head_and_table(spec: ModelSpec, workload: Workload, roofs: Roofs) -> Departure:
+    table = paper.embedding_latency(spec, roofs)
+    head = paper.lm_head_latency(spec, workload.batch_size, as_float(1), roofs)
+    per_step = table + head - np.maximum(head, table)
+    return Departure(
+        "the LM head's weights are never read, but the whole embedding table is",
+        latency=per_step * workload.output_length,
+    )
+
+
+def _unit(spec: ModelSpec, workload: Workload, hardware: Hardware) -> Departure:
+    total = paper.published_cost(spec, workload, hardware).total_memory
+    return Departure("GiB are printed as GB", memory=total * (1e9 / GIB - 1.0))
+
+
+def _logits_of_prompt(spec: ModelSpec, workload: Workload) -> Departure:
+    streams, batch, prompt = _streams(spec, workload), workload.batch_size, _prompt(spec, workload)
+    charged = paper.prefill_activation_memory(spec, streams, batch, prompt)
+    return Departure(
+        "the logits of the whole prompt are counted as the peak",
+        memory=charged - paper.layer_activation_memory(spec, streams, prompt),
+    )
+
+
+def _logits_of_prefix(spec: ModelSpec, workload: Workload, roofs: Roofs) -> Departure:
+    streams, batch = _streams(spec, workload), workload.batch_size
+    with_prefix = paper.prefill_activation_memory(spec, streams, batch, _prompt(spec, workload))
+    without = paper.prefill_activation_memory(spec, streams, batch, workload.input_length)
+    return Departure(
+        "prefix positions stay in the logits term, in time at all P streams",
+        memory=with_prefix - without,
+        latency=paper.lm_head_latency(spec, streams, as_float(spec.prefix), roofs),
+    )
+
+
+def _steps(spec: ModelSpec, workload: Workload, roofs: Roofs) -> Departure:
+    cost = paper.cost_on(spec, workload, roofs)
+    position = paper.kv_cache_memory(spec, _streams(spec, workload), as_float(1))
+    return Departure(
+        "n tokens take n decode steps and cache entries; the first comes from the prefill",
+        memory=position,
+        latency=cost.decode_latency_per_token,
+    )
+
+
+def _missing_parameters(spec: ModelSpec) -> Departure:
+    counted = paper.weight_memory(spec) + paper.aggregate_parameters(spec) * BYTES
+    return Departure(
+        "prefixes, biases and the aggregator's second matrix are not in the weights",
+        memory=counted - as_float(parameters(spec).total) * BYTES,
+    )
+
+
+def _mlp_activations(spec: ModelSpec, workload: Workload) -> Departure:
+    layer = paper.layer_activation_memory(
+        spec, _streams(spec, workload), _prompt(spec, workload)
+    )
+    return Departure(
+        "a layer's peak is one tensor; a gated MLP keeps three of its width alive and the residual",
+        memory=layer - memory(spec, workload).activations,
+    )

@@ -1,0 +1,197 @@
+"""Flags that several commands share, in the published script's spelling and with dashes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from cost_analysis.request import DEFAULT_DEVICE, DEFAULT_ENGINES, Request, make_request
+from cost_analysis.units import DTYPES
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FORMATS = ("table", "csv", "json", "markdown")
+
+
+class SectionedOption(click.Option):
+    """An option that the help lists under a heading."""
+
+    def __init__(self, *args: Any, section: str, **kwargs: Any) -> None:
+        """An option of a section of the help."""
+        super().__init__(*args, **kwargs)
+        self.section = section
+
+
+class SectionedCommand(click.Command):
+    """A command whose help groups its options under headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, section by section."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(getattr(parameter, "section", "Other"), []).append(record)
+        for name, records in sections.items():
+            with formatter.section(name):
+                formatter.write_dl(records)
+
+
+def _option(section: str, *names: str, **kwargs: Any) -> Callable[[Command], Command]:
+    return click.option(*names, cls=SectionedOption, section=section, **kwargs)
+
+
+def _size(section: str, name: str, default: object, text: str) -> Callable[[Command], Command]:
+    shown = f"{text} [default: {default}]" if default is not None else text
+    return _option(section, f"--{name}", name, type=int, metavar="N", help=shown)
+
+
+def _switch(name: str, text: str) -> Callable[[Command], Command]:
+    return _option("Model", f"--{name}/--no_{name}", name, default=None, help=text)
+
+
+def _chain(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+MODEL_FLAGS = {
+    "hidden_size": "hidden_size",
+    "intermediate_size": "intermediate_size",
+    "num_hidden_layers": "num_hidden_layers",
+    "num_attention_heads": "num_attention_heads",
+    "num_key_value_heads": "num_key_value_heads",
+    "head_dim": "head_dim",
+    "vocab_size": "vocab_size",
+    "max_position_embeddings": "max_position_embeddings",
+    "P": "streams",
+    "parscale_prefix_tokens": "prefix_tokens",
+    "gated_mlp": "gated_mlp",
+    "qkv_bias": "qkv_bias",
+    "qk_norm": "qk_norm",
+    "tie_word_embeddings": "tie_word_embeddings",
+}
+"""Flags of a model and the `ModelSpec` fields they set."""
+
+model_options = _chain(
+    _option("Model", "--model", metavar="NAME", help="A model profile; see `models`."),
+    _size("Model", "hidden_size", None, "Width of the residual stream."),
+    _size("Model", "intermediate_size", "27/5 of hidden_size", "Width of the MLP."),
+    _size("Model", "num_hidden_layers", 36, "Layers."),
+    _size("Model", "num_attention_heads", 16, "Query heads."),
+    _size("Model", "num_key_value_heads", 2, "Key and value heads."),
+    _size("Model", "head_dim", "hidden_size / heads", "Width of a head."),
+    _size("Model", "vocab_size", 151936, "Rows of the embedding table."),
+    _size("Model", "max_position_embeddings", 2048, "Longest sequence it was made for."),
+    _switch("gated_mlp", "MLP with a gate, or plain. [default: gated]"),
+    _switch("qkv_bias", "Biases on q, k and v. [default: yes]"),
+    _switch("qk_norm", "Norms on q and k heads. [default: no]"),
+    _switch("tie_word_embeddings", "LM head is the embedding. [default: tied]"),
+    _size("Streams", "P", 1, "Parallel streams."),
+    _size("Streams", "parscale_prefix_tokens", 48, "Learned prefix tokens of a stream."),
+)
+
+workload_options = _chain(
+    _size("Workload", "batch_size", 1, "Sequences."),
+    _size("Workload", "input_length", 64, "Prompt tokens of each."),
+    _size("Workload", "output_length", 64, "Generated tokens of each."),
+    _option(
+        "Workload",
+        "--logits",
+        type=click.Choice(["last", "all"]),
+        default="last",
+        show_default=True,
+        help="Prompt positions whose logits the prefill computes and keeps.",
+    ),
+)
+
+_dtype = click.Choice(list(DTYPES))
+
+system_options = _chain(
+    _option(
+        "Device and engine",
+        "--gpu_config",
+        default=DEFAULT_DEVICE,
+        show_default=True,
+        metavar="NAME|FILE",
+        help="A device profile (see `hardware`) or your own TOML file.",
+    ),
+    _option(
+        "Device and engine",
+        "--engine",
+        metavar="NAME|FILE",
+        help="What runs the model: ideal, eager, graphs, native, llm-analysis, or a TOML file. "
+        f"[default: {DEFAULT_ENGINES['gpu']} on a GPU, else ideal]",
+    ),
+    _option(
+        "Device and engine",
+        "--flops_efficiency",
+        type=float,
+        metavar="SHARE",
+        help="Share of the peak FLOP/s that is reached, instead of the engine's.",
+    ),
+    _option(
+        "Device and engine",
+        "--hbm_memory_efficiency",
+        "bandwidth_efficiency",
+        type=float,
+        metavar="SHARE",
+        help="Share of the memory bandwidth that is reached, instead of the engine's.",
+    ),
+    _option("Precision", "--weight_dtype", type=_dtype, default="bf16", show_default=True),
+    _option("Precision", "--activation_dtype", type=_dtype, default="bf16", show_default=True),
+    _option("Precision", "--kv_cache_dtype", type=_dtype, default="bf16", show_default=True),
+)
+
+output_options = _chain(
+    _option(
+        "Output",
+        "--format",
+        "form",
+        type=click.Choice(FORMATS),
+        help="How to answer. [default: by the ending of --output, else table]",
+    ),
+    _option(
+        "Output",
+        "--output",
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help="Write to a file instead of the terminal.",
+    ),
+)
+
+
+def request_from(options: dict[str, Any]) -> Request:
+    """The request that the model, workload and system flags describe.
+
+    Takes these flags out of `options`, so that what is left belongs to the command.
+    """
+    architecture = {field: options.pop(flag) for flag, field in MODEL_FLAGS.items()}
+    workload = {
+        name: options.pop(name) for name in ("batch_size", "input_length", "output_length", "logits")
+    }
+    precision = {
+        "weights": options.pop("weight_dtype"),
+        "activations": options.pop("activation_dtype"),
+        "kv_cache": options.pop("kv_cache_dtype"),
+    }
+    return make_request(
+        model=options.pop("model"),
+        architecture=_given(architecture),
+        workload=_given(workload),
+        precision=precision,
+        gpu_config=options.pop("gpu_config"),
+        engine=options.pop("engine"),
+        flops_efficiency=options.pop("flops_efficiency"),
+        bandwidth_efficiency=options.pop("bandwidth_efficiency"),
+    )
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}

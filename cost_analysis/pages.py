@@ -1,0 +1,316 @@
+"""What the commands answer, in words: records and estimates as pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cost_analysis.compare import Increase, increase
+from cost_analysis.departures import departures
+from cost_analysis.estimate import Estimate
+from cost_analysis.latency import Phase
+from cost_analysis.memory import NOT_COUNTED
+from cost_analysis.parameters import parameters
+from cost_analysis.profiles import ModelProfile
+from cost_analysis.published import roofs_of
+from cost_analysis.records import Answer, estimate_record, operator_rows
+from cost_analysis.report import Page, Table
+from cost_analysis.spec import Hardware
+from cost_analysis.units import (
+    GIB,
+    format_bytes,
+    format_count,
+    format_flops,
+    format_rate,
+    format_seconds,
+)
+
+
+def estimate_page(answer: Answer) -> Page:
+    """The answer to "how much memory and time, where do they go, what do the streams cost"."""
+    cost = answer.cost
+    tables = [_answer_table(answer), _memory_table(answer)]
+    tables += [_phase_table(phase) for phase in (cost.prefill, cost.decode) if phase.seconds]
+    title = _title(cost)
+    if answer.published is not None:
+        tables = [_published_table(answer), _departures_table(answer), *tables[:2]]
+        title = f"The published cost model: {title}"
+    return Page(title, tuple(_summary(answer)), tuple(tables), tuple(_notes(answer)))
+
+
+def _title(cost: Estimate) -> str:
+    spec = cost.spec
+    name = spec.name or f"hidden {spec.hidden_size}"
+    return f"{name}, P = {spec.streams}, on {cost.hardware.description}"
+
+
+def _summary(answer: Answer) -> list[str]:
+    cost, lines = answer.cost, []
+    if answer.published is not None:
+        paper = answer.published
+        lines.append(
+            f"Memory: {paper.total_memory / GIB:.3f}GB; Latency: {paper.total_latency:.3f}s"
+            "   (the script's own line; its GB are GiB)"
+        )
+    spec, work = cost.spec, cost.workload
+    lines.append(
+        f"{format_count(cost.parameters.total)} parameters "
+        f"({format_count(cost.parameters.non_embedding)} without embeddings), "
+        f"{cost.precision.weights} weights, batch {work.batch_size:.0f}, "
+        f"{work.input_length:.0f} tokens in, {work.output_length:.0f} out"
+    )
+    change = increase(cost, answer.baseline)
+    memory, total = format_bytes(cost.memory.total), format_seconds(cost.total)
+    lines += ["", f"Memory   {memory:>10}{_over(change['memory'], format_bytes, spec.streams)}"]
+    lines += [f"Latency  {total:>10}{_over(change['total'], format_seconds, spec.streams)}"]
+    lines.append(_fit_sentence(answer))
+    return lines
+
+
+def _over(change: Increase, form: object, streams: int) -> str:
+    if streams == 1:
+        return ""
+    return f"   {_signed(change, form)} ({change.relative:+.2%}) over one stream"
+
+
+def _signed(change: Increase, form: object) -> str:
+    assert callable(form)
+    sign = "-" if change.absolute < 0 else "+"
+    return f"{sign}{form(abs(change.absolute))}"
+
+
+def _fit_sentence(answer: Answer) -> str:
+    device = estimate_record(answer)["device"]
+    room = format_bytes(abs(device["free_bytes"]))
+    whole = format_bytes(device["device_memory_bytes"])
+    if not device["fits"]:
+        return f"Does not fit: {room} more than the device's {whole}"
+    return (
+        f"Fits: {room} of {whole} left; at most batch {device['largest_batch_size']:,}, "
+        f"or {device['longest_context_tokens']:,} tokens each"
+    )
+
+
+def _answer_table(answer: Answer) -> Table:
+    cost, base = answer.cost, answer.baseline
+    change = increase(cost, base)
+    named = [
+        ("Memory", change["memory"], format_bytes),
+        ("Time to first token (TTFT)", change["ttft"], format_seconds),
+        ("Time per output token (TPOT)", change["tpot"], format_seconds),
+        ("Latency of the request", change["total"], format_seconds),
+    ]
+    if not cost.workload.decode_steps:
+        del named[2]
+    if cost.spec.streams == 1:
+        rows = [(name, form(item.value)) for name, item, form in named]
+        rows.append(("Output tokens per second", format_rate(cost.tokens_per_second, "/s")))
+        return Table("Cost", ("", "P = 1"), tuple(rows))
+    rows5 = [
+        (name, form(item.value), form(item.baseline), _signed(item, form), f"{item.relative:+.2%}")
+        for name, item, form in named
+    ]
+    rate = Increase(base.tokens_per_second, cost.tokens_per_second)
+    rows5.append(
+        (
+            "Output tokens per second",
+            *(format_rate(value, "/s") for value in (rate.value, rate.baseline)),
+            _signed(rate, lambda value: format_rate(value, "/s")),
+            f"{rate.relative:+.2%}",
+        )
+    )
+    headers = ("", f"P = {cost.spec.streams}", "P = 1", "difference", "")
+    return Table("What the streams cost", headers, tuple(rows5))
+
+
+def _memory_table(answer: Answer) -> Table:
+    cost, base = answer.cost.memory, answer.baseline.memory
+    named = [
+        ("Layers", "layers"),
+        ("Embeddings", "embedding"),
+        ("LM head", "lm_head"),
+        ("Prefixes", "prefix"),
+        ("Aggregator", "aggregator"),
+        ("KV cache", "kv_cache"),
+        ("Activations, peak", "activations"),
+        ("Total", "total"),
+    ]
+    rows = []
+    for label, name in named:
+        value, before = getattr(cost, name), getattr(base, name)
+        if value or before:
+            share = f"{value / cost.total:.1%}"
+            both = (format_bytes(value), share)
+            rows.append((label, *both) if answer.baseline is answer.cost else (
+                label, *both, format_bytes(before), f"{(value - before) / GIB:+.3f} GiB"
+            ))
+    headers = ("", f"P = {answer.cost.spec.streams}", "share", "P = 1", "difference")
+    return Table("Memory", headers[: len(rows[0])], tuple(rows), last_is_total=True)
+
+
+def _phase_table(phase: Phase) -> Table:
+    rows = [
+        (
+            row["operator"],
+            format_flops(row["flops"]) if row["flops"] else "",
+            format_bytes(row["bytes"]) if row["bytes"] else "",
+            f"{row['intensity_flop_per_byte']:.4g}" if row["flops"] else "",
+            format_seconds(row["seconds"]),
+            f"{row['seconds'] / phase.seconds:.1%}",
+            row["bound"],
+        )
+        for row in operator_rows(phase)
+    ]
+    total = (
+        "Total",
+        format_flops(phase.flops),
+        format_bytes(phase.bytes),
+        f"{phase.flops / phase.bytes:.4g}",
+        format_seconds(phase.seconds),
+        "100.0%",
+        "",
+    )
+    title = {"prefill": "Prefill: one pass over the prompt", "decode": "Decode: all steps"}
+    headers = ("operator", "compute", "traffic", "FLOP/B", "time", "share", "bound by")
+    return Table(title[phase.name], headers, (*rows, total), left=(0, 6), last_is_total=True)
+
+
+def _published_table(answer: Answer) -> Table:
+    paper, cost = answer.published, answer.cost
+    assert paper is not None
+    rows = (
+        ("Weights", format_bytes(paper.weight_memory), _weights_without_aggregator(cost)),
+        ("Aggregator", *map(format_bytes, (paper.aggregate_memory, cost.memory.aggregator))),
+        ("KV cache", *map(format_bytes, (paper.kv_cache_memory, cost.memory.kv_cache))),
+        (
+            "Activations, peak",
+            *map(format_bytes, (paper.prefill_activation_memory, cost.memory.activations)),
+        ),
+        ("Memory", *map(format_bytes, (paper.total_memory, cost.memory.total))),
+        ("Prefill", *map(format_seconds, (paper.prefill_latency, cost.ttft))),
+        (
+            "One decode step",
+            format_seconds(paper.decode_latency_per_token),
+            format_seconds(cost.tpot) if cost.workload.decode_steps else "none",
+        ),
+        ("Aggregator, whole request", format_seconds(paper.aggregate_latency), "in the passes"),
+        ("Latency", *map(format_seconds, (paper.total_latency, cost.total))),
+    )
+    ours = f"ours, engine {cost.engine.name}"
+    return Table("Term by term", ("", "published", ours), rows)
+
+
+def _weights_without_aggregator(cost: Estimate) -> str:
+    return format_bytes(cost.memory.weights - cost.memory.aggregator)
+
+
+def _departures_table(answer: Answer) -> Table:
+    cost, request = answer.cost, answer.request
+    roofs = roofs_of(request.hardware, request.flops_efficiency, request.bandwidth_efficiency)
+    rows = tuple(
+        (
+            item.what,
+            "" if item.memory is None else _signed(Increase(0.0, item.memory), format_bytes),
+            "" if item.latency is None else _signed(Increase(0.0, item.latency), format_seconds),
+        )
+        for item in departures(cost.spec, cost.workload, cost.hardware, roofs)
+    )
+    return Table("Where it departs from a real run", ("", "memory", "latency"), rows)
+
+
+def _notes(answer: Answer) -> list[str]:
+    cost, request = answer.cost, answer.request
+    notes = [f"assumed: {name} = {value}" for name, value in request.assumed.items()]
+    notes.append(
+        f"engine {cost.engine.name}: {cost.engine.flops_efficiency:.3g} of peak FLOP/s, "
+        f"{cost.engine.bandwidth_efficiency:.3g} of bandwidth; {cost.engine.source}"
+    )
+    compute = {cost.precision.compute.name, cost.precision.accumulate.name}
+    for name in sorted(compute - set(cost.hardware.peak)):
+        used = cost.hardware.peak_dtype(next(
+            dtype for dtype in (cost.precision.compute, cost.precision.accumulate)
+            if dtype.name == name
+        ))
+        notes.append(f"{cost.hardware.name} has no {name} units; products are computed in {used}")
+    notes.append(f"memory not counted: {NOT_COUNTED}")
+    notes.append(
+        "FLOPs are those of matrix products, two a multiply-add, attention as the full rectangle; "
+        "time is that of the causal triangle"
+    )
+    return notes
+
+
+def hardware_list_page(devices: Sequence[Hardware]) -> Page:
+    """All device profiles, a line each."""
+    rows = tuple(
+        (
+            device.name,
+            format_bytes(device.memory),
+            format_rate(device.bandwidth, "B/s"),
+            _peak(device, "bf16", "fp16"),
+            _peak(device, "fp8", "int8"),
+            f"{device.tdp:.0f} W" if device.tdp else "",
+        )
+        for device in devices
+    )
+    headers = ("name", "memory", "bandwidth", "16-bit peak", "8-bit peak", "power")
+    return Page(
+        f"{len(devices)} devices; `parscale-cost hardware NAME` shows one with its sources",
+        tables=(Table("Dense peaks", headers, rows),),
+        notes=("your own: --gpu_config path/to/device.toml",),
+    )
+
+
+def hardware_page(device: Hardware) -> Page:
+    """One device with its sources."""
+    rows = [("memory", format_bytes(device.memory), "memory")]
+    rows.append(("bandwidth", format_rate(device.bandwidth, "B/s"), "bandwidth"))
+    if device.interconnect:
+        rows.append(("interconnect", format_rate(device.interconnect, "B/s"), "interconnect"))
+    if device.tdp:
+        rows.append(("power limit", f"{device.tdp:.0f} W", "tdp"))
+    for dtype, peak in device.peak.items():
+        rows.append((f"peak {dtype}", format_rate(peak, "FLOP/s"), "peak"))
+    cells = tuple((name, value, device.sources.get(key, "")) for name, value, key in rows)
+    table = Table(device.architecture or device.name, ("", "value", "source"), cells, left=(0, 2))
+    return Page(f"{device.name}: {device.description}", tables=(table,))
+
+
+def models_list_page(models: Sequence[ModelProfile]) -> Page:
+    """All model profiles, a line each."""
+    rows = tuple(
+        (
+            model.name,
+            format_count(parameters(model.spec).total),
+            str(model.spec.hidden_size),
+            str(model.spec.intermediate_size),
+            str(model.spec.num_hidden_layers),
+            f"{model.spec.num_attention_heads}/{model.spec.num_key_value_heads}",
+            str(model.spec.head_dim),
+            str(model.spec.vocab_size),
+        )
+        for model in sorted(models, key=lambda model: parameters(model.spec).total)
+    )
+    headers = ("name", "params", "hidden", "MLP", "layers", "heads/KV", "head", "vocab")
+    return Page(
+        f"{len(models)} models; `parscale-cost models NAME` shows one with its source",
+        tables=(Table("Architectures", headers, rows),),
+    )
+
+
+def model_page(model: ModelProfile) -> Page:
+    """One model with its source."""
+    counts = parameters(model.spec)
+    rows = [(name, str(getattr(model.spec, name))) for name in model.spec.__slots__ if name != "name"]
+    rows += [("parameters", f"{counts.total:,}"), ("without embeddings", f"{counts.non_embedding:,}")]
+    return Page(
+        f"{model.name}: {model.description}",
+        tables=(Table("Architecture", ("", "value"), tuple(rows)),),
+        notes=(f"source: {model.source}",),
+    )
+
+
+def _peak(device: Hardware, *names: str) -> str:
+    for name in names:
+        if name in device.peak:
+            return format_rate(device.peak[name], "FLOP/s")
+    return ""

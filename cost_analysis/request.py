@@ -1,0 +1,122 @@
+"""From what a user gives to what the core takes: fills in what was left out, and says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cost_analysis.profiles import load_engine, load_hardware, load_model
+from cost_analysis.errors import InputError
+from cost_analysis.spec import (
+    Engine,
+    Hardware,
+    ModelSpec,
+    Precision,
+    Workload,
+    family_intermediate_size,
+)
+
+DEFAULT_DEVICE = "a100-sxm-80gb"
+DEFAULT_ENGINES = {"gpu": "graphs"}
+"""The engine by kind of device; for kinds that no measurements were fitted on it is "ideal"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Everything that one estimate needs.
+
+    Attributes:
+        spec: The model.
+        workload: Batch size and lengths.
+        precision: Storage formats.
+        hardware: The device.
+        engine: What runs the model, with the user's own efficiencies if given.
+        flops_efficiency: What the user gave, or None.
+        bandwidth_efficiency: What the user gave, or None.
+        assumed: What was filled in, by name.
+        warnings: What the user should know, a sentence each.
+    """
+
+    spec: ModelSpec
+    workload: Workload
+    precision: Precision
+    hardware: Hardware
+    engine: Engine
+    flops_efficiency: float | None
+    bandwidth_efficiency: float | None
+    assumed: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+def make_request(
+    *,
+    model: str | None,
+    architecture: Mapping[str, Any],
+    workload: Mapping[str, Any],
+    precision: Mapping[str, str],
+    gpu_config: str = DEFAULT_DEVICE,
+    engine: str | None = None,
+    flops_efficiency: float | None = None,
+    bandwidth_efficiency: float | None = None,
+) -> Request:
+    """Resolve names and defaults.
+
+    Args:
+        model: A model profile, or None.
+        architecture: `ModelSpec` fields that the user gave; they go before the profile's.
+        workload: `Workload` fields that the user gave.
+        precision: `Precision` fields that the user gave.
+        gpu_config: A device profile or the path of one.
+        engine: An engine profile or the path of one; None means the device kind's default.
+        flops_efficiency: Replaces the engine's, unless None.
+        bandwidth_efficiency: Replaces the engine's, unless None.
+
+    Raises:
+        InputError: Something makes no sense.
+    """
+    assumed: dict[str, Any] = {}
+    spec = _model(model, dict(architecture), assumed)
+    hardware = load_hardware(gpu_config)
+    if engine is None:
+        engine = DEFAULT_ENGINES.get(hardware.kind, "ideal")
+        assumed["engine"] = engine
+    job = Workload(**workload)
+    return Request(
+        spec=spec,
+        workload=job,
+        precision=Precision(**precision),
+        hardware=hardware,
+        engine=load_engine(engine).with_efficiency(flops_efficiency, bandwidth_efficiency),
+        flops_efficiency=flops_efficiency,
+        bandwidth_efficiency=bandwidth_efficiency,
+        assumed=assumed,
+        warnings=tuple(_warnings(spec, job)),
+    )
+
+
+def _model(name: str | None, given: dict[str, Any], assumed: dict[str, Any]) -> ModelSpec:
+    if name is not None:
+        base = load_model(name).spec
+        reshaped = {"hidden_size", "num_attention_heads"} & given.keys()
+        if reshaped and "head_dim" not in given:
+            given["head_dim"] = None
+        return replace(base, **given) if given else base
+    if "hidden_size" not in given:
+        raise InputError("no model given; name one with --model or give --hidden_size")
+    if "intermediate_size" not in given:
+        hidden = given["hidden_size"]
+        ModelSpec(hidden, 1, head_dim=1)  # a hidden size that makes no sense is named as such
+        given["intermediate_size"] = assumed["intermediate_size"] = family_intermediate_size(hidden)
+    return ModelSpec(**given)
+
+
+def _warnings(spec: ModelSpec, workload: Workload) -> list[str]:
+    longest = int(workload.input_length + workload.output_length)
+    if longest <= spec.max_position_embeddings:
+        return []
+    return [
+        f"input and output are {longest:,} tokens, the model was made for "
+        f"{spec.max_position_embeddings:,} (max_position_embeddings); the cost is still right, "
+        "the model may not be"
+    ]
