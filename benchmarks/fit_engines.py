@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,7 @@ from cost_analysis import (
 )
 from cost_analysis.profiles import profile_names
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 
 FIELDS = (
     "flops_efficiency",
@@ -54,6 +55,7 @@ SIZES = (
     "head_dim",
     "vocab_size",
 )
+ALIKE = ("hardware", "weight_dtype", "gated_mlp", "tie_word_embeddings", "metric")
 LENGTHS = ("batch_size", "input_length", "output_length")
 TIMES: dict[str, Callable[[Estimate], Floats]] = {
     "decode_tokens_per_s": lambda cost: cost.tpot / cost.workload.batch_size,
@@ -70,22 +72,28 @@ TIMES: dict[str, Callable[[Estimate], Floats]] = {
 def errors(rows: pd.DataFrame, engine: Engine) -> Floats:
     """log(predicted time / measured time) of each row: positive means too slow."""
     logs = pd.Series(0.0, index=rows.index)
-    alike = ["hardware", "weight_dtype", "gated_mlp", "tie_word_embeddings", "metric"]
-    for (hardware, dtype, gated, tied, metric), group in rows.groupby(alike):
-        columns = {name: group[name].to_numpy(np.float64) for name in SIZES + LENGTHS}
-        spec = ModelSpec(
-            **{name: columns[name] for name in SIZES},
-            gated_mlp=bool(gated),
-            tie_word_embeddings=bool(tied),
-        )
-        workload = Workload(**{name: columns[name] for name in LENGTHS})
-        cost = estimate(
-            spec, workload, load_hardware(hardware), engine, Precision(dtype, dtype, dtype)
-        )
-        measured = group.value.to_numpy()
-        seconds = 1 / measured if metric.endswith("per_s") else measured
-        logs[group.index] = np.log(TIMES[metric](cost) / seconds)
-    return logs.to_numpy()
+    for _, group in rows.groupby(list(ALIKE)):
+        logs[group.index] = group_errors(group, engine)
+    return logs.to_numpy(np.float64)
+
+
+def group_errors(rows: pd.DataFrame, engine: Engine) -> Floats:
+    """The same for rows that share everything that is not a size: one call for all."""
+    first = rows.iloc[0]
+    sizes: dict[str, Any] = {name: rows[name].to_numpy(np.float64) for name in SIZES}
+    lengths: dict[str, Any] = {name: rows[name].to_numpy(np.float64) for name in LENGTHS}
+    spec = ModelSpec(
+        **sizes,
+        gated_mlp=bool(first.gated_mlp),
+        tie_word_embeddings=bool(first.tie_word_embeddings),
+    )
+    dtype = str(first.weight_dtype)
+    hardware = load_hardware(str(first.hardware))
+    precision = Precision(dtype, dtype, dtype)
+    cost = estimate(spec, Workload(**lengths), hardware, engine, precision)
+    metric, measured = str(first.metric), rows.value.to_numpy(np.float64)
+    seconds = 1 / measured if metric.endswith("per_s") else measured
+    return np.log(TIMES[metric](cost) / seconds)
 
 
 def fit(rows: pd.DataFrame) -> Engine:
@@ -94,10 +102,15 @@ def fit(rows: pd.DataFrame) -> Engine:
     def engine(logs: Floats) -> Engine:
         return Engine("fit", **dict(zip(FIELDS, np.exp(logs).tolist(), strict=True)))
 
-    weights = 1 / np.sqrt(rows.groupby("source_id")["value"].transform("size").to_numpy())
+    weights: Floats = 1 / np.sqrt(rows.groupby("source_id")["value"].transform("size").to_numpy())
+
+    def residuals(logs: Floats) -> Floats:
+        weighted: Floats = errors(rows, engine(logs)) * weights
+        return weighted
+
     results = [
         least_squares(
-            lambda logs: errors(rows, engine(logs)) * weights,
+            residuals,
             np.log(start),
             bounds=(np.log(LOWEST), np.log(HIGHEST) + 1e-12),
             loss="soft_l1",

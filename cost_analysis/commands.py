@@ -16,6 +16,7 @@ from cost_analysis.options import (
     model_options,
     output_options,
     request_from,
+    section_option,
     system_options,
     workload_options,
 )
@@ -42,10 +43,6 @@ class DefaultGroup(click.Group):
             args = [DEFAULT_COMMAND, *args]
         return super().parse_args(ctx, args or ["--help"])
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """A command by its name."""
-        return super().get_command(ctx, cmd_name)
-
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands, then the options of the default one."""
         self.format_commands(ctx, formatter)
@@ -55,7 +52,7 @@ class DefaultGroup(click.Group):
 @click.group(cls=DefaultGroup, context_settings=SETTINGS)
 @click.version_option(__version__, prog_name=PROGRAM)
 def cli() -> None:
-    """What a language model costs to run with P parallel streams.
+    r"""What a language model costs to run with P parallel streams.
 
     \b
     Memory, latency and FLOPs of one request, and what the streams add:
@@ -68,23 +65,23 @@ def cli() -> None:
 @model_options
 @workload_options
 @system_options
-@click.option(
+@section_option(
+    "Answer",
     "--cost_model",
     type=click.Choice(["operators", "published"]),
     default="operators",
     show_default=True,
     help="Ours, or the paper's own beside it.",
 )
-@click.option(
+@section_option(
+    "Answer",
     "--rows",
     type=click.Choice(["estimate", "operators"]),
-    default="estimate",
-    show_default=True,
-    help="With --format csv: one row for the request, or one for each operator.",
+    help="With CSV: a row for the request, or one for each operator. [default: estimate]",
 )
 @output_options
 def estimate(
-    cost_model: str, rows: str, form: str | None, output: str | None, **options: Any
+    cost_model: str, rows: str | None, form: str | None, output: str | None, **options: Any
 ) -> None:
     """Memory, latency and FLOPs of one request (the default command)."""
     request = request_from(options)
@@ -92,8 +89,9 @@ def estimate(
     for warning in request.warnings:
         click.echo(f"{PROGRAM}: warning: {warning}", err=True)
     record = records.estimate_record(answer)
-    by_operator = rows == "operators"
-    table = record["operators"] if by_operator else [records.estimate_row(answer)]
+    if rows is not None and _format(form, output) != "csv":
+        raise InputError("--rows chooses the rows of a CSV; give --format csv with it")
+    table = record["operators"] if rows == "operators" else [records.estimate_row(answer)]
     _deliver(pages.estimate_page(answer), record, table, form, output)
 
 
@@ -109,9 +107,7 @@ def hardware(name: str | None, form: str | None, output: str | None) -> None:
         return
     devices = [load_hardware(profile) for profile in profile_names("hardware")]
     listed = [records.hardware_record(device) for device in devices]
-    _deliver(
-        pages.hardware_list_page(devices), listed, records.device_rows(devices), form, output
-    )
+    _deliver(pages.hardware_list_page(devices), listed, records.device_rows(devices), form, output)
 
 
 @cli.command(cls=SectionedCommand)
@@ -137,8 +133,7 @@ def _deliver(
     output: str | None,
 ) -> None:
     """Print an answer, or write it to a file, in the format that was asked for."""
-    if form is None:
-        form = FORMAT_OF_ENDING.get(Path(output or "").suffix.lower(), "table")
+    form = _format(form, output)
     if form == "table" and output is None and sys.stdout.isatty():
         report.render_terminal(page)
         return
@@ -152,6 +147,11 @@ def _deliver(
         click.echo(text, nl=False)
     else:
         report.write_file(Path(output), text)
+
+
+def _format(form: str | None, output: str | None) -> str:
+    """The format that was asked for, by name or by the ending of the output file."""
+    return form or FORMAT_OF_ENDING.get(Path(output or "").suffix.lower(), "table")
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -15,7 +15,7 @@ from cost_analysis import published as paper
 from cost_analysis.memory import memory
 from cost_analysis.parameters import parameters
 from cost_analysis.published import BYTES, Roofs
-from cost_analysis.spec import Hardware, ModelSpec, Number, Workload, as_float
+from cost_analysis.spec import ModelSpec, Number, Workload, as_float
 from cost_analysis.units import GIB
 
 
@@ -34,26 +34,23 @@ class Departure:
     latency: Number = None
 
 
-def departures(
-    spec: ModelSpec, workload: Workload, hardware: Hardware, roofs: Roofs
-) -> list[Departure]:
+def departures(spec: ModelSpec, workload: Workload, roofs: Roofs) -> list[Departure]:
     """The departures for one input.
 
     Args:
         spec: The model.
         workload: Batch size and lengths.
-        hardware: The device that the user asked for.
         roofs: FLOP/s and B/s that the published model was given.
     """
     return [
-        _device(spec, workload, hardware, roofs),
+        _device(spec, workload, roofs),
         _aggregator(spec, workload, roofs),
         _prefix_in_prefill(spec, workload, roofs),
         _cache_traffic(spec, workload, roofs),
         _context_free_attention(spec, workload, roofs),
         _head_and_table(spec, workload, roofs),
         Departure("bits are passed where bytes are meant; cancels out on one GPU", 0.0, 0.0),
-        _unit(spec, workload, hardware),
+        _unit(spec, workload, roofs),
         _logits_of_prompt(spec, workload),
         _logits_of_prefix(spec, workload, roofs),
         _steps(spec, workload, roofs),
@@ -70,7 +67,7 @@ def _prompt(spec: ModelSpec, workload: Workload) -> Number:
     return workload.input_length + spec.prefix
 
 
-def _device(spec: ModelSpec, workload: Workload, hardware: Hardware, roofs: Roofs) -> Departure:
+def _device(spec: ModelSpec, workload: Workload, roofs: Roofs) -> Departure:
     total = paper.cost_on(spec, workload, roofs).total_latency
     always = paper.cost_on(spec, workload, paper.SCRIPT_ROOFS).total_latency
     return Departure("GPU and efficiency flags are parsed and ignored", latency=always - total)
@@ -126,8 +123,8 @@ def _head_and_table(spec: ModelSpec, workload: Workload, roofs: Roofs) -> Depart
     )
 
 
-def _unit(spec: ModelSpec, workload: Workload, hardware: Hardware) -> Departure:
-    total = paper.published_cost(spec, workload, hardware).total_memory
+def _unit(spec: ModelSpec, workload: Workload, roofs: Roofs) -> Departure:
+    total = paper.cost_on(spec, workload, roofs).total_memory
     return Departure("GiB are printed as GB", memory=total * (1e9 / GIB - 1.0))
 
 
@@ -170,9 +167,7 @@ def _missing_parameters(spec: ModelSpec) -> Departure:
 
 
 def _mlp_activations(spec: ModelSpec, workload: Workload) -> Departure:
-    layer = paper.layer_activation_memory(
-        spec, _streams(spec, workload), _prompt(spec, workload)
-    )
+    layer = paper.layer_activation_memory(spec, _streams(spec, workload), _prompt(spec, workload))
     return Departure(
         "a layer's peak is one tensor; a gated MLP keeps three of its width alive and the residual",
         memory=layer - memory(spec, workload).activations,

@@ -128,16 +128,14 @@ def decode_phase(
         engine: What runs the model on it.
     """
     steady = [_time(op, hardware, engine, steps) for op in first if op.name != growth.name]
-    attention, slope = (
-        _time(operator, hardware, engine)
-        for operator in (next(op for op in first if op.name == growth.name), growth)
-    )
+    place = [operator.name for operator in first].index(growth.name)
+    attention, slope = (_time(op, hardware, engine) for op in (first[place], growth))
     grown = _grow(attention, slope, steps)
     step = _sum_of_seconds(steady)
     slack = layers * engine.layer_host_time - step - attention.overhead
     host = _waiting(slack, attention, slope, steps) + engine.step_host_time * steps
     seconds = step * steps + grown.seconds + host
-    return Phase("decode", (*steady, grown, _host(host)), seconds)
+    return Phase("decode", (*steady[:place], grown, *steady[place:], _host(host)), seconds)
 
 
 def _sum_of_seconds(times: Sequence[OperatorTime]) -> Number:

@@ -339,7 +339,12 @@ def _aggregation(step: _Pass) -> list[Operator]:
     """
     hidden, streams, tokens = step.size("hidden_size"), step.size("streams"), step.tokens
     mix = step.linear(
-        "aggregator: mix", "aggregator", tokens, streams * hidden, hidden, bias=hidden,
+        "aggregator: mix",
+        "aggregator",
+        tokens,
+        streams * hidden,
+        hidden,
+        bias=hidden,
         quantised=False,
     )
     score = step.linear(

@@ -39,17 +39,18 @@ class SectionedCommand(click.Command):
                 formatter.write_dl(records)
 
 
-def _option(section: str, *names: str, **kwargs: Any) -> Callable[[Command], Command]:
+def section_option(section: str, *names: str, **kwargs: Any) -> Callable[[Command], Command]:
+    """`click.option` under a heading of the help."""
     return click.option(*names, cls=SectionedOption, section=section, **kwargs)
 
 
 def _size(section: str, name: str, default: object, text: str) -> Callable[[Command], Command]:
     shown = f"{text} [default: {default}]" if default is not None else text
-    return _option(section, f"--{name}", name, type=int, metavar="N", help=shown)
+    return section_option(section, f"--{name}", name, type=int, metavar="N", help=shown)
 
 
 def _switch(name: str, text: str) -> Callable[[Command], Command]:
-    return _option("Model", f"--{name}/--no_{name}", name, default=None, help=text)
+    return section_option("Model", f"--{name}/--no_{name}", name, default=None, help=text)
 
 
 def _chain(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -80,7 +81,7 @@ MODEL_FLAGS = {
 """Flags of a model and the `ModelSpec` fields they set."""
 
 model_options = _chain(
-    _option("Model", "--model", metavar="NAME", help="A model profile; see `models`."),
+    section_option("Model", "--model", metavar="NAME", help="A model profile; see `models`."),
     _size("Model", "hidden_size", None, "Width of the residual stream."),
     _size("Model", "intermediate_size", "27/5 of hidden_size", "Width of the MLP."),
     _size("Model", "num_hidden_layers", 36, "Layers."),
@@ -101,7 +102,7 @@ workload_options = _chain(
     _size("Workload", "batch_size", 1, "Sequences."),
     _size("Workload", "input_length", 64, "Prompt tokens of each."),
     _size("Workload", "output_length", 64, "Generated tokens of each."),
-    _option(
+    section_option(
         "Workload",
         "--logits",
         type=click.Choice(["last", "all"]),
@@ -114,7 +115,7 @@ workload_options = _chain(
 _dtype = click.Choice(list(DTYPES))
 
 system_options = _chain(
-    _option(
+    section_option(
         "Device and engine",
         "--gpu_config",
         default=DEFAULT_DEVICE,
@@ -122,21 +123,21 @@ system_options = _chain(
         metavar="NAME|FILE",
         help="A device profile (see `hardware`) or your own TOML file.",
     ),
-    _option(
+    section_option(
         "Device and engine",
         "--engine",
         metavar="NAME|FILE",
         help="What runs the model: ideal, eager, graphs, native, llm-analysis, or a TOML file. "
         f"[default: {DEFAULT_ENGINES['gpu']} on a GPU, else ideal]",
     ),
-    _option(
+    section_option(
         "Device and engine",
         "--flops_efficiency",
         type=float,
         metavar="SHARE",
         help="Share of the peak FLOP/s that is reached, instead of the engine's.",
     ),
-    _option(
+    section_option(
         "Device and engine",
         "--hbm_memory_efficiency",
         "bandwidth_efficiency",
@@ -144,20 +145,22 @@ system_options = _chain(
         metavar="SHARE",
         help="Share of the memory bandwidth that is reached, instead of the engine's.",
     ),
-    _option("Precision", "--weight_dtype", type=_dtype, default="bf16", show_default=True),
-    _option("Precision", "--activation_dtype", type=_dtype, default="bf16", show_default=True),
-    _option("Precision", "--kv_cache_dtype", type=_dtype, default="bf16", show_default=True),
+    section_option("Precision", "--weight_dtype", type=_dtype, default="bf16", show_default=True),
+    section_option(
+        "Precision", "--activation_dtype", type=_dtype, default="bf16", show_default=True
+    ),
+    section_option("Precision", "--kv_cache_dtype", type=_dtype, default="bf16", show_default=True),
 )
 
 output_options = _chain(
-    _option(
+    section_option(
         "Output",
         "--format",
         "form",
         type=click.Choice(FORMATS),
         help="How to answer. [default: by the ending of --output, else table]",
     ),
-    _option(
+    section_option(
         "Output",
         "--output",
         type=click.Path(dir_okay=False),
@@ -174,7 +177,8 @@ def request_from(options: dict[str, Any]) -> Request:
     """
     architecture = {field: options.pop(flag) for flag, field in MODEL_FLAGS.items()}
     workload = {
-        name: options.pop(name) for name in ("batch_size", "input_length", "output_length", "logits")
+        name: options.pop(name)
+        for name in ("batch_size", "input_length", "output_length", "logits")
     }
     precision = {
         "weights": options.pop("weight_dtype"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from cost_analysis.compare import Increase, increase
 from cost_analysis.departures import departures
@@ -12,7 +14,7 @@ from cost_analysis.memory import NOT_COUNTED
 from cost_analysis.parameters import parameters
 from cost_analysis.profiles import ModelProfile
 from cost_analysis.published import roofs_of
-from cost_analysis.records import Answer, estimate_record, operator_rows
+from cost_analysis.records import Answer, Record, device_record, operator_rows
 from cost_analysis.report import Page, Table
 from cost_analysis.spec import Hardware
 from cost_analysis.units import (
@@ -20,9 +22,12 @@ from cost_analysis.units import (
     format_bytes,
     format_count,
     format_flops,
+    format_peak,
     format_rate,
     format_seconds,
 )
+
+Format = Callable[[float], str]
 
 
 def estimate_page(answer: Answer) -> Page:
@@ -55,71 +60,73 @@ def _summary(answer: Answer) -> list[str]:
     lines.append(
         f"{format_count(cost.parameters.total)} parameters "
         f"({format_count(cost.parameters.non_embedding)} without embeddings), "
-        f"{cost.precision.weights} weights, batch {work.batch_size:.0f}, "
-        f"{work.input_length:.0f} tokens in, {work.output_length:.0f} out"
+        f"{cost.precision.weights}, batch {work.batch_size:.0f}, "
+        f"{work.input_length:.0f} in, {work.output_length:.0f} out"
     )
     change = increase(cost, answer.baseline)
     memory, total = format_bytes(cost.memory.total), format_seconds(cost.total)
     lines += ["", f"Memory   {memory:>10}{_over(change['memory'], format_bytes, spec.streams)}"]
     lines += [f"Latency  {total:>10}{_over(change['total'], format_seconds, spec.streams)}"]
-    lines.append(_fit_sentence(answer))
-    return lines
+    return [*lines, *_fit_lines(answer)]
 
 
-def _over(change: Increase, form: object, streams: int) -> str:
+def _over(change: Increase, form: Format, streams: int) -> str:
     if streams == 1:
         return ""
     return f"   {_signed(change, form)} ({change.relative:+.2%}) over one stream"
 
 
-def _signed(change: Increase, form: object) -> str:
-    assert callable(form)
+def _signed(change: Increase, form: Format) -> str:
     sign = "-" if change.absolute < 0 else "+"
     return f"{sign}{form(abs(change.absolute))}"
 
 
-def _fit_sentence(answer: Answer) -> str:
-    device = estimate_record(answer)["device"]
-    room = format_bytes(abs(device["free_bytes"]))
-    whole = format_bytes(device["device_memory_bytes"])
-    if not device["fits"]:
-        return f"Does not fit: {room} more than the device's {whole}"
-    return (
-        f"Fits: {room} of {whole} left; at most batch {device['largest_batch_size']:,}, "
-        f"or {device['longest_context_tokens']:,} tokens each"
-    )
+def _fit_lines(answer: Answer) -> list[str]:
+    device = device_record(answer.cost)
+    whole, room = device["device_memory_bytes"], device["free_bytes"]
+    if room < 0:
+        return [
+            f"Does not fit: needs {format_bytes(-room)} more than the {format_bytes(whole)} "
+            "of the device",
+            _limits(device),
+        ]
+    return [f"Fits     {format_bytes(room):>10} of {format_bytes(whole)} left", _limits(device)]
+
+
+def _limits(device: Record) -> str:
+    batch, context = device["largest_batch_size"], device["longest_context_tokens"]
+    return f"         largest batch {batch:,}, or longest context {context:,} tokens"
 
 
 def _answer_table(answer: Answer) -> Table:
     cost, base = answer.cost, answer.baseline
     change = increase(cost, base)
-    named = [
+    named: list[tuple[str, Increase, Format]] = [
         ("Memory", change["memory"], format_bytes),
         ("Time to first token (TTFT)", change["ttft"], format_seconds),
         ("Time per output token (TPOT)", change["tpot"], format_seconds),
         ("Latency of the request", change["total"], format_seconds),
-    ]
-    if not cost.workload.decode_steps:
-        del named[2]
-    if cost.spec.streams == 1:
-        rows = [(name, form(item.value)) for name, item, form in named]
-        rows.append(("Output tokens per second", format_rate(cost.tokens_per_second, "/s")))
-        return Table("Cost", ("", "P = 1"), tuple(rows))
-    rows5 = [
-        (name, form(item.value), form(item.baseline), _signed(item, form), f"{item.relative:+.2%}")
-        for name, item, form in named
-    ]
-    rate = Increase(base.tokens_per_second, cost.tokens_per_second)
-    rows5.append(
         (
             "Output tokens per second",
-            *(format_rate(value, "/s") for value in (rate.value, rate.baseline)),
-            _signed(rate, lambda value: format_rate(value, "/s")),
-            f"{rate.relative:+.2%}",
+            Increase(base.tokens_per_second, cost.tokens_per_second),
+            lambda rate: format_rate(rate, "/s"),
+        ),
+    ]
+    rows = tuple(
+        (
+            name,
+            form(item.value),
+            form(item.baseline),
+            _signed(item, form),
+            f"{item.relative:+.2%}",
         )
+        for name, item, form in named
+        if not np.isnan(item.value)
     )
+    if cost.spec.streams == 1:
+        return Table("Cost", ("", "P = 1"), tuple(row[:2] for row in rows))
     headers = ("", f"P = {cost.spec.streams}", "P = 1", "difference", "")
-    return Table("What the streams cost", headers, tuple(rows5))
+    return Table("What the streams cost", headers, rows)
 
 
 def _memory_table(answer: Answer) -> Table:
@@ -134,17 +141,22 @@ def _memory_table(answer: Answer) -> Table:
         ("Activations, peak", "activations"),
         ("Total", "total"),
     ]
-    rows = []
-    for label, name in named:
-        value, before = getattr(cost, name), getattr(base, name)
-        if value or before:
-            share = f"{value / cost.total:.1%}"
-            both = (format_bytes(value), share)
-            rows.append((label, *both) if answer.baseline is answer.cost else (
-                label, *both, format_bytes(before), f"{(value - before) / GIB:+.3f} GiB"
-            ))
+    rows = [
+        (
+            label,
+            format_bytes(getattr(cost, name)),
+            f"{getattr(cost, name) / cost.total:.1%}",
+            format_bytes(getattr(base, name)),
+            _signed(Increase(getattr(base, name), getattr(cost, name)), format_bytes),
+        )
+        for label, name in named
+        if getattr(cost, name)
+    ]
+    columns = 3 if answer.cost.spec.streams == 1 else 5
     headers = ("", f"P = {answer.cost.spec.streams}", "share", "P = 1", "difference")
-    return Table("Memory", headers[: len(rows[0])], tuple(rows), last_is_total=True)
+    return Table(
+        "Memory", headers[:columns], tuple(row[:columns] for row in rows), last_is_total=True
+    )
 
 
 def _phase_table(phase: Phase) -> Table:
@@ -212,25 +224,26 @@ def _departures_table(answer: Answer) -> Table:
             "" if item.memory is None else _signed(Increase(0.0, item.memory), format_bytes),
             "" if item.latency is None else _signed(Increase(0.0, item.latency), format_seconds),
         )
-        for item in departures(cost.spec, cost.workload, cost.hardware, roofs)
+        for item in departures(cost.spec, cost.workload, roofs)
     )
     return Table("Where it departs from a real run", ("", "memory", "latency"), rows)
 
 
 def _notes(answer: Answer) -> list[str]:
     cost, request = answer.cost, answer.request
-    notes = [f"assumed: {name} = {value}" for name, value in request.assumed.items()]
+    filled = {name: value for name, value in request.assumed.items() if name != "engine"}
+    notes = [f"assumed: {name} = {value}" for name, value in filled.items()]
     notes.append(
-        f"engine {cost.engine.name}: {cost.engine.flops_efficiency:.3g} of peak FLOP/s, "
+        f"engine {cost.engine.name}{' (assumed)' if 'engine' in request.assumed else ''}: {cost.engine.flops_efficiency:.3g} of peak FLOP/s, "
         f"{cost.engine.bandwidth_efficiency:.3g} of bandwidth; {cost.engine.source}"
     )
-    compute = {cost.precision.compute.name, cost.precision.accumulate.name}
-    for name in sorted(compute - set(cost.hardware.peak)):
-        used = cost.hardware.peak_dtype(next(
-            dtype for dtype in (cost.precision.compute, cost.precision.accumulate)
-            if dtype.name == name
-        ))
-        notes.append(f"{cost.hardware.name} has no {name} units; products are computed in {used}")
+    for dtype in {cost.precision.compute, cost.precision.accumulate}:
+        used = cost.hardware.peak_dtype(dtype)
+        if used != dtype.name:
+            notes.append(
+                f"{cost.hardware.name} has no {dtype.name} units: {dtype.name} products are "
+                f"computed in {used}"
+            )
     notes.append(f"memory not counted: {NOT_COUNTED}")
     notes.append(
         "FLOPs are those of matrix products, two a multiply-add, attention as the full rectangle; "
@@ -268,8 +281,8 @@ def hardware_page(device: Hardware) -> Page:
         rows.append(("interconnect", format_rate(device.interconnect, "B/s"), "interconnect"))
     if device.tdp:
         rows.append(("power limit", f"{device.tdp:.0f} W", "tdp"))
-    for dtype, peak in device.peak.items():
-        rows.append((f"peak {dtype}", format_rate(peak, "FLOP/s"), "peak"))
+    for index, (dtype, peak) in enumerate(device.peak.items()):
+        rows.append((f"peak {dtype}", format_peak(peak, dtype), "" if index else "peak"))
     cells = tuple((name, value, device.sources.get(key, "")) for name, value, key in rows)
     table = Table(device.architecture or device.name, ("", "value", "source"), cells, left=(0, 2))
     return Page(f"{device.name}: {device.description}", tables=(table,))
@@ -300,8 +313,13 @@ def models_list_page(models: Sequence[ModelProfile]) -> Page:
 def model_page(model: ModelProfile) -> Page:
     """One model with its source."""
     counts = parameters(model.spec)
-    rows = [(name, str(getattr(model.spec, name))) for name in model.spec.__slots__ if name != "name"]
-    rows += [("parameters", f"{counts.total:,}"), ("without embeddings", f"{counts.non_embedding:,}")]
+    rows = [
+        (name, str(getattr(model.spec, name))) for name in model.spec.__slots__ if name != "name"
+    ]
+    rows += [
+        ("parameters", f"{counts.total:,}"),
+        ("without embeddings", f"{counts.non_embedding:,}"),
+    ]
     return Page(
         f"{model.name}: {model.description}",
         tables=(Table("Architecture", ("", "value"), tuple(rows)),),
@@ -312,5 +330,5 @@ def model_page(model: ModelProfile) -> Page:
 def _peak(device: Hardware, *names: str) -> str:
     for name in names:
         if name in device.peak:
-            return format_rate(device.peak[name], "FLOP/s")
+            return format_peak(device.peak[name], name)
     return ""

@@ -242,26 +242,21 @@ def _engine(table: _Table, name: str) -> Engine:
 def _model(table: _Table, name: str) -> ModelProfile:
     description = table.take("description", _text, name)
     source = table.take("source", _text, "")
-    switches = {
-        field: table.take(field, _switch, default)
-        for field, default in (
-            ("gated_mlp", True),
-            ("qkv_bias", False),
-            ("qk_norm", False),
-            ("tie_word_embeddings", False),
-        )
+    fields: dict[str, Any] = {
+        field: table.take(field, _switch, field == "gated_mlp")
+        for field in ("gated_mlp", "qkv_bias", "qk_norm", "tie_word_embeddings")
     }
-    sizes = {
-        field: table.take(field, _size)
-        for field in (
-            "intermediate_size",
-            "num_hidden_layers",
-            "num_attention_heads",
-            "num_key_value_heads",
-            "head_dim",
-            "vocab_size",
-            "max_position_embeddings",
-            "hidden_size",
-        )
-    }
-    return ModelProfile(name, description, source, ModelSpec(name=name, **sizes, **switches))
+    fields |= {field: table.take(field, _size) for field in _MODEL_SIZES}
+    return ModelProfile(name, description, source, ModelSpec(name=name, **fields))
+
+
+_MODEL_SIZES = (
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "vocab_size",
+    "max_position_embeddings",
+    "hidden_size",
+)

@@ -263,7 +263,10 @@ def cache_latency(cache_memory: Number, roofs: Roofs) -> Number:
 
 
 def aggregate_parameters(spec: ModelSpec) -> Number:
-    """(h + 1)·h·P at P > 1. Departs: the second matrix is missing, the bias is counted h·P times."""
+    """(h + 1)·h·P at P > 1.
+
+    Departs: the second matrix is missing, and a bias is counted h·P times.
+    """
     hidden = as_float(spec.hidden_size)
     return (hidden + 1.0) * hidden * spec.streams * (as_float(spec.streams) > 1)
 

@@ -16,9 +16,9 @@ from cost_analysis.compare import increase
 from cost_analysis.estimate import Estimate, estimate
 from cost_analysis.latency import Phase
 from cost_analysis.memory import NOT_COUNTED
-from cost_analysis.published import PublishedCost, published_cost
 from cost_analysis.parameters import parameters
 from cost_analysis.profiles import ModelProfile
+from cost_analysis.published import PublishedCost, published_cost
 from cost_analysis.request import Request
 from cost_analysis.spec import Hardware
 from cost_analysis.units import DTYPES
@@ -83,7 +83,9 @@ def estimate_record(answer: Answer) -> Record:
             "output_length": whole(cost.workload.output_length),
             "logits": cost.workload.logits,
         },
-        "precision": {item.name: getattr(cost.precision, item.name) for item in fields(cost.precision)},
+        "precision": {
+            item.name: getattr(cost.precision, item.name) for item in fields(cost.precision)
+        },
         "engine": _engine_record(cost),
         "assumed": dict(request.assumed),
         "warnings": list(request.warnings),
@@ -110,7 +112,7 @@ def estimate_record(answer: Answer) -> Record:
             "total": whole(cost.total),
         },
         "tokens_per_s": whole(cost.tokens_per_second),
-        "device": _device_record(cost),
+        "device": device_record(cost),
         "increase_over_one_stream": increase_record(answer),
         "operators": [*operator_rows(cost.prefill), *operator_rows(cost.decode)],
     }
@@ -241,7 +243,10 @@ def flattened(record: Mapping[str, Any], prefix: str = "") -> Record:
 
 def _model_record(cost: Estimate) -> Record:
     renamed = {"streams": "P", "prefix_tokens": "parscale_prefix_tokens"}
-    return {renamed.get(item.name, item.name): getattr(cost.spec, item.name) for item in fields(cost.spec)}
+    return {
+        renamed.get(item.name, item.name): getattr(cost.spec, item.name)
+        for item in fields(cost.spec)
+    }
 
 
 def _engine_record(cost: Estimate) -> Record:
@@ -263,7 +268,8 @@ def _parameters_record(cost: Estimate) -> Record:
     return {"total": counts.total, "non_embedding": counts.non_embedding, **parts}
 
 
-def _device_record(cost: Estimate) -> Record:
+def device_record(cost: Estimate) -> Record:
+    """The device, whether the request fits it, and what would."""
     hardware = cost.hardware
     asked = (cost.spec, cost.workload, cost.precision)
     return {

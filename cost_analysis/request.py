@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cost_analysis.profiles import load_engine, load_hardware, load_model
 from cost_analysis.errors import InputError
+from cost_analysis.profiles import load_engine, load_hardware, load_model
 from cost_analysis.spec import (
     Engine,
     Hardware,

@@ -294,9 +294,9 @@ class Hardware:
                 raise InputError(f"{name} of device {self.name} must be a positive number")
         if not self.peak:
             raise InputError(f"device {self.name} has no peak for any data type")
-        for dtype, value in self.peak.items():
+        for dtype, peak in self.peak.items():
             dtype_named(dtype)
-            if not 0 < value < math.inf:
+            if not 0 < peak < math.inf:
                 raise InputError(f"peak {dtype} of device {self.name} must be a positive number")
 
     def peak_dtype(self, dtype: DType) -> str:

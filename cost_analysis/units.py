@@ -153,6 +153,11 @@ def format_rate(value: float, unit: str) -> str:
     return _scaled(value, 1000.0, tuple(f"{prefix}{unit}" for prefix in ("", *"kMGTPE")))
 
 
+def format_peak(value: float, dtype: str) -> str:
+    """A peak of matrix products, as datasheets write it: TFLOP/s, or TOP/s for integers."""
+    return format_rate(value, "OP/s" if dtype.startswith("int") else "FLOP/s")
+
+
 def format_count(value: float) -> str:
     """A count, short: "4.35B" for 4.35e9."""
     return _scaled(value, 1000.0, ("", "K", "M", "B", "T", "Q")).replace(" ", "")

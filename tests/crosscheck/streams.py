@@ -25,11 +25,12 @@ class Aggregator(nn.Module):
         self.score = nn.Linear(hidden, streams)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        split = states.unflatten(0, (self.streams, -1))
+        split = states.reshape(self.streams, -1, *states.shape[1:])
         joined = split.permute(1, 2, 3, 0).flatten(2)
         weights = self.score(nn.functional.silu(self.mix(joined))).float().softmax(-1)
         weighted = split.permute(1, 2, 0, 3) * weights.unsqueeze(-1)
-        return weighted.sum(2).to(states.dtype)
+        aggregate: torch.Tensor = weighted.sum(2).to(states.dtype)
+        return aggregate
 
 
 class StreamedModel:
@@ -44,7 +45,7 @@ class StreamedModel:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.spec = spec
-        config_class = Qwen3Config if spec.qk_norm else Qwen2Config
+        config_class: Any = Qwen3Config if spec.qk_norm else Qwen2Config
         self.config = config_class(
             hidden_size=spec.hidden_size,
             intermediate_size=spec.intermediate_size,
@@ -58,9 +59,8 @@ class StreamedModel:
         )
         self.dtype, self.device = dtype, device
         with torch.device(device):
-            self.model = AutoModelForCausalLM.from_config(
-                self.config, attn_implementation=attention, dtype=dtype
-            ).eval()
+            build: Any = AutoModelForCausalLM.from_config
+            self.model = build(self.config, attn_implementation=attention, dtype=dtype).eval()
             self.aggregator = (
                 Aggregator(spec.hidden_size, spec.streams).to(dtype) if spec.streams > 1 else None
             )
@@ -104,14 +104,14 @@ class StreamedModel:
         modules = [self.model] + ([self.aggregator] if self.aggregator else [])
         unique = {id(p): p.numel() for module in modules for p in module.parameters()}
         prefix = 2 * spec.num_hidden_layers * spec.streams * spec.key_value_size * spec.prefix
-        return sum(unique.values()) + int(prefix)
+        return int(sum(unique.values()) + prefix)
 
-    def _copy(self, module: nn.Module, args: Any, kwargs: Any) -> Any:
-        embeddings = module.embed_tokens(kwargs.pop("input_ids"))  # type: ignore[operator]
+    def _copy(self, module: Any, args: Any, kwargs: Any) -> Any:
+        embeddings = module.embed_tokens(kwargs.pop("input_ids"))
         kwargs["inputs_embeds"] = embeddings.repeat(self.spec.streams, 1, 1)
         return args, kwargs
 
-    def _aggregate(self, module: nn.Module, args: Any, output: Any) -> Any:
+    def _aggregate(self, _module: nn.Module, _args: Any, output: Any) -> Any:
         assert self.aggregator is not None
         output.last_hidden_state = self.aggregator(output.last_hidden_state)
         return output
