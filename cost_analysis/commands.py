@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from cost_analysis import __version__, pages, records, report
+from cost_analysis import __version__, catalogue, pages, records, report
 from cost_analysis.errors import InputError
 from cost_analysis.options import (
     SectionedCommand,
@@ -102,12 +102,16 @@ def hardware(name: str | None, form: str | None, output: str | None) -> None:
     """List the devices, or show one with its sources."""
     if name is not None:
         device = load_hardware(name)
-        record = records.hardware_record(device)
-        _deliver(pages.hardware_page(device), record, [records.flattened(record)], form, output)
+        record = catalogue.hardware_record(device)
+        _deliver(
+            catalogue.hardware_page(device), record, [catalogue.flattened(record)], form, output
+        )
         return
     devices = [load_hardware(profile) for profile in profile_names("hardware")]
-    listed = [records.hardware_record(device) for device in devices]
-    _deliver(pages.hardware_list_page(devices), listed, records.device_rows(devices), form, output)
+    listed = [catalogue.hardware_record(device) for device in devices]
+    _deliver(
+        catalogue.hardware_list_page(devices), listed, catalogue.device_rows(devices), form, output
+    )
 
 
 @cli.command(cls=SectionedCommand)
@@ -117,12 +121,12 @@ def models(name: str | None, form: str | None, output: str | None) -> None:
     """List the models, or show one with its source."""
     if name is not None:
         model = load_model(name)
-        record = records.model_record(model)
-        _deliver(pages.model_page(model), record, [record], form, output)
+        record = catalogue.model_record(model)
+        _deliver(catalogue.model_page(model), record, [record], form, output)
         return
     found = [load_model(profile) for profile in profile_names("models")]
-    listed = [records.model_record(model) for model in found]
-    _deliver(pages.models_list_page(found), listed, listed, form, output)
+    listed = [catalogue.model_record(model) for model in found]
+    _deliver(catalogue.models_list_page(found), listed, listed, form, output)
 
 
 def _deliver(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -11,18 +11,14 @@ from cost_analysis.departures import departures
 from cost_analysis.estimate import Estimate
 from cost_analysis.latency import Phase
 from cost_analysis.memory import NOT_COUNTED
-from cost_analysis.parameters import parameters
-from cost_analysis.profiles import ModelProfile
 from cost_analysis.published import roofs_of
 from cost_analysis.records import Answer, Record, device_record, operator_rows
 from cost_analysis.report import Page, Table
-from cost_analysis.spec import Hardware
 from cost_analysis.units import (
     GIB,
     format_bytes,
     format_count,
     format_flops,
-    format_peak,
     format_rate,
     format_seconds,
 )
@@ -233,8 +229,9 @@ def _notes(answer: Answer) -> list[str]:
     cost, request = answer.cost, answer.request
     filled = {name: value for name, value in request.assumed.items() if name != "engine"}
     notes = [f"assumed: {name} = {value}" for name, value in filled.items()]
+    chosen = " (assumed)" if "engine" in request.assumed else ""
     notes.append(
-        f"engine {cost.engine.name}{' (assumed)' if 'engine' in request.assumed else ''}: {cost.engine.flops_efficiency:.3g} of peak FLOP/s, "
+        f"engine {cost.engine.name}{chosen}: {cost.engine.flops_efficiency:.3g} of peak FLOP/s, "
         f"{cost.engine.bandwidth_efficiency:.3g} of bandwidth; {cost.engine.source}"
     )
     for dtype in {cost.precision.compute, cost.precision.accumulate}:
@@ -250,85 +247,3 @@ def _notes(answer: Answer) -> list[str]:
         "time is that of the causal triangle"
     )
     return notes
-
-
-def hardware_list_page(devices: Sequence[Hardware]) -> Page:
-    """All device profiles, a line each."""
-    rows = tuple(
-        (
-            device.name,
-            format_bytes(device.memory),
-            format_rate(device.bandwidth, "B/s"),
-            _peak(device, "bf16", "fp16"),
-            _peak(device, "fp8", "int8"),
-            f"{device.tdp:.0f} W" if device.tdp else "",
-        )
-        for device in devices
-    )
-    headers = ("name", "memory", "bandwidth", "16-bit peak", "8-bit peak", "power")
-    return Page(
-        f"{len(devices)} devices; `parscale-cost hardware NAME` shows one with its sources",
-        tables=(Table("Dense peaks", headers, rows),),
-        notes=("your own: --gpu_config path/to/device.toml",),
-    )
-
-
-def hardware_page(device: Hardware) -> Page:
-    """One device with its sources."""
-    rows = [("memory", format_bytes(device.memory), "memory")]
-    rows.append(("bandwidth", format_rate(device.bandwidth, "B/s"), "bandwidth"))
-    if device.interconnect:
-        rows.append(("interconnect", format_rate(device.interconnect, "B/s"), "interconnect"))
-    if device.tdp:
-        rows.append(("power limit", f"{device.tdp:.0f} W", "tdp"))
-    for index, (dtype, peak) in enumerate(device.peak.items()):
-        rows.append((f"peak {dtype}", format_peak(peak, dtype), "" if index else "peak"))
-    cells = tuple((name, value, device.sources.get(key, "")) for name, value, key in rows)
-    table = Table(device.architecture or device.name, ("", "value", "source"), cells, left=(0, 2))
-    return Page(f"{device.name}: {device.description}", tables=(table,))
-
-
-def models_list_page(models: Sequence[ModelProfile]) -> Page:
-    """All model profiles, a line each."""
-    rows = tuple(
-        (
-            model.name,
-            format_count(parameters(model.spec).total),
-            str(model.spec.hidden_size),
-            str(model.spec.intermediate_size),
-            str(model.spec.num_hidden_layers),
-            f"{model.spec.num_attention_heads}/{model.spec.num_key_value_heads}",
-            str(model.spec.head_dim),
-            str(model.spec.vocab_size),
-        )
-        for model in sorted(models, key=lambda model: parameters(model.spec).total)
-    )
-    headers = ("name", "params", "hidden", "MLP", "layers", "heads/KV", "head", "vocab")
-    return Page(
-        f"{len(models)} models; `parscale-cost models NAME` shows one with its source",
-        tables=(Table("Architectures", headers, rows),),
-    )
-
-
-def model_page(model: ModelProfile) -> Page:
-    """One model with its source."""
-    counts = parameters(model.spec)
-    rows = [
-        (name, str(getattr(model.spec, name))) for name in model.spec.__slots__ if name != "name"
-    ]
-    rows += [
-        ("parameters", f"{counts.total:,}"),
-        ("without embeddings", f"{counts.non_embedding:,}"),
-    ]
-    return Page(
-        f"{model.name}: {model.description}",
-        tables=(Table("Architecture", ("", "value"), tuple(rows)),),
-        notes=(f"source: {model.source}",),
-    )
-
-
-def _peak(device: Hardware, *names: str) -> str:
-    for name in names:
-        if name in device.peak:
-            return format_peak(device.peak[name], name)
-    return ""

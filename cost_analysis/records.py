@@ -7,7 +7,6 @@ are whole. The README documents every key.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -16,12 +15,8 @@ from cost_analysis.compare import increase
 from cost_analysis.estimate import Estimate, estimate
 from cost_analysis.latency import Phase
 from cost_analysis.memory import NOT_COUNTED
-from cost_analysis.parameters import parameters
-from cost_analysis.profiles import ModelProfile
 from cost_analysis.published import PublishedCost, published_cost
 from cost_analysis.request import Request
-from cost_analysis.spec import Hardware
-from cost_analysis.units import DTYPES
 
 Record = dict[str, Any]
 
@@ -201,23 +196,6 @@ def estimate_row(answer: Answer) -> Record:
     return row
 
 
-def hardware_record(hardware: Hardware) -> Record:
-    """A device as plain numbers, sources last."""
-    return {
-        "name": hardware.name,
-        "description": hardware.description,
-        "vendor": hardware.vendor,
-        "architecture": hardware.architecture,
-        "kind": hardware.kind,
-        "memory_bytes": whole(hardware.memory),
-        "bandwidth_bytes_per_s": whole(hardware.bandwidth),
-        "interconnect_bytes_per_s": whole(hardware.interconnect),
-        "tdp_watts": whole(hardware.tdp),
-        "peak_flop_per_s": {dtype: whole(peak) for dtype, peak in hardware.peak.items()},
-        "sources": dict(hardware.sources),
-    }
-
-
 def whole(value: Any) -> Any:
     """A number as JSON knows it: an int where it is whole, None where there is none."""
     if value is None:
@@ -228,17 +206,6 @@ def whole(value: Any) -> Any:
     if isinstance(value, int):
         return int(value)
     return int(number) if number.is_integer() and abs(number) < 2**63 else number
-
-
-def flattened(record: Mapping[str, Any], prefix: str = "") -> Record:
-    """A nested record as one level, names joined with underscores."""
-    flat: Record = {}
-    for name, value in record.items():
-        if isinstance(value, Mapping):
-            flat |= flattened(value, f"{prefix}{name}_")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
 
 
 def _model_record(cost: Estimate) -> Record:
@@ -280,32 +247,4 @@ def device_record(cost: Estimate) -> Record:
         "free_bytes": whole(hardware.memory - cost.memory.total),
         "largest_batch_size": largest_batch(*asked, hardware.memory),
         "longest_context_tokens": longest_context(*asked, hardware.memory),
-    }
-
-
-def device_rows(devices: Sequence[Hardware]) -> list[Record]:
-    """One flat row a device, every data type a column."""
-    rows = []
-    for device in devices:
-        record = hardware_record(device)
-        sources, peaks = record.pop("sources"), record.pop("peak_flop_per_s")
-        record |= {f"peak_{dtype}_flop_per_s": peaks.get(dtype) for dtype in DTYPES}
-        rows.append(record | {f"source_{name}": sources.get(name) for name in _FIGURES})
-    return rows
-
-
-_FIGURES = ("memory", "bandwidth", "interconnect", "tdp", "peak")
-
-
-def model_record(model: ModelProfile) -> Record:
-    """An architecture as plain numbers, its source last."""
-    counts = parameters(model.spec)
-    sizes = {name: getattr(model.spec, name) for name in model.spec.__slots__ if name != "name"}
-    return {
-        "name": model.name,
-        "description": model.description,
-        "parameters_total": counts.total,
-        "parameters_non_embedding": counts.non_embedding,
-        **sizes,
-        "source": model.source,
     }

@@ -6,13 +6,22 @@ stock LM head runs once on the aggregate; prefixes are put into the cache before
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, DynamicCache, Qwen2Config, Qwen3Config
+from transformers import (
+    AutoModelForCausalLM,
+    Cache,
+    DynamicCache,
+    Qwen2Config,
+    Qwen3Config,
+    StaticCache,
+)
 
 from cost_analysis import ModelSpec
+
+C = TypeVar("C", bound=Cache)
 
 
 class Aggregator(nn.Module):
@@ -74,7 +83,20 @@ class StreamedModel:
 
     def new_cache(self, batch_size: int) -> DynamicCache:
         """A cache that holds the prefixes of every stream and sequence."""
-        spec, cache = self.spec, DynamicCache(config=self.config)
+        return self._with_prefixes(DynamicCache(config=self.config), batch_size)
+
+    def static_cache(self, batch_size: int, length: int) -> StaticCache:
+        """A cache allocated for `length` tokens, filled with the prefixes."""
+        spec = self.spec
+        cache = StaticCache(config=self.config, max_cache_len=spec.prefix + length)
+        rows = spec.streams * batch_size
+        cache.early_initialization(
+            rows, spec.num_key_value_heads, spec.head_dim, self.dtype, torch.device(self.device)
+        )
+        return self._with_prefixes(cache, batch_size)
+
+    def _with_prefixes(self, cache: C, batch_size: int) -> C:
+        spec = self.spec
         if spec.prefix:
             shape = (
                 spec.streams * batch_size,
@@ -87,9 +109,9 @@ class StreamedModel:
                 cache.update(prefix, prefix.clone(), layer)
         return cache
 
-    def run(self, tokens: torch.Tensor, cache: DynamicCache, keep: int) -> torch.Tensor:
+    def run(self, tokens: torch.Tensor, cache: Cache, keep: int) -> torch.Tensor:
         """Logits of the last `keep` positions (0: of all)."""
-        past = cache.get_seq_length() - self.spec.prefix
+        past = int(cache.get_seq_length()) - self.spec.prefix
         positions = torch.arange(past, past + tokens.shape[1], device=tokens.device)[None]
         with torch.no_grad():
             output = self.model(

@@ -1,0 +1,151 @@
+"""The profiles as records and pages: what `hardware` and `models` show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cost_analysis.parameters import parameters
+from cost_analysis.profiles import ModelProfile
+from cost_analysis.records import Record, whole
+from cost_analysis.report import Page, Table
+from cost_analysis.spec import Hardware
+from cost_analysis.units import DTYPES, format_bytes, format_count, format_peak, format_rate
+
+
+def hardware_record(hardware: Hardware) -> Record:
+    """A device as plain numbers, sources last."""
+    return {
+        "name": hardware.name,
+        "description": hardware.description,
+        "vendor": hardware.vendor,
+        "architecture": hardware.architecture,
+        "kind": hardware.kind,
+        "memory_bytes": whole(hardware.memory),
+        "bandwidth_bytes_per_s": whole(hardware.bandwidth),
+        "interconnect_bytes_per_s": whole(hardware.interconnect),
+        "tdp_watts": whole(hardware.tdp),
+        "peak_flop_per_s": {dtype: whole(peak) for dtype, peak in hardware.peak.items()},
+        "sources": dict(hardware.sources),
+    }
+
+
+def flattened(record: Mapping[str, Any], prefix: str = "") -> Record:
+    """A nested record as one level, names joined with underscores."""
+    flat: Record = {}
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{prefix}{name}_")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def device_rows(devices: Sequence[Hardware]) -> list[Record]:
+    """One flat row a device, every data type a column."""
+    rows = []
+    for device in devices:
+        record = hardware_record(device)
+        sources, peaks = record.pop("sources"), record.pop("peak_flop_per_s")
+        record |= {f"peak_{dtype}_flop_per_s": peaks.get(dtype) for dtype in DTYPES}
+        rows.append(record | {f"source_{name}": sources.get(name) for name in _FIGURES})
+    return rows
+
+
+_FIGURES = ("memory", "bandwidth", "interconnect", "tdp", "peak")
+
+
+def model_record(model: ModelProfile) -> Record:
+    """An architecture as plain numbers, its source last."""
+    counts = parameters(model.spec)
+    sizes = {name: getattr(model.spec, name) for name in model.spec.__slots__ if name != "name"}
+    return {
+        "name": model.name,
+        "description": model.description,
+        "parameters_total": counts.total,
+        "parameters_non_embedding": counts.non_embedding,
+        **sizes,
+        "source": model.source,
+    }
+
+
+def hardware_list_page(devices: Sequence[Hardware]) -> Page:
+    """All device profiles, a line each."""
+    rows = tuple(
+        (
+            device.name,
+            format_bytes(device.memory),
+            format_rate(device.bandwidth, "B/s"),
+            _peak(device, "bf16", "fp16"),
+            _peak(device, "fp8", "int8"),
+            f"{device.tdp:.0f} W" if device.tdp else "",
+        )
+        for device in devices
+    )
+    headers = ("name", "memory", "bandwidth", "16-bit peak", "8-bit peak", "power")
+    return Page(
+        f"{len(devices)} devices; `parscale-cost hardware NAME` shows one with its sources",
+        tables=(Table("Dense peaks", headers, rows),),
+        notes=("your own: --gpu_config path/to/device.toml",),
+    )
+
+
+def hardware_page(device: Hardware) -> Page:
+    """One device with its sources."""
+    rows = [("memory", format_bytes(device.memory), "memory")]
+    rows.append(("bandwidth", format_rate(device.bandwidth, "B/s"), "bandwidth"))
+    if device.interconnect:
+        rows.append(("interconnect", format_rate(device.interconnect, "B/s"), "interconnect"))
+    if device.tdp:
+        rows.append(("power limit", f"{device.tdp:.0f} W", "tdp"))
+    for index, (dtype, peak) in enumerate(device.peak.items()):
+        rows.append((f"peak {dtype}", format_peak(peak, dtype), "" if index else "peak"))
+    cells = tuple((name, value, device.sources.get(key, "")) for name, value, key in rows)
+    table = Table(device.architecture or device.name, ("", "value", "source"), cells, left=(0, 2))
+    return Page(f"{device.name}: {device.description}", tables=(table,))
+
+
+def models_list_page(models: Sequence[ModelProfile]) -> Page:
+    """All model profiles, a line each."""
+    rows = tuple(
+        (
+            model.name,
+            format_count(parameters(model.spec).total),
+            str(model.spec.hidden_size),
+            str(model.spec.intermediate_size),
+            str(model.spec.num_hidden_layers),
+            f"{model.spec.num_attention_heads}/{model.spec.num_key_value_heads}",
+            str(model.spec.head_dim),
+            str(model.spec.vocab_size),
+        )
+        for model in sorted(models, key=lambda model: parameters(model.spec).total)
+    )
+    headers = ("name", "params", "hidden", "MLP", "layers", "heads/KV", "head", "vocab")
+    return Page(
+        f"{len(models)} models; `parscale-cost models NAME` shows one with its source",
+        tables=(Table("Architectures", headers, rows),),
+    )
+
+
+def model_page(model: ModelProfile) -> Page:
+    """One model with its source."""
+    counts = parameters(model.spec)
+    rows = [
+        (name, str(getattr(model.spec, name))) for name in model.spec.__slots__ if name != "name"
+    ]
+    rows += [
+        ("parameters", f"{counts.total:,}"),
+        ("without embeddings", f"{counts.non_embedding:,}"),
+    ]
+    return Page(
+        f"{model.name}: {model.description}",
+        tables=(Table("Architecture", ("", "value"), tuple(rows)),),
+        notes=(f"source: {model.source}",),
+    )
+
+
+def _peak(device: Hardware, *names: str) -> str:
+    for name in names:
+        if name in device.peak:
+            return format_peak(device.peak[name], name)
+    return ""
