@@ -17,7 +17,8 @@ class LiveTensors(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        # Torch leaves this constructor without types.
+        super().__init__()  # type: ignore[no-untyped-call]
         self.current = 0
         self.peak = 0
         self._sizes: dict[int, int] = {}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
 from live_tensors import LiveTensors
 from streams import StreamedModel
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import Cache
 
 from cost_analysis import (
     Engine,
@@ -41,10 +43,14 @@ def tiny(streams: int, **changes: object) -> ModelSpec:
     return ModelSpec(**(sizes | changes))  # type: ignore[arg-type]
 
 
-def counted_flops(model: StreamedModel, tokens: torch.Tensor, cache: object, keep: int) -> int:
+def counted_flops(model: StreamedModel, tokens: torch.Tensor, cache: Cache, keep: int) -> int:
     with FlopCounterMode(display=False) as counter:
         model.run(tokens, cache, keep)
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())
+
+
+def cache_bytes(cache: Any) -> int:
+    return sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
 
 
 def tokens(spec: ModelSpec, batch: int, length: int, device: str = "cpu") -> torch.Tensor:
@@ -70,7 +76,7 @@ def test_flops_parameters_and_cache(
         assert cost.decode_step_flops == step
         assert cost.flops == prefill + step
         assert cost.parameters.total == model.parameter_count()
-        held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+        held = cache_bytes(cache)
         assert kv_cache_bytes(spec, batch, length + 1, Precision("fp32", "fp32", "fp32")) == held
 
 
@@ -105,7 +111,7 @@ def test_real_sizes_on_the_meta_device(
     cost = estimate(spec, Workload(1, 32, 2), a100, ideal)
     assert cost.prefill.flops == counted_flops(model, tokens(spec, 1, 32, "meta"), cache, 1)
     assert cost.decode_step_flops == counted_flops(model, tokens(spec, 1, 1, "meta"), cache, 1)
-    held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+    held = cache_bytes(cache)
     assert cost.memory.kv_cache == held
 
 

@@ -39,8 +39,11 @@ def all_inputs() -> tuple[ModelSpec, Workload]:
         streams=column("P"),
         prefix_tokens=column("parscale_prefix_tokens"),
     )
-    lengths = (column(name) for name in ("batch_size", "input_length", "output_length"))
-    return spec, Workload(*lengths)
+    return spec, Workload(
+        batch_size=column("batch_size"),
+        input_length=column("input_length"),
+        output_length=column("output_length"),
+    )
 
 
 def test_data_is_whole() -> None:

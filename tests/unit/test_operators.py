@@ -1,0 +1,97 @@
+"""Operators of a model small enough to count by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from cost_analysis import ModelSpec, Operator, Precision, forward_pass, memory
+from cost_analysis.operators import context_growth, masked_pairs
+from cost_analysis.spec import Workload
+
+# h = 8, inner = 20, 2 layers, 4 heads of 2, 2 KV heads, vocabulary 50, P = 3, prefix 5.
+SPEC = ModelSpec(8, 20, 2, 4, 2, vocab_size=50, streams=3, prefix_tokens=5)
+BATCH, PROMPT = 2, 7
+ROWS = 3 * BATCH * PROMPT
+
+
+@pytest.fixture(scope="module")
+def prefill() -> dict[str, Operator]:
+    operators = forward_pass(SPEC, BATCH, PROMPT, SPEC.prefix, fills_prefix=True)
+    return {operator.name: operator for operator in operators}
+
+
+def test_flops(prefill: dict[str, Operator]) -> None:
+    context = 5 + PROMPT
+    assert prefill["q, k, v projection"].flops == 2 * (2 * ROWS * 8 * (8 + 4 + 4))
+    assert prefill["output projection"].flops == 2 * (2 * ROWS * 8 * 8)
+    assert prefill["gate, up projection"].flops == 2 * (2 * ROWS * 8 * 2 * 20)
+    assert prefill["down projection"].flops == 2 * (2 * ROWS * 20 * 8)
+    # Each of 4 heads: q·kᵀ and ·v, two FLOPs a multiply-add, head_dim 2.
+    assert prefill["attention"].flops == 2 * (3 * BATCH * 4 * (2 * 2 * 2) * PROMPT * context)
+    assert prefill["aggregator: mix"].flops == 2 * BATCH * PROMPT * (3 * 8) * 8
+    assert prefill["aggregator: score"].flops == 2 * BATCH * PROMPT * 8 * 3
+    assert prefill["lm head"].flops == 2 * BATCH * 8 * 50
+    for name in ("embedding", "input norm", "rotary, cache write", "activation", "final norm"):
+        assert prefill[name].flops == 0
+
+
+def test_causal_kernel_skips_the_triangle(prefill: dict[str, Operator]) -> None:
+    pairs = sum(5 + position + 1 for position in range(PROMPT))
+    assert prefill["attention"].kernel_flops == 2 * (3 * BATCH * 4 * (2 * 2 * 2) * pairs)
+    assert masked_pairs(1) == 0
+
+
+def test_weight_bytes(prefill: dict[str, Operator]) -> None:
+    assert prefill["embedding"].weight_bytes == BATCH * PROMPT * 8 * 2
+    assert prefill["q, k, v projection"].weight_bytes == 2 * (8 * 16 + 16) * 2
+    assert prefill["gate, up projection"].weight_bytes == 2 * (8 * 40) * 2
+    assert prefill["lm head"].weight_bytes == 50 * 8 * 2
+    assert prefill["prefix to cache"].weight_bytes == 2 * 3 * 2 * 4 * 5 * 2
+    assert prefill["aggregator: mix"].weight_bytes == (24 * 8 + 8) * 2
+
+
+def test_layers_read_all_their_weights_once(prefill: dict[str, Operator]) -> None:
+    """What a pass reads is what memory holds, but for the look-up of embeddings."""
+    read = sum(op.weight_bytes for op in prefill.values() if op.name != "embedding")
+    held = memory(SPEC, Workload(BATCH, PROMPT))
+    assert read == held.weights  # the tied table is read by the LM head
+
+
+def test_cache_bytes(prefill: dict[str, Operator]) -> None:
+    rows_of_cache = 3 * BATCH
+    per_position = 2 * 4 * 2  # k and v, 2 KV heads of 2, bf16
+    assert prefill["attention"].cache_bytes == 2 * rows_of_cache * (5 + PROMPT) * per_position
+    assert prefill["rotary, cache write"].cache_bytes == 2 * ROWS * per_position
+    assert prefill["prefix to cache"].cache_bytes == 2 * rows_of_cache * 5 * per_position
+
+
+def test_growth_is_the_difference_of_two_steps() -> None:
+    def attention(past: int) -> Operator:
+        return next(op for op in forward_pass(SPEC, BATCH, 1, past) if op.name == "attention")
+
+    growth = context_growth(SPEC, BATCH)
+    near, far = attention(30), attention(31)
+    assert growth.flops == far.flops - near.flops > 0
+    assert growth.cache_bytes == far.cache_bytes - near.cache_bytes > 0
+    assert growth.kernels == growth.activation_bytes == 0
+
+
+def test_all_logits() -> None:
+    def head(logits: str) -> Operator:
+        return forward_pass(SPEC, BATCH, PROMPT, 5, logits=logits)[-1]
+
+    assert head("all").flops == PROMPT * head("last").flops
+
+
+def test_quantised_cache_and_weights() -> None:
+    int8 = Precision("int8", "bf16", "fp8")
+    operators = {op.name: op for op in forward_pass(SPEC, BATCH, 1, 12, int8)}
+    assert operators["down projection"].weight_bytes == 2 * (20 * 8 + 8 * 2)
+    assert operators["lm head"].weight_bytes == 50 * 8 * 2
+    assert operators["attention"].cache_bytes == 2 * 3 * BATCH * 13 * 2 * 4
+
+
+def test_plain_mlp() -> None:
+    plain = ModelSpec(8, 20, 2, 4, 2, vocab_size=50, gated_mlp=False)
+    operators = {op.name: op for op in forward_pass(plain, BATCH, PROMPT, 0)}
+    assert operators["up projection"].flops == 2 * (2 * BATCH * PROMPT * 8 * 20)

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from cost_analysis import InputError, load_engine, load_hardware, load_model
+from cost_analysis.profiles import aliases, profile_names
+
+DEVICES = profile_names("hardware")
+REQUIRED = {
+    *("v100-sxm-16gb", "v100-sxm-32gb", "v100-pcie-16gb", "v100-pcie-32gb", "t4", "a10", "a10g"),
+    *("a30", "a40", "a100-sxm-40gb", "a100-sxm-80gb", "a100-pcie-40gb", "a100-pcie-80gb"),
+    *("rtx-a6000", "rtx-3090", "rtx-4090", "rtx-5090", "rtx-6000-ada", "l4", "l40s", "h20"),
+    *("h100-sxm-80gb", "h100-pcie-80gb", "h100-nvl", "h200", "b200", "gb200", "mi210", "mi250x"),
+    *("mi300x", "mi325x", "m2-ultra", "m3-max", "jetson-agx-orin-64gb", "xeon-8480", "epyc-9654"),
+    "ryzen-7940hs",
+}
+
+
+def test_the_devices_that_people_ask_for() -> None:
+    assert set(DEVICES) >= REQUIRED
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_every_figure_of_a_device_has_a_source(name: str) -> None:
+    device = load_hardware(name)
+    figures = {"memory", "bandwidth", "peak"}
+    figures |= {"interconnect"} if device.interconnect else set()
+    figures |= {"tdp"} if device.tdp else set()
+    assert set(device.sources) == figures
+    assert all(len(source) > 20 for source in device.sources.values())
+    assert device.kind in ("gpu", "cpu", "soc")
+    assert device.vendor
+    assert device.architecture
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_peaks_are_dense_and_in_proportion(name: str) -> None:
+    """A sparse figure among dense ones is twice too large and stands out."""
+    device = load_hardware(name)
+    peak = device.peak
+    sixteen = max(peak.get("bf16", 0), peak.get("fp16", 0))
+    if device.kind == "gpu" and "bf16" in peak:
+        assert peak["bf16"] == peak.get("fp16")
+    if sixteen:
+        assert sixteen >= peak["fp32"]
+        assert peak.get("fp8", 0) <= 2.05 * sixteen
+        # Four times on GeForce, whose 16-bit rate with float32 accumulation is halved.
+        assert peak.get("int8", 0) <= 4.05 * sixteen
+    if "int4" in peak:
+        assert peak["int4"] == pytest.approx(2 * peak["int8"], rel=0.01)
+    # From an Apple laptop to Blackwell: FLOPs per byte at the ridge.
+    assert 10 < max(peak.values()) / device.bandwidth < 3000
+
+
+def test_known_figures() -> None:
+    h100 = load_hardware("h100")
+    assert (h100.name, h100.bandwidth, h100.peak["bf16"]) == ("h100-sxm-80gb", 3.35e12, 989.4e12)
+    assert load_hardware("A100").memory == 80 * 2**30
+
+
+@pytest.mark.parametrize("kind", ["hardware", "engines", "models"])
+def test_names_and_aliases_are_unique(kind: str) -> None:
+    names = [name.lower() for name in profile_names(kind)]
+    assert names == sorted(names)
+    assert not Counter(names) - Counter(set(names))
+    assert not set(aliases(kind)) & set(names)
+    assert set(aliases(kind).values()) <= set(names)
+
+
+@pytest.mark.parametrize("name", profile_names("engines"))
+def test_every_engine_names_its_source(name: str) -> None:
+    engine = load_engine(name)
+    assert engine.source
+    assert engine.description
+
+
+@pytest.mark.parametrize("name", profile_names("models"))
+def test_every_model_names_its_source(name: str) -> None:
+    profile = load_model(name)
+    assert profile.source
+    assert profile.spec.streams == 1
+
+
+GOOD = """
+description = "mine"
+memory = "8 GiB"
+bandwidth = "100 GB/s"
+[peak]
+bf16 = "10 TFLOP/s"
+"""
+
+
+def test_a_device_of_ones_own(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(GOOD)
+    device = load_hardware(str(file))
+    assert (device.name, device.memory, device.bandwidth) == ("mine", 8 * 2**30, 100e9)
+    assert device.peak == {"bf16": 10e12}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('memory = "8 GiB"\n', "", "mine.toml', field 'memory': is missing"),
+        ('"8 GiB"', '"8"', "field 'memory': '8' is not a positive quantity in B"),
+        ('"8 GiB"', "8", "field 'memory': 8 is not a positive quantity in B"),
+        ('"100 GB/s"', '"-1 GB/s"', "field 'bandwidth'"),
+        ("bf16", "bf61", "field 'peak': unknown data type 'bf61'; did you mean bf16"),
+        ('"10 TFLOP/s"', "[]", "field 'peak'"),
+        ("[peak]", "[peaks]", "field 'peak': is missing"),
+        ("memory", "memroy", "field 'memory': is missing"),
+        ('description = "mine"', "description = 7", "field 'description': 7 must be text"),
+        ('description = "mine"', 'colour = "red"', "field 'colour': unknown field 'colour'"),
+        ("[peak]", "[peak", "is not TOML"),
+        ("[peak]", "\x00", "is not TOML"),
+    ],
+)
+def test_a_malformed_device(tmp_path: Path, old: str, new: str, message: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(GOOD.replace(old, new))
+    with pytest.raises(InputError) as caught:
+        load_hardware(str(file))
+    assert message in str(caught.value)
+
+
+def test_an_unreadable_device(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot read .*No such file"):
+        load_hardware(str(tmp_path / "none.toml"))
+    with pytest.raises(InputError, match=r"cannot read .*directory"):
+        load_hardware(str(tmp_path))
+    huge = tmp_path / "huge.toml"
+    huge.write_bytes(b"#" * 2_000_000)
+    with pytest.raises(InputError, match="is larger than"):
+        load_hardware(str(huge))
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="is not TOML"):
+        load_hardware(str(binary))
+    deep = tmp_path / "deep.toml"
+    deep.write_text("a = " + "[" * 100_000)
+    with pytest.raises(InputError, match="is not TOML"):
+        load_hardware(str(deep))
+
+
+def test_engine_and_model_of_ones_own(tmp_path: Path) -> None:
+    engine = tmp_path / "fast.toml"
+    engine.write_text('flops_efficiency = 0.9\nbandwidth_efficiency = 1\nkernel_floor = "2 us"\n')
+    assert load_engine(str(engine)).kernel_floor == 2e-6
+    engine.write_text("flops_efficiency = 1.5\nbandwidth_efficiency = 1\n")
+    with pytest.raises(InputError, match=r"flops_efficiency is 1\.5"):
+        load_engine(str(engine))
+    model = tmp_path / "odd.toml"
+    model.write_text("hidden_size = 10\n")
+    with pytest.raises(InputError, match="field 'intermediate_size': is missing"):
+        load_model(str(model))
+
+
+def test_names_in_any_case_and_the_nearest_for_a_wrong_one() -> None:
+    assert load_model("qwen/qwen3-0.6B").name == "qwen3-0.6b"
+    with pytest.raises(InputError, match="unknown device 'h10'; did you mean h100"):
+        load_hardware("h10")
+    with pytest.raises(InputError, match="unknown engine 'zzz'; known: eager, graphs"):
+        load_engine("zzz")
