@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -170,6 +171,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _fail(str(error), 2)
     except click.Abort:
         _fail("interrupted", 130)
+    except OSError as error:
+        # What is still buffered cannot be written either; Python would say so at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(f"cannot write the answer: {error.strerror}", 1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cost_analysis.arrays import Number
 from cost_analysis.estimate import Estimate
-from cost_analysis.spec import Number
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from cost_analysis import published as paper
+from cost_analysis.arrays import Number, as_float, maximum
 from cost_analysis.memory import memory
 from cost_analysis.parameters import parameters
 from cost_analysis.published import BYTES, Roofs
-from cost_analysis.spec import ModelSpec, Number, Workload, as_float
+from cost_analysis.spec import ModelSpec, Workload
 from cost_analysis.units import GIB
 
 
@@ -79,7 +78,7 @@ def _aggregator(spec: ModelSpec, workload: Workload, roofs: Roofs) -> Departure:
     charged = paper.aggregate_latency(spec, workload, roofs)
     return Departure(
         "the aggregator is charged once, though its weights are read at every step",
-        latency=charged - np.maximum(charged, once * passes),
+        latency=charged - maximum(charged, once * passes),
     )
 
 
@@ -116,7 +115,7 @@ def _context_free_attention(spec: ModelSpec, workload: Workload, roofs: Roofs) -
 def _head_and_table(spec: ModelSpec, workload: Workload, roofs: Roofs) -> Departure:
     table = paper.embedding_latency(spec, roofs)
     head = paper.lm_head_latency(spec, workload.batch_size, as_float(1), roofs)
-    per_step = table + head - np.maximum(head, table)
+    per_step = table + head - maximum(head, table)
     return Departure(
         "the LM head's weights are never read, but the whole embedding table is",
         latency=per_step * workload.output_length,

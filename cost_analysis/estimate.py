@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-import numpy as np
-
+from cost_analysis.arrays import Number, as_float, maximum, where
 from cost_analysis.latency import Phase, decode_phase, prefill_phase
 from cost_analysis.memory import Memory, memory
 from cost_analysis.operators import Operator, context_growth, forward_pass
 from cost_analysis.parameters import Parameters, parameters
-from cost_analysis.spec import Engine, Hardware, ModelSpec, Number, Precision, Workload, as_float
+from cost_analysis.spec import Engine, Hardware, ModelSpec, Precision, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ class Estimate:
     def tpot(self) -> Number:
         """Time per output token after the first, a mean over the decode steps [s]; nan if none."""
         steps = self.workload.decode_steps
-        seconds = self.decode.seconds / np.maximum(steps, 1.0)
-        return np.where(steps > 0, seconds, np.nan)[()]
+        seconds = self.decode.seconds / maximum(steps, 1.0)
+        return where(steps > 0, seconds, math.nan)
 
     @property
     def total(self) -> Number:
@@ -66,7 +66,7 @@ class Estimate:
     @property
     def decode_step_flops(self) -> Number:
         """FLOPs of the first decode step, attention as the full rectangle."""
-        return sum((operator.flops for operator in self.first_step), np.float64(0.0))
+        return sum((operator.flops for operator in self.first_step), 0.0)
 
     @property
     def flops(self) -> Number:

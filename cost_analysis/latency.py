@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from cost_analysis.arrays import Number, ceil, clip, maximum, minimum, where
 from cost_analysis.operators import Operator
-from cost_analysis.spec import Engine, Hardware, Number
+from cost_analysis.spec import Engine, Hardware
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +57,9 @@ class OperatorTime:
     @property
     def bound(self) -> Number:
         """Which limit asks for most: "compute", "memory" or "overhead"."""
-        roof = np.where(self.compute > self.transfer, "compute", "memory")
-        larger = np.maximum(self.compute, self.transfer)
-        return np.where(self.overhead > larger, "overhead", roof)[()]
+        roof = where(self.compute > self.transfer, "compute", "memory")
+        larger = maximum(self.compute, self.transfer)
+        return where(self.overhead > larger, "overhead", roof)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +79,12 @@ class Phase:
     @property
     def flops(self) -> Number:
         """FLOPs of the phase, attention as the full rectangle."""
-        return sum((time.total_flops for time in self.times), np.float64(0.0))
+        return sum((time.total_flops for time in self.times), 0.0)
 
     @property
     def bytes(self) -> Number:
         """Bytes moved in the phase [B]."""
-        return sum((time.total_bytes for time in self.times), np.float64(0.0))
+        return sum((time.total_bytes for time in self.times), 0.0)
 
 
 def prefill_phase(
@@ -101,7 +100,7 @@ def prefill_phase(
     """
     times = [_time(operator, hardware, engine) for operator in operators]
     device = _sum_of_seconds(times)
-    host = np.maximum(layers * engine.layer_host_time - device, 0.0) + engine.step_host_time
+    host = maximum(layers * engine.layer_host_time - device, 0.0) + engine.step_host_time
     return Phase("prefill", (*times, _host(host)), device + host)
 
 
@@ -140,24 +139,24 @@ def decode_phase(
 
 def _sum_of_seconds(times: Sequence[OperatorTime]) -> Number:
     """Time of one run of each [s]."""
-    return sum((time.seconds for time in times), np.float64(0.0))
+    return sum((time.seconds for time in times), 0.0)
 
 
 def _time(
     operator: Operator, hardware: Hardware, engine: Engine, runs: Number = 1.0
 ) -> OperatorTime:
-    compute: Number = np.float64(0.0)
+    compute: Number = 0.0
     if operator.compute is not None:
         peak = hardware.matmul_peak(operator.compute) * engine.flops_efficiency
         compute = operator.kernel_flops / peak
     transfer = operator.bytes / (hardware.bandwidth * engine.bandwidth_efficiency)
     overhead = operator.kernels * engine.kernel_floor
-    seconds = overhead + np.maximum(compute, transfer)
+    seconds = overhead + maximum(compute, transfer)
     return OperatorTime(operator, compute, transfer, overhead, seconds, runs)
 
 
 def _host(seconds: Number) -> OperatorTime:
-    zero = np.float64(0.0)
+    zero = 0.0
     return OperatorTime(Operator("host", "host"), zero, zero, seconds, seconds)
 
 
@@ -184,16 +183,16 @@ def _waiting(slack: Number, first: OperatorTime, slope: OperatorTime, steps: Num
     """
     by_compute = _steps_below(slack, first.compute, slope.compute, steps)
     by_transfer = _steps_below(slack, first.transfer, slope.transfer, steps)
-    count = np.minimum(by_compute, by_transfer)
+    count = minimum(by_compute, by_transfer)
     busy = sum_of_maxima(first.compute, slope.compute, first.transfer, slope.transfer, count)
-    return np.maximum(slack * count - busy, 0.0)
+    return maximum(slack * count - busy, 0.0)
 
 
 def _steps_below(limit: Number, start: Number, slope: Number, steps: Number) -> Number:
     """How many of the first `steps` terms of a rising sequence lie below a limit."""
-    rising = np.where(slope > 0, slope, 1.0)
-    below = np.where(slope > 0, np.ceil((limit - start) / rising), steps)
-    return np.where(limit > start, np.clip(below, 0.0, steps), 0.0)
+    rising = where(slope > 0, slope, 1.0)
+    below = where(slope > 0, ceil((limit - start) / rising), steps)
+    return where(limit > start, clip(below, 0.0, steps), 0.0)
 
 
 def arithmetic_sum(start: Number, slope: Number, count: Number) -> Number:
@@ -211,8 +210,8 @@ def sum_of_maxima(
     """
     start, slope = start_a - start_b, slope_a - slope_b
     last = start + slope * (count - 1.0)
-    high, step = np.maximum(start, last), np.abs(slope)
-    crossing = np.ceil(high / np.where(step > 0, step, 1.0))
-    above = np.where(np.minimum(start, last) >= 0, count, np.clip(crossing, 0.0, count))
-    above = np.where(high > 0, above, 0.0)
+    high, step = maximum(start, last), abs(slope)
+    crossing = ceil(high / where(step > 0, step, 1.0))
+    above = where(minimum(start, last) >= 0, count, clip(crossing, 0.0, count))
+    above = where(high > 0, above, 0.0)
     return arithmetic_sum(start_b, slope_b, count) + arithmetic_sum(high, -step, above)

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
+from cost_analysis.arrays import Number, as_float, maximum, where
 from cost_analysis.parameters import parameters
-from cost_analysis.spec import ModelSpec, Number, Precision, Workload, as_float
+from cost_analysis.spec import ModelSpec, Precision, Workload
 
 FLOAT32 = 4.0
 """Norms and the aggregation's weighted sum compute in float32, whatever is stored [B]."""
@@ -52,7 +51,7 @@ class Memory:
     @property
     def activations(self) -> Number:
         """The larger of the two activation peaks."""
-        return np.maximum(self.prefill_activations, self.decode_activations)
+        return maximum(self.prefill_activations, self.decode_activations)
 
     @property
     def total(self) -> Number:
@@ -78,11 +77,11 @@ def memory(spec: ModelSpec, workload: Workload, precision: Precision | None = No
         prefill_activations=activation_bytes(
             spec, workload.batch_size, workload.input_length, precision, workload.logits
         ),
-        decode_activations=np.where(
+        decode_activations=where(
             workload.decode_steps > 0,
             activation_bytes(spec, workload.batch_size, 1, precision),
             0.0,
-        )[()],
+        ),
     )
 
 
@@ -125,7 +124,7 @@ def activation_bytes(
     moments = activation_moments(spec, batch_size, queries, precision or Precision(), logits)
     peak = as_float(0)
     for moment in moments.values():
-        peak = np.maximum(peak, moment)
+        peak = maximum(peak, moment)
     return peak
 
 
@@ -143,7 +142,7 @@ def activation_moments(
     query, key_value = rows * spec.query_size, rows * spec.key_value_size
     narrow, wide = precision.activation.bytes, precision.accumulate.bytes
     kept = (2.0 * as_float(queries) * spec.head_dim + 2.0 * hidden) * wide
-    rotary = np.maximum(4.0 * query + 2.0 * key_value, 2.0 * query + 5.0 * key_value)
+    rotary = maximum(4.0 * query + 2.0 * key_value, 2.0 * query + 5.0 * key_value)
     aggregate = tokens * spec.hidden_size
     logit_values = (tokens if logits == "all" else as_float(batch_size)) * spec.vocab_size
     return {

@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
-from cost_analysis.spec import ModelSpec, Number, Precision, as_float
+from cost_analysis.arrays import Number, as_float, maximum
+from cost_analysis.spec import ModelSpec, Precision
 from cost_analysis.units import DType
 
 PARTS = ("embedding", "attention", "mlp", "aggregator", "lm head")
@@ -62,7 +61,7 @@ class Operator:
     @property
     def intensity(self) -> Number:
         """FLOPs of its kernel per byte moved [FLOP/B]; 0 where nothing moves."""
-        return self.kernel_flops / np.maximum(self.bytes, 1.0)
+        return self.kernel_flops / maximum(self.bytes, 1.0)
 
     def combined(self, combine: Callable[..., Number], *others: Operator) -> Operator:
         """The operator with each of its terms combined with those of others."""
@@ -186,7 +185,7 @@ class _Pass:
     @property
     def parallel(self) -> Number:
         """1.0 where P > 1, else 0.0."""
-        return as_float(np.asarray(self.spec.streams) > 1)
+        return as_float(self.spec.streams > 1)
 
     def linear(
         self,

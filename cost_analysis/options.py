@@ -55,6 +55,7 @@ def _switch(name: str, text: str) -> Callable[[Command], Command]:
 
 def _chain(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
+        """Give a command these flags."""
         for decorator in reversed(decorators):
             command = decorator(command)
         return command

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-
-import numpy as np
 
 from cost_analysis.compare import Increase, increase
 from cost_analysis.departures import departures
@@ -117,7 +116,7 @@ def _answer_table(answer: Answer) -> Table:
             f"{item.relative:+.2%}",
         )
         for name, item, form in named
-        if not np.isnan(item.value)
+        if not math.isnan(item.value)
     )
     if cost.spec.streams == 1:
         return Table("Cost", ("", "P = 1"), tuple(row[:2] for row in rows))

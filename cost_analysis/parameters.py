@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from cost_analysis.spec import ModelSpec, Number
+from cost_analysis.arrays import Number, as_count
+from cost_analysis.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ def parameters(spec: ModelSpec) -> Parameters:
     table = spec.vocab_size * hidden
     biases = (query + 2 * key_value) * spec.qkv_bias
     norms = 2 * hidden + 2 * spec.head_dim * spec.qk_norm
-    parallel = _as_count(streams > 1)
+    parallel = as_count(streams > 1)
     return Parameters(
         embedding=table,
         lm_head=table * (not spec.tie_word_embeddings),
@@ -67,8 +66,3 @@ def parameters(spec: ModelSpec) -> Parameters:
         prefix=layers * streams * 2 * key_value * spec.prefix,
         aggregator=parallel * (streams * hidden * hidden + hidden + hidden * streams + streams),
     )
-
-
-def _as_count(condition: Number) -> Number:
-    """1 where true, else 0, without turning Python ints into NumPy's."""
-    return condition.astype(np.float64) if isinstance(condition, np.ndarray) else int(condition)

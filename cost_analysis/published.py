@@ -13,9 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from cost_analysis.spec import Hardware, ModelSpec, Number, Workload, as_float
+from cost_analysis.arrays import Number, as_float, maximum
+from cost_analysis.spec import Hardware, ModelSpec, Workload
 from cost_analysis.units import dtype_named
 
 BYTES = 2.0
@@ -172,7 +171,7 @@ def attention_activation_memory(spec: ModelSpec, streams: Number, tokens: Number
     """Activations of one layer's attention [B]: q, k and v, or output and softmax statistics."""
     rows, hidden = streams * tokens, as_float(spec.hidden_size)
     compute = (2.0 * rows * hidden + 4.0 * spec.num_attention_heads * rows) * BYTES
-    return np.maximum(3.0 * BYTES * rows * hidden, compute)
+    return maximum(3.0 * BYTES * rows * hidden, compute)
 
 
 def mlp_activation_memory(spec: ModelSpec, streams: Number, tokens: Number) -> Number:
@@ -180,7 +179,7 @@ def mlp_activation_memory(spec: ModelSpec, streams: Number, tokens: Number) -> N
 
     Departs: one tensor of the intermediate width, where a gated MLP keeps three alive.
     """
-    width = np.maximum(1.0, as_float(spec.intermediate_size) / spec.hidden_size)
+    width = maximum(1.0, as_float(spec.intermediate_size) / spec.hidden_size)
     return width * BYTES * streams * tokens * spec.hidden_size
 
 
@@ -188,7 +187,7 @@ def layer_activation_memory(spec: ModelSpec, streams: Number, tokens: Number) ->
     """Activations of a layer [B]: the largest single term of attention, MLP and norm."""
     norm = streams * tokens * spec.hidden_size * BYTES
     attention = attention_activation_memory(spec, streams, tokens)
-    return np.maximum(attention, np.maximum(mlp_activation_memory(spec, streams, tokens), norm))
+    return maximum(attention, maximum(mlp_activation_memory(spec, streams, tokens), norm))
 
 
 def prefill_activation_memory(
@@ -200,7 +199,7 @@ def prefill_activation_memory(
     the prefix positions are counted among them, though no logits are computed there.
     """
     logits = as_float(spec.vocab_size) * batch_size * tokens * BYTES
-    return np.maximum(layer_activation_memory(spec, streams, tokens), logits)
+    return maximum(layer_activation_memory(spec, streams, tokens), logits)
 
 
 def attention_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: Roofs) -> Number:
@@ -214,20 +213,20 @@ def attention_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: R
     products = 4.0 * rows * hidden * hidden + 4.0 * rows * hidden * hidden / groups
     compute = (products + 4.0 * rows * tokens * hidden) / roofs.flops
     moved = attention_parameters(spec) * BYTES + attention_activation_memory(spec, streams, tokens)
-    return np.maximum(compute, moved / roofs.bandwidth)
+    return maximum(compute, moved / roofs.bandwidth)
 
 
 def mlp_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: Roofs) -> Number:
     """One layer's MLP [s]. Departs: prefix tokens go through it in the prefill."""
     compute = 6.0 * streams * tokens * as_float(spec.hidden_size) * spec.intermediate_size
     moved = mlp_parameters(spec) * BYTES + mlp_activation_memory(spec, streams, tokens)
-    return np.maximum(compute / roofs.flops, moved / roofs.bandwidth)
+    return maximum(compute / roofs.flops, moved / roofs.bandwidth)
 
 
 def norm_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: Roofs) -> Number:
     """One norm [s]. Departs: charged in float32, whatever the activations are."""
     values = streams * tokens * as_float(spec.hidden_size)
-    return np.maximum(values * 5.0 / roofs.flops, values * 4.0 / roofs.bandwidth)
+    return maximum(values * 5.0 / roofs.flops, values * 4.0 / roofs.bandwidth)
 
 
 def embedding_latency(spec: ModelSpec, roofs: Roofs) -> Number:

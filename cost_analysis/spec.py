@@ -12,52 +12,44 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from cost_analysis.arrays import Number, as_float, holds, is_array, is_finite, is_real
 from cost_analysis.errors import InputError
 from cost_analysis.units import WIDER, DType, dtype_named
-
-Number = Any
-"""A Python or NumPy number, or a NumPy array of float64: everything broadcasts."""
 
 LARGEST_SIZE = 2**31 - 1
 """Upper limit of every size: what a 32-bit index reaches, far beyond any model."""
 
 
-def as_float(value: Number) -> Number:
-    """A float64 scalar or array: products of sizes neither overflow nor depend on the path."""
-    return np.asarray(value, np.float64)[()]
-
-
 def _whole_number(name: str, value: object, lowest: int) -> Number:
     """A size, checked: a Python int, or float64 for an array (int64 would overflow silently)."""
     allowed = f"a whole number from {lowest} to {LARGEST_SIZE}"
-    if isinstance(value, np.ndarray):
-        if value.dtype.kind not in "iuf":
-            raise InputError(f"{name} is an array of {value.dtype}; each must be {allowed}")
-        array: npt.NDArray[np.float64] = value.astype(np.float64)
-        good = (array >= lowest) & (array <= LARGEST_SIZE) & (array == np.floor(array))
+    if not is_real(value):
+        kind = f"an array of {value.dtype}" if is_array(value) else repr(value)
+        raise InputError(f"{name} is {kind}; it must be {allowed}")
+    if is_array(value):
+        array = as_float(value)
+        good = (array >= lowest) & (array <= LARGEST_SIZE) & (array % 1 == 0)
         if not good.all():
             raise InputError(f"{name} holds {array[~good].flat[0]:g}; each must be {allowed}")
         return array
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise InputError(f"{name} is {value!r}; it must be {allowed}")
-    if not lowest <= value <= LARGEST_SIZE:
-        raise InputError(f"{name} is {_short(int(value))}; it must be {allowed}")
-    return int(value)
+    number: Any = value
+    if number % 1 != 0:
+        raise InputError(f"{name} is {number}; it must be {allowed}")
+    if not lowest <= number <= LARGEST_SIZE:
+        raise InputError(f"{name} is {_short(int(number))}; it must be {allowed}")
+    return int(number)
 
 
 def _short(value: int) -> str:
-    digits = str(value) if abs(value) < 10**40 else ""
-    return digits if 0 < len(digits) <= 16 else "far too large" if value > 0 else "far too small"
+    """A whole number as it is said: a very long one is not spelled out."""
+    if abs(value) < 10**16:
+        return str(value)
+    return "far too large" if value > 0 else "far too small"
 
 
 def _check_divides(whole: Number, part: Number, sentence: str) -> None:
-    if not np.all(np.asarray(whole) % np.asarray(part) == 0):
-        if isinstance(whole, np.ndarray) or isinstance(part, np.ndarray):
+    if not holds(whole % part == 0):
+        if is_array(whole) or is_array(part):
             raise InputError(f"{sentence} (in at least one row)")
         raise InputError(f"{sentence}: {whole} / {part} leaves {whole % part}")
 
@@ -289,8 +281,8 @@ class Hardware:
     def __post_init__(self) -> None:
         """Check that figures are positive and at least one peak is given."""
         for name in ("memory", "bandwidth"):
-            value = np.asarray(getattr(self, name))
-            if value.dtype.kind not in "iuf" or not np.all((value > 0) & np.isfinite(value)):
+            value = getattr(self, name)
+            if not (is_real(value) and holds((value > 0) & is_finite(value))):
                 raise InputError(f"{name} of device {self.name} must be a positive number")
         if not self.peak:
             raise InputError(f"device {self.name} has no peak for any data type")
@@ -347,12 +339,12 @@ class Engine:
     def __post_init__(self) -> None:
         """Check the ranges."""
         for name in ("flops_efficiency", "bandwidth_efficiency"):
-            value = np.asarray(getattr(self, name))
-            if value.dtype.kind not in "iuf" or not np.all((value > 0) & (value <= 1)):
+            value = getattr(self, name)
+            if not (is_real(value) and holds((value > 0) & (value <= 1))):
                 raise InputError(f"{name} is {value}; it must be above 0 and at most 1")
         for name in ("kernel_floor", "layer_host_time", "step_host_time"):
-            value = np.asarray(getattr(self, name))
-            if value.dtype.kind not in "iuf" or not np.all((value >= 0) & np.isfinite(value)):
+            value = getattr(self, name)
+            if not (is_real(value) and holds((value >= 0) & is_finite(value))):
                 raise InputError(f"{name} is {value}; it must be 0 or a positive time")
 
     def with_efficiency(self, flops: float | None, bandwidth: float | None) -> Engine:

@@ -11,8 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from cost_analysis.arrays import ceil
 from cost_analysis.errors import InputError, unknown_name
 
 GIB = 2.0**30
@@ -49,7 +48,7 @@ class DType:
         values = inputs * outputs * self.bytes
         if self.group_size is None:
             return values
-        groups = np.ceil(inputs / self.group_size) if self.group_size else 1.0
+        groups = ceil(inputs / self.group_size) if self.group_size else 1.0
         return values + groups * outputs * SCALE_BYTES
 
 

@@ -27,11 +27,11 @@ from cost_analysis import (
     parameters,
     published_cost,
 )
+from cost_analysis.arrays import as_float
 from cost_analysis.capacity import largest_batch, longest_context
 from cost_analysis.latency import decode_phase, prefill_phase, sum_of_maxima
 from cost_analysis.operators import context_growth
 from cost_analysis.profiles import profile_names
-from cost_analysis.spec import as_float
 
 ENGINES = [load_engine(name) for name in profile_names("engines")]
 DEVICES = [load_hardware(name) for name in ("a100-sxm-80gb", "h100-sxm-80gb", "t4", "epyc-9654")]

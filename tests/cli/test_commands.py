@@ -1,0 +1,410 @@
+"""The program as a user runs it: real processes for what a process is, main() for the rest."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import read_rows
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from cost_analysis import load_model, parameters
+from cost_analysis.commands import cli, main
+
+SEED = ["--hidden_size", "2560", "--P", "2", "--batch_size", "2"]
+ROOT = Path(__file__).parents[2]
+
+
+def process(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cost_analysis", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    printed = capsys.readouterr()
+    assert stop.value.code == 0, printed.err
+    return printed.out
+
+
+def record(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(answer(capsys, *arguments, "--format", "json"))
+    return parsed
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    printed = capsys.readouterr()
+    assert stop.value.code == 2
+    assert printed.out == ""
+    lines = printed.err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("parscale-cost: error: ")
+    return lines[0]
+
+
+def test_seed_command_in_a_pipe() -> None:
+    result = process(*SEED)
+    assert result.returncode == 0
+    assert result.stderr == ""
+    assert "\x1b" not in result.stdout
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in result.stdout
+    assert lines[3].startswith("Memory     8.92 GiB")
+    assert "intermediate_size = 13824" in result.stdout
+
+
+def test_every_entrance_gives_the_same_answer() -> None:
+    outputs = {
+        subprocess.run([*command, *SEED], capture_output=True, check=True, cwd=ROOT).stdout
+        for command in (
+            [sys.executable, "-m", "cost_analysis"],
+            [sys.executable, "cli.py"],
+            [str(Path(sys.executable).with_name("parscale-cost"))],
+            [sys.executable, "-m", "cost_analysis", "estimate"],
+        )
+    }
+    assert len(outputs) == 1
+
+
+def test_published_script_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    text = answer(capsys, *SEED, "--cost_model", "published")
+    assert "Memory: 8.951GB; Latency: 0.354s" in text
+
+
+def test_published_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    columns = set(read_rows("published_cost_model.csv")[0])
+    row = read_rows("published_cost_model.csv")[0]
+    inputs = [name for name in row if not name.endswith(("_bytes", "_s"))]
+    flags = [word for name in inputs for word in (f"--{name}", row[name])]
+    published = record(capsys, *flags, "--cost_model", "published")["published"]
+    assert set(published) == columns
+    for name in columns:
+        assert published[name] == pytest.approx(float(row[name]), rel=1e-9), name
+
+
+def test_json_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    got = record(capsys, *SEED)
+    assert "published" not in got
+    assert set(got["parameters"]) >= {"total", "non_embedding"}
+    held = got["memory_bytes"]
+    assert set(held) == {"weights", "kv_cache", "activations", "total"}
+    assert held["total"] == held["weights"] + held["kv_cache"] + held["activations"]
+    assert set(got["flops"]) == {"prefill", "decode_step", "total"}
+    assert set(got["latency_s"]) == {"ttft", "tpot", "decode", "total"}
+    assert got["assumed"] == {"intermediate_size": 13824, "engine": "graphs"}
+    assert sum(op["flops"] for op in got["operators"]) == got["flops"]["total"]
+    seconds = sum(op["seconds"] for op in got["operators"])
+    assert seconds == pytest.approx(got["latency_s"]["total"], rel=1e-12)
+    assert got["latency_s"]["total"] == pytest.approx(
+        got["latency_s"]["ttft"] + 63 * got["latency_s"]["tpot"], rel=1e-12
+    )
+    assert all(isinstance(value, int) for value in got["flops"].values())
+
+
+def test_csv_opens_in_pandas(capsys: pytest.CaptureFixture[str]) -> None:
+    table = pd.read_csv(io.StringIO(answer(capsys, *SEED, "--format", "csv")))
+    assert len(table) == 1
+    row, reference = table.iloc[0], record(capsys, *SEED)
+    assert row["memory_total_bytes"] == reference["memory_bytes"]["total"]
+    assert row["latency_tpot_s"] == reference["latency_s"]["tpot"]
+    assert row["parameters_non_embedding"] == reference["parameters"]["non_embedding"]
+    numeric = [name for name in map(str, table) if name.endswith(("_bytes", "_s", "_tokens"))]
+    assert len(numeric) > 10
+    assert all(pd.api.types.is_numeric_dtype(table[name]) for name in numeric)
+    text = answer(capsys, *SEED, "--format", "csv", "--rows", "operators")
+    operators = pd.read_csv(io.StringIO(text))
+    assert operators["flops"].sum() == reference["flops"]["total"]
+    assert operators["seconds"].sum() == pytest.approx(reference["latency_s"]["total"])
+
+
+def test_one_output_token_has_no_tpot(capsys: pytest.CaptureFixture[str]) -> None:
+    got = record(capsys, *SEED, "--output_length", "1")
+    assert got["latency_s"]["tpot"] is None
+    assert got["latency_s"]["total"] == got["latency_s"]["ttft"]
+    assert "TPOT" not in answer(capsys, *SEED, "--output_length", "1")
+
+
+CHANGES = [
+    ["--num_hidden_layers", "30"], ["--num_attention_heads", "20"],
+    ["--num_key_value_heads", "4"], ["--head_dim", "64"], ["--vocab_size", "1000"],
+    ["--intermediate_size", "9000"], ["--P", "4"], ["--parscale_prefix_tokens", "0"],
+    ["--batch_size", "3"], ["--input_length", "65"], ["--output_length", "65"],
+    ["--gpu_config", "h100"], ["--engine", "eager"], ["--flops_efficiency", "0.1"],
+    ["--hbm_memory_efficiency", "0.1"], ["--weight_dtype", "int4"],
+    ["--activation_dtype", "fp32"], ["--kv_cache_dtype", "fp8"], ["--logits", "all"],
+    ["--no_tie_word_embeddings"], ["--no_gated_mlp"], ["--no_qkv_bias"], ["--qk_norm"],
+    ["--max_position_embeddings", "100"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change[0])
+def test_every_flag_acts(change: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = record(capsys, *SEED), record(capsys, *SEED, *change)
+    numbers = ("parameters", "memory_bytes", "flops", "latency_s", "device", "warnings")
+    assert any(before[name] != after[name] for name in numbers)
+
+
+@pytest.mark.parametrize("change", [c for c in CHANGES if len(c) == 2], ids=lambda c: c[0])
+def test_dashes_are_underscores(change: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    dashed = [change[0].replace("_", "-"), change[1]]
+    assert record(capsys, *SEED, *dashed) == record(capsys, *SEED, *change)
+
+
+def test_every_flag_of_a_model_or_workload_is_tried() -> None:
+    own = {"--model", "--hidden_size", "--cost_model", "--rows", "--format", "--output"}
+    flags = {name for parameter in cli.commands["estimate"].params for name in parameter.opts}
+    tried = {change[0].replace("--no_", "--") for change in CHANGES}
+    assert flags - own == tried
+
+
+def test_efficiencies_of_one_are_the_ideal_engine(capsys: pytest.CaptureFixture[str]) -> None:
+    ones = ["--flops_efficiency", "1", "--hbm_memory_efficiency", "1"]
+    ideal = record(capsys, *SEED, "--engine", "ideal")
+    assert (
+        record(capsys, *SEED, "--engine", "llm-analysis", *ones)["latency_s"]
+        == (ideal["latency_s"])
+    )
+
+
+def test_a_profile_and_the_flags_that_go_before_it(capsys: pytest.CaptureFixture[str]) -> None:
+    plain = record(capsys, "--model", "ParScale-1.8B")
+    assert plain["parameters"]["total"] == parameters(load_model("1.6b").spec).total
+    assert plain["assumed"] == {"engine": "graphs"}
+    changed = record(capsys, "--model", "1.6B", "--hidden_size", "2048", "--P", "2")
+    assert changed["model"]["head_dim"] == 2048 // 16
+    assert changed["model"]["intermediate_size"] == 8320
+    kept = record(capsys, "--model", "mistral-nemo-12b", "--vocab_size", "1000")
+    assert kept["model"]["head_dim"] == 128
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no model given; name one with --model or give --hidden_size"),
+        (["--hidden_size", "0"], "hidden_size is 0; it must be a whole number from 1"),
+        (["--hidden_size", "-5"], "hidden_size is -5"),
+        (["--hidden_size", "2.5"], "'2.5' is not a valid integer"),
+        (["--hidden_size", "1e30"], "'1e30' is not a valid integer"),
+        (["--hidden_size", str(10**30)], "hidden_size is far too large"),
+        (["--hidden_size", "9" * 5000], "is not a valid integer"),
+        (["--hidden_size", "100"], "must be divisible by num_attention_heads"),
+        (["--hidden_size", "160", "--num_key_value_heads", "3"], "by num_key_value_heads"),
+        ([*SEED, "--P", "0"], "streams is 0"),
+        ([*SEED, "--gpu_config", "a10000"], "unknown device 'a10000'; did you mean a100"),
+        ([*SEED, "--gpu_config", ""], "unknown device ''"),
+        (["--model", "1.5B"], "unknown model '1.5B'; did you mean"),
+        ([*SEED, "--engine", "graph"], "unknown engine 'graph'; did you mean graphs"),
+        ([*SEED, "--weight_dtype", "bf15"], "'bf15' is not one of"),
+        ([*SEED, "--flops_efficiency", "0"], "flops_efficiency is 0.0; it must be above 0"),
+        ([*SEED, "--hbm_memory_efficiency", "nan"], "must be above 0 and at most 1"),
+        ([*SEED, "--batchsize", "2"], "No such option '--batchsize'"),
+        ([*SEED, "--gpu_config", "./none.toml"], "cannot read profile"),
+        ([*SEED, "--rows", "operators"], "--rows chooses the rows of a CSV"),
+        ([*SEED, "extra"], "unexpected extra argument"),
+        (["--hidden_size"], "requires an argument"),
+    ],
+)
+def test_bad_input(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert message in refusal(capsys, *(arguments or ["estimate"]))
+
+
+def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "No such command 'estimat'" in refusal(capsys, "estimat")
+
+
+def test_too_long_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*SEED, "--input_length", "3000", "--format", "json"])
+    printed = capsys.readouterr()
+    assert stop.value.code == 0
+    assert printed.err.startswith("parscale-cost: warning: input and output are 3,064 tokens")
+    assert json.loads(printed.out)["warnings"] != []
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [("a.csv", "cost_model,"), ("a.json", "{\n"), ("a.md", "## hidden 2560"), ("a.txt", "hidden")],
+)
+def test_output_file(
+    name: str, begins: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / name
+    assert answer(capsys, *SEED, "--output", str(file)) == ""
+    assert file.read_text().startswith(begins)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o666 & ~umask
+
+
+def test_output_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "No such file or directory" in refusal(capsys, *SEED, "--output", f"{tmp_path}/no/a")
+    assert "is a directory" in refusal(capsys, *SEED, "--output", str(tmp_path))
+    long_name = str(tmp_path / ("x" * 300))
+    assert "cannot write" in refusal(capsys, *SEED, "--output", long_name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_output_that_fails_leaves_the_old_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "kept.csv"
+    file.write_text("precious")
+    refusal(capsys, *SEED, "--P", "0", "--output", str(file))
+    assert file.read_text() == "precious"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_full_disk(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "No space left" in refusal(capsys, *SEED, "--output", "/dev/full")
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "cost_analysis", *SEED]
+        result = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert result.returncode == 1
+    assert (
+        result.stderr == "parscale-cost: error: cannot write the answer: No space left on device\n"
+    )
+
+
+def test_a_link_is_written_through(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target, link = tmp_path / "target.json", tmp_path / "link.json"
+    target.write_text("old")
+    link.symlink_to(target)
+    answer(capsys, *SEED, "--output", str(link))
+    assert link.is_symlink()
+    assert json.loads(target.read_text())["parameters"]["total"] > 0
+
+
+def test_a_closed_pipe_is_no_traceback() -> None:
+    command = f"{sys.executable} -m cost_analysis {' '.join(SEED)} | true"
+    result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in result.stderr
+    assert "BrokenPipe" not in result.stderr
+
+
+def test_a_narrow_alphabet_is_no_traceback() -> None:
+    result = process(*SEED, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert result.returncode == 0
+    result = process("--model", "µ", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+def test_interrupt() -> None:
+    """Ctrl-C while an answer is made: one line, exit code 130."""
+    code = (
+        "import os, signal, cost_analysis.records as r, cost_analysis.commands as c\n"
+        "r.answer = lambda *a, **k: os.kill(os.getpid(), signal.SIGINT)\n"
+        f"c.main({SEED!r})"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 128 + signal.SIGINT
+    assert result.stderr.strip() == "parscale-cost: error: interrupted"
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    text = answer(capsys, "--help")
+    assert answer(capsys) == answer(capsys, "-h") == text
+    assert max(map(len, text.splitlines())) <= 80
+    for parameter in cli.commands["estimate"].params:
+        assert parameter.opts[0] in text
+    for name in cli.commands:
+        assert name in text
+        assert cli.commands[name].help
+    assert "0.1.0" in answer(capsys, "--version")
+
+
+def test_terminal_gets_rules_and_a_pipe_does_not() -> None:
+    pty = pytest.importorskip("pty")
+    parent, child = pty.openpty()
+    command = [sys.executable, "-m", "cost_analysis", *SEED]
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"}
+    environment.pop("NO_COLOR", None)
+    with subprocess.Popen(command, stdout=child, stderr=child, env=environment) as running:
+        os.close(child)
+        text = ""
+        while True:
+            try:
+                chunk = os.read(parent, 65536)
+            except OSError:
+                break
+            if not chunk:
+                break
+            text += chunk.decode()
+    os.close(parent)
+    assert running.returncode == 0
+    assert "\x1b[1m" in text
+    assert "─" in text
+
+
+def test_hardware_and_models(capsys: pytest.CaptureFixture[str]) -> None:
+    listing = answer(capsys, "hardware")
+    assert max(map(len, listing.splitlines())) <= 80
+    assert "h100-sxm-80gb" in listing
+    one = answer(capsys, "hardware", "H100")
+    assert "datasheet" in one
+    assert "3.35 TB/s" in one
+    rows = list(csv.DictReader(io.StringIO(answer(capsys, "hardware", "--format", "csv"))))
+    assert {row["name"] for row in rows} >= {"t4", "b200"}
+    assert all(float(row["bandwidth_bytes_per_s"]) > 1e10 for row in rows)
+    assert record(capsys, "hardware", "t4")["peak_flop_per_s"]["fp16"] == 65e12
+    assert max(map(len, answer(capsys, "models").splitlines())) <= 80
+    assert record(capsys, "models", "qwen2.5-7b")["parameters_total"] == 7_615_616_512
+    assert "did you mean" in refusal(capsys, "hardware", "h1000")
+    assert "did you mean" in refusal(capsys, "models", "qwen2.5-8b")
+
+
+@pytest.mark.parametrize("P", ["1", "8"])
+@pytest.mark.parametrize("device", ["a100", "m2-ultra", "t4"])
+@pytest.mark.parametrize("cost_model", ["operators", "published"])
+def test_pages_fit_80_columns(
+    P: str,  # noqa: N803
+    device: str,
+    cost_model: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    flags = ["--model", "qwen2.5-72b", "--P", P, "--gpu_config", device]
+    flags += ["--batch_size", "4096", "--input_length", "100000", "--output_length", "100000"]
+    text = answer(capsys, *flags, "--cost_model", cost_model)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    assert "Does not fit" in text
+    markdown = answer(capsys, *flags, "--cost_model", cost_model, "--format", "markdown")
+    assert "| --- |" in markdown.replace("---:", "---")
+
+
+words = st.text(max_size=12) | st.integers().map(str) | st.floats().map(str)
+flags = st.sampled_from(
+    [name for parameter in cli.commands["estimate"].params for name in parameter.opts]
+)
+
+
+@given(st.lists(st.tuples(flags.filter(lambda flag: flag != "--output"), words), max_size=5))
+@example([("--gpu_config", "/")])
+@example([("--gpu_config", "~nobody/x.toml")])
+@example([("--model", "../x")])
+@example([("--hidden_size", "2147483647"), ("--P", "2147483647"), ("--vocab_size", "2147483647")])
+def test_no_input_ends_in_a_traceback(pairs: list[tuple[str, str]]) -> None:
+    arguments = [word for pair in pairs for word in pair]
+    with pytest.raises(SystemExit) as stop:
+        main(["estimate", *arguments])
+    assert stop.value.code in (0, 2)
