@@ -9,7 +9,7 @@ A pass cannot be faster than the host launches its layers, and the host may add 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cost_analysis.arrays import Number, ceil, clip, maximum, minimum, where
 from cost_analysis.operators import Operator
@@ -25,19 +25,29 @@ class OperatorTime:
 
     Attributes:
         operator: FLOPs, bytes and kernels of one run.
-        compute: Time of one run at the compute roof.
-        transfer: Time of one run at the memory roof.
+        flops_rate: FLOP/s that its products reach.
+        bytes_rate: B/s that its traffic reaches.
         overhead: Floor of its kernels, or waiting for the host.
         seconds: Time that one run takes.
         runs: How often it runs in the phase.
     """
 
     operator: Operator
-    compute: Number
-    transfer: Number
+    flops_rate: Number
+    bytes_rate: Number
     overhead: Number
     seconds: Number
     runs: Number = 1.0
+
+    @property
+    def compute(self) -> Number:
+        """Time of one run at the compute roof [s]."""
+        return self.operator.kernel_flops / self.flops_rate
+
+    @property
+    def transfer(self) -> Number:
+        """Time of one run at the memory roof [s]."""
+        return self.operator.bytes / self.bytes_rate
 
     @property
     def total_seconds(self) -> Number:
@@ -57,9 +67,9 @@ class OperatorTime:
     @property
     def bound(self) -> Number:
         """Which limit asks for most: "compute", "memory" or "overhead"."""
-        roof = where(self.compute > self.transfer, "compute", "memory")
-        larger = maximum(self.compute, self.transfer)
-        return where(self.overhead > larger, "overhead", roof)
+        compute, transfer = self.compute, self.transfer
+        roof = where(compute > transfer, "compute", "memory")
+        return where(self.overhead > maximum(compute, transfer), "overhead", roof)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,33 +155,30 @@ def _sum_of_seconds(times: Sequence[OperatorTime]) -> Number:
 def _time(
     operator: Operator, hardware: Hardware, engine: Engine, runs: Number = 1.0
 ) -> OperatorTime:
-    compute: Number = 0.0
+    flops_rate: Number = 1.0
     if operator.compute is not None:
-        peak = hardware.matmul_peak(operator.compute) * engine.flops_efficiency
-        compute = operator.kernel_flops / peak
-    transfer = operator.bytes / (hardware.bandwidth * engine.bandwidth_efficiency)
+        flops_rate = hardware.matmul_peak(operator.compute) * engine.flops_efficiency
+    bytes_rate = hardware.bandwidth * engine.bandwidth_efficiency
     overhead = operator.kernels * engine.kernel_floor
-    seconds = overhead + maximum(compute, transfer)
-    return OperatorTime(operator, compute, transfer, overhead, seconds, runs)
+    roofs = maximum(operator.kernel_flops / flops_rate, operator.bytes / bytes_rate)
+    return OperatorTime(operator, flops_rate, bytes_rate, overhead, overhead + roofs, runs)
 
 
 def _host(seconds: Number) -> OperatorTime:
-    zero = 0.0
-    return OperatorTime(Operator("host", "host"), zero, zero, seconds, seconds)
+    return OperatorTime(Operator("host", "host"), 1.0, 1.0, seconds, seconds)
 
 
 def _grow(first: OperatorTime, slope: OperatorTime, steps: Number) -> OperatorTime:
     """All steps of an operator that gains `slope` with every step."""
     overhead = first.overhead * steps
     roofs = sum_of_maxima(first.compute, slope.compute, first.transfer, slope.transfer, steps)
-    return OperatorTime(
-        first.operator.combined(
+    return replace(
+        first,
+        operator=first.operator.combined(
             lambda start, gain: arithmetic_sum(start, gain, steps), slope.operator
         ),
-        arithmetic_sum(first.compute, slope.compute, steps),
-        arithmetic_sum(first.transfer, slope.transfer, steps),
-        overhead,
-        overhead + roofs,
+        overhead=overhead,
+        seconds=overhead + roofs,
     )
 
 

@@ -20,9 +20,18 @@ LARGEST_SIZE = 2**31 - 1
 """Upper limit of every size: what a 32-bit index reaches, far beyond any model."""
 
 
+_SPOKEN = {
+    "streams": "P",
+    "prefix_tokens": "parscale_prefix_tokens",
+    "bandwidth_efficiency": "hbm_memory_efficiency",
+}
+"""What the command line calls a field, where that is another name."""
+
+
 def _whole_number(name: str, value: object, lowest: int) -> Number:
     """A size, checked: a Python int, or float64 for an array (int64 would overflow silently)."""
     allowed = f"a whole number from {lowest} to {LARGEST_SIZE}"
+    name = _SPOKEN.get(name, name)
     if not is_real(value):
         kind = f"an array of {value.dtype}" if is_array(value) else repr(value)
         raise InputError(f"{name} is {kind}; it must be {allowed}")
@@ -341,7 +350,8 @@ class Engine:
         for name in ("flops_efficiency", "bandwidth_efficiency"):
             value = getattr(self, name)
             if not (is_real(value) and holds((value > 0) & (value <= 1))):
-                raise InputError(f"{name} is {value}; it must be above 0 and at most 1")
+                spoken = _SPOKEN.get(name, name)
+                raise InputError(f"{spoken} is {value}; it must be above 0 and at most 1")
         for name in ("kernel_floor", "layer_host_time", "step_host_time"):
             value = getattr(self, name)
             if not (is_real(value) and holds((value >= 0) & is_finite(value))):

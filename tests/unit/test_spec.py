@@ -28,7 +28,7 @@ def make(**changes: Any) -> ModelSpec:
         ({"hidden_size": np.array([64, 0])}, "hidden_size holds 0; each must be"),
         ({"hidden_size": np.array([64.0, np.nan])}, "hidden_size holds nan"),
         ({"hidden_size": np.array(["a"])}, "hidden_size is an array of <U1"),
-        ({"prefix_tokens": -1}, "prefix_tokens is -1; it must be a whole number from 0"),
+        ({"prefix_tokens": -1}, "parscale_prefix_tokens is -1; it must be a whole number from 0"),
         ({"num_attention_heads": 12}, "hidden_size must be divisible .*64 / 12 leaves 4"),
         ({"num_key_value_heads": 3}, "num_attention_heads must be divisible .*16 / 3 leaves 1"),
         ({"num_key_value_heads": np.array([2, 3])}, "in at least one row"),
