@@ -1,0 +1,83 @@
+"""The README says what the program does."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+CONSOLE = re.findall(r"```console\n\$ (.*?)\n(.*?)```", README, re.DOTALL)
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def printed(command: str) -> str:
+    program, *arguments = shlex.split(command)
+    assert program == "parscale-cost"
+    return subprocess.run(
+        [sys.executable, "-m", "cost_analysis", *arguments],
+        capture_output=True, text=True, check=True, cwd=ROOT,
+    ).stdout  # fmt: skip
+
+
+def test_it_shows_output() -> None:
+    assert len(CONSOLE) >= 2
+
+
+@pytest.mark.parametrize(("command", "shown"), CONSOLE, ids=[command for command, _ in CONSOLE])
+def test_shown_output_is_real(command: str, shown: str) -> None:
+    output = printed(command)
+    if shown.endswith("[...]\n"):
+        shown = shown.removesuffix("[...]\n")
+        output = output[: len(shown)]
+    assert output == shown
+
+
+def test_two_commands_do_the_set_up() -> None:
+    for marker, last in (("run", "parscale-cost --hidden_size 2560"), ("tests", "pytest")):
+        (command,) = re.findall(rf"<!-- {marker} -->\n```sh\n(.*)\n```", README)
+        assert command.startswith("python3 -m venv ")
+        assert last in command
+
+
+@pytest.mark.parametrize("source", PYTHON)
+def test_python_examples_run(source: str) -> None:
+    subprocess.run([sys.executable, "-c", source], check=True, capture_output=True, cwd=ROOT)
+
+
+def test_every_json_key_is_documented() -> None:
+    record = json.loads(printed("parscale-cost --model 1.6B --cost_model published --format json"))
+    keys = set(record)
+    for group in ("memory_bytes", "flops", "latency_s"):
+        keys |= set(record[group])
+    assert {key for key in keys if f"`{key}`" not in README} == set()
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in README.splitlines() if line.startswith("parscale-cost ")]
+)
+def test_commands_parse(line: str, tmp_path: Path) -> None:
+    words = [
+        word for word in shlex.split(line, comments=True)[1:] if word != "path/to/my-device.toml"
+    ]
+    if "--gpu_config" in words and words[-1] == "--gpu_config":
+        device = tmp_path / "device.toml"
+        (toml,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+        device.write_text(toml)
+        words.append(str(device))
+    subprocess.run(
+        [sys.executable, "-m", "cost_analysis", *words],
+        check=True, capture_output=True, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def test_figures_of_the_profiles() -> None:
+    for folder, count in (("hardware", "devices"), ("models", "published models")):
+        found = len(list((ROOT / "profiles" / folder).glob("*.toml")))
+        assert f"{found} {count}" in README
