@@ -1,0 +1,216 @@
+"""The parallel scaling law: loss(N, P), its inverse, and its fit on training runs.
+
+    loss = E + (A / (N · (1 + k · ln P)))^alpha
+
+N counts parameters without embeddings, prefixes and aggregator included; P is the number of
+parallel streams. Source: Chen et al., "Parallel Scaling Law for Language Models",
+arXiv 2505.10475; fit as in QwenLM/ParScale `parametric_fit.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cost_analysis.arrays import Number, as_float
+from cost_analysis.errors import InputError
+from cost_analysis.law_curve import DELTA, Array, law_parameters, objective, points_of
+from cost_analysis.law_evidence import refuse_unfit
+from cost_analysis.law_minimum import LOWEST, SMALLEST_ALPHA, minimum, starts
+from cost_analysis.training_runs import Runs
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingLaw:
+    """Loss of a model of N parameters at P streams; fields may be arrays that broadcast.
+
+    Attributes:
+        E: Loss that no model of any size falls below.
+        A: Scale of N, in parameters.
+        alpha: Exponent of N.
+        k: Gain of a stream: P streams act like 1 + k·ln P times the parameters.
+    """
+
+    E: Number
+    A: Number
+    alpha: Number
+    k: Number
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            InputError: A or alpha is not positive, or E or k negative.
+        """
+        for name, lowest in (("E", "0 or "), ("A", ""), ("alpha", ""), ("k", "0 or ")):
+            value = as_float(getattr(self, name))
+            good = (value >= 0 if lowest else value > 0) & np.isfinite(value)
+            if not np.all(good):
+                raise InputError(f"{name} of a scaling law must be {lowest}a positive number")
+            object.__setattr__(self, name, value)
+
+    def multiplier(self, streams: Number) -> Number:
+        """What P streams multiply the parameters by, 1 + k·ln P.
+
+        Args:
+            streams: Parallel streams, P, at least 1.
+
+        Raises:
+            InputError: P below 1.
+        """
+        count = as_float(streams)
+        if not np.all(count >= 1):
+            raise InputError(f"P is {np.min(count):g}; it must be at least 1")
+        return 1.0 + self.k * np.log(count)
+
+    def loss(self, parameters: Number, streams: Number) -> Number:
+        """Loss of a model.
+
+        Args:
+            parameters: Parameters without embeddings, N.
+            streams: Parallel streams, P.
+
+        Raises:
+            InputError: N is not positive, or P below 1.
+        """
+        share = self.A / self.equal_loss_size(parameters, streams)
+        return self.E + np.power(share, self.alpha)  # `**` rounds otherwise for a scalar
+
+    def equal_loss_size(self, parameters: Number, streams: Number) -> Number:
+        """Parameters without embeddings at P = 1 that reach the loss of N at P: N·(1 + k·ln P).
+
+        Args:
+            parameters: Parameters without embeddings, N.
+            streams: Parallel streams, P.
+
+        Raises:
+            InputError: N is not positive, or P below 1.
+        """
+        size = as_float(parameters)
+        if not np.all(size > 0):
+            raise InputError(f"N is {np.min(size):g}; it must be a positive number")
+        return size * self.multiplier(streams)
+
+    def equal_loss_parameters(self, loss: Number) -> Number:
+        """Parameters without embeddings at P = 1 that reach a loss: A·(loss − E)^(−1/alpha).
+
+        Args:
+            loss: The loss; in an array, or under a law of arrays, one that no size reaches
+                gives nan.
+
+        Raises:
+            InputError: A single loss at or below E, which no model of any size reaches.
+        """
+        above = as_float(loss) - self.E
+        reached = above > 0
+        if np.ndim(above) == 0 and not reached:
+            raise InputError(
+                f"no model of any size reaches a loss of {loss:.6g}: "
+                f"the law's floor is {self.E:.6g}"
+            )
+        with np.errstate(over="ignore"):  # the closer to the floor, the larger, up to infinity
+            size = self.A * np.power(np.where(reached, above, 1.0), -1.0 / self.alpha)
+        return np.where(reached, size, np.nan)[()]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fit:
+    """A law fitted on runs.
+
+    Attributes:
+        law: The law.
+        runs: What it was fitted on.
+        objective: Huber loss at 0.001 of log losses, summed over the runs.
+        r_squared: Share of the variance of the losses that the law explains.
+        coordinates: The law as `law_curve` writes it, (4,).
+    """
+
+    law: ScalingLaw
+    runs: Runs
+    objective: float
+    r_squared: float
+    coordinates: Array = field(repr=False)
+
+
+def fit(runs: Runs) -> Fit:
+    """The law with the lowest published objective on the runs.
+
+    Args:
+        runs: At least five, of three sizes and two values of P.
+
+    Raises:
+        InputError: Runs that cannot tell the four parameters apart.
+    """
+    refuse_unfit(runs)
+    points = points_of(runs.parameters, runs.streams, runs.loss)
+    begin = starts(points, np.ones(len(runs)))
+    weights = np.ones((len(begin), len(runs)))
+    found = minimum(points, weights, begin)
+    values = objective(found, points, weights)
+    best = found[np.argmin(values)]
+    if best[1] <= LOWEST[1] or best[1] + best[2] <= SMALLEST_ALPHA:
+        raise InputError("the losses of the runs do not fall with N; there is no law to fit")
+    law = ScalingLaw(*law_parameters(best, points))
+    unexplained = np.sum(prediction_errors(law, runs) ** 2)
+    r_squared = 1.0 - unexplained / np.sum((runs.loss - runs.loss.mean()) ** 2)
+    return Fit(law, runs, float(values.min()) * DELTA**2, float(r_squared), best)
+
+
+NOTHING = 1e-9
+"""A parameter below this share of what it is added to has no effect."""
+
+BOUNDLESS = 100.0
+"""From here on 1 + k·ln P is k·ln P, as far as losses can tell."""
+
+
+def fit_warnings(fitted: Fit) -> list[str]:
+    """A sentence for every parameter that the runs do not bound."""
+    floor, k = fitted.law.E, fitted.law.k
+    sentences = []
+    if floor < NOTHING * fitted.runs.loss.min():
+        sentences.append("E is 0: the runs show no floor of the loss")
+    if k < NOTHING:
+        sentences.append("k is 0: the runs show no gain from streams")
+    if k > BOUNDLESS:
+        sentences.append(f"k is above {BOUNDLESS:g}: the runs tell little but the ratio of A and k")
+    return sentences
+
+
+def prediction_errors(law: ScalingLaw, runs: Runs) -> Array:
+    """Predicted less observed loss of each run, (runs,)."""
+    return np.asarray(law.loss(runs.parameters, runs.streams) - runs.loss)
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """What a law misses a run by.
+
+    Attributes:
+        size: Name of the run's size.
+        parameters: Parameters without embeddings, N.
+        streams: Parallel streams, P.
+        observed: Its loss.
+        error: Predicted less observed loss.
+    """
+
+    size: str
+    parameters: float
+    streams: int
+    observed: float
+    error: float
+
+
+def residuals(law: ScalingLaw, runs: Runs) -> list[Residual]:
+    """Every run and what the law misses it by, the largest miss first."""
+    errors = prediction_errors(law, runs)
+    return [
+        Residual(
+            runs.sizes[row],
+            float(runs.parameters[row]),
+            int(runs.streams[row]),
+            float(runs.loss[row]),
+            float(errors[row]),
+        )
+        for row in np.argsort(-np.abs(errors), kind="stable")
+    ]
