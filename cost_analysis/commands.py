@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
 
-from cost_analysis import __version__, catalogue, pages, records, report
+from cost_analysis import __version__, catalogue, claim_commands, pages, records
+from cost_analysis.delivery import chosen_format, deliver
 from cost_analysis.errors import InputError
 from cost_analysis.options import (
     SectionedCommand,
@@ -25,7 +25,6 @@ from cost_analysis.profiles import load_hardware, load_model, profile_names
 
 PROGRAM = "parscale-cost"
 DEFAULT_COMMAND = "estimate"
-FORMAT_OF_ENDING = {".csv": "csv", ".json": "json", ".md": "markdown"}
 
 SETTINGS = {
     "help_option_names": ["-h", "--help"],
@@ -90,10 +89,19 @@ def estimate(
     for warning in request.warnings:
         click.echo(f"{PROGRAM}: warning: {warning}", err=True)
     record = records.estimate_record(answer)
-    if rows is not None and _format(form, output) != "csv":
+    if rows is not None and chosen_format(form, output) != "csv":
         raise InputError("--rows chooses the rows of a CSV; give --format csv with it")
     table = record["operators"] if rows == "operators" else [records.estimate_row(answer)]
-    _deliver(pages.estimate_page(answer), record, table, form, output)
+    deliver(pages.estimate_page(answer), record, table, form, output)
+
+
+for command in (
+    claim_commands.claims,
+    claim_commands.compare,
+    claim_commands.crossover,
+    claim_commands.fit,
+):
+    cli.add_command(command)
 
 
 @cli.command(cls=SectionedCommand)
@@ -104,13 +112,13 @@ def hardware(name: str | None, form: str | None, output: str | None) -> None:
     if name is not None:
         device = load_hardware(name)
         record = catalogue.hardware_record(device)
-        _deliver(
+        deliver(
             catalogue.hardware_page(device), record, [catalogue.flattened(record)], form, output
         )
         return
     devices = [load_hardware(profile) for profile in profile_names("hardware")]
     listed = [catalogue.hardware_record(device) for device in devices]
-    _deliver(
+    deliver(
         catalogue.hardware_list_page(devices), listed, catalogue.device_rows(devices), form, output
     )
 
@@ -123,40 +131,11 @@ def models(name: str | None, form: str | None, output: str | None) -> None:
     if name is not None:
         model = load_model(name)
         record = catalogue.model_record(model)
-        _deliver(catalogue.model_page(model), record, [record], form, output)
+        deliver(catalogue.model_page(model), record, [record], form, output)
         return
     found = [load_model(profile) for profile in profile_names("models")]
     listed = [catalogue.model_record(model) for model in found]
-    _deliver(catalogue.models_list_page(found), listed, listed, form, output)
-
-
-def _deliver(
-    page: report.Page,
-    record: Mapping[str, Any] | Sequence[Mapping[str, Any]],
-    rows: Sequence[Mapping[str, Any]],
-    form: str | None,
-    output: str | None,
-) -> None:
-    """Print an answer, or write it to a file, in the format that was asked for."""
-    form = _format(form, output)
-    if form == "table" and output is None and sys.stdout.isatty():
-        report.render_terminal(page)
-        return
-    text = {
-        "table": lambda: report.render_plain(page),
-        "markdown": lambda: report.render_markdown(page),
-        "json": lambda: report.render_json(record),
-        "csv": lambda: report.render_csv(rows),
-    }[form]()
-    if output is None:
-        click.echo(text, nl=False)
-    else:
-        report.write_file(Path(output), text)
-
-
-def _format(form: str | None, output: str | None) -> str:
-    """The format that was asked for, by name or by the ending of the output file."""
-    return form or FORMAT_OF_ENDING.get(Path(output or "").suffix.lower(), "table")
+    deliver(catalogue.models_list_page(found), listed, listed, form, output)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -7,7 +7,14 @@ from typing import Any, TypeVar
 
 import click
 
-from cost_analysis.request import DEFAULT_DEVICE, DEFAULT_ENGINES, Request, make_request
+from cost_analysis.request import (
+    DEFAULT_DEVICE,
+    DEFAULT_ENGINES,
+    Request,
+    make_request,
+    make_system,
+)
+from cost_analysis.spec import LARGEST_SIZE, Precision
 from cost_analysis.units import DTYPES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -171,6 +178,57 @@ output_options = _chain(
 )
 
 
+def system_from(options: dict[str, Any]) -> dict[str, Any]:
+    """What the system flags describe: the fields of `claims.System`.
+
+    Takes these flags out of `options`.
+    """
+    hardware, engine, _ = make_system(
+        options.pop("gpu_config"),
+        options.pop("engine"),
+        flops := options.pop("flops_efficiency"),
+        bandwidth := options.pop("bandwidth_efficiency"),
+    )
+    return {
+        "hardware": hardware,
+        "engine": engine,
+        "precision": Precision(**_precision(options)),
+        "flops_efficiency": flops,
+        "bandwidth_efficiency": bandwidth,
+    }
+
+
+def _precision(options: dict[str, Any]) -> dict[str, str]:
+    return {
+        "weights": options.pop("weight_dtype"),
+        "activations": options.pop("activation_dtype"),
+        "kv_cache": options.pop("kv_cache_dtype"),
+    }
+
+
+class Numbers(click.ParamType[tuple[int, ...]]):
+    """Whole numbers with commas between."""
+
+    name = "numbers"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """The numbers as a tuple."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(int(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number, nor several like 1,2,4,8", param, ctx)
+        if not all(0 < number < LARGEST_SIZE for number in numbers) or len(numbers) > 1000:
+            self.fail(f"{value!r} must be up to 1000 whole numbers from 1", param, ctx)
+        return numbers
+
+
+NUMBERS = Numbers()
+
+
 def request_from(options: dict[str, Any]) -> Request:
     """The request that the model, workload and system flags describe.
 
@@ -181,11 +239,7 @@ def request_from(options: dict[str, Any]) -> Request:
         name: options.pop(name)
         for name in ("batch_size", "input_length", "output_length", "logits")
     }
-    precision = {
-        "weights": options.pop("weight_dtype"),
-        "activations": options.pop("activation_dtype"),
-        "kv_cache": options.pop("kv_cache_dtype"),
-    }
+    precision = _precision(options)
     return make_request(
         model=options.pop("model"),
         architecture=_given(architecture),

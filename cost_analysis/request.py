@@ -77,22 +77,40 @@ def make_request(
     """
     assumed: dict[str, Any] = {}
     spec = _model(model, dict(architecture), assumed)
-    hardware = load_hardware(gpu_config)
-    if engine is None:
-        engine = DEFAULT_ENGINES.get(hardware.kind, "ideal")
-        assumed["engine"] = engine
+    hardware, chosen, by_default = make_system(
+        gpu_config, engine, flops_efficiency, bandwidth_efficiency
+    )
+    if by_default:
+        assumed["engine"] = chosen.name
     job = Workload(**workload)
     return Request(
         spec=spec,
         workload=job,
         precision=Precision(**precision),
         hardware=hardware,
-        engine=load_engine(engine).with_efficiency(flops_efficiency, bandwidth_efficiency),
+        engine=chosen,
         flops_efficiency=flops_efficiency,
         bandwidth_efficiency=bandwidth_efficiency,
         assumed=assumed,
         warnings=tuple(_warnings(spec, job)),
     )
+
+
+def make_system(
+    gpu_config: str,
+    engine: str | None,
+    flops_efficiency: float | None,
+    bandwidth_efficiency: float | None,
+) -> tuple[Hardware, Engine, bool]:
+    """A device, what runs the model on it, and whether that was chosen by default.
+
+    Raises:
+        InputError: No such device or engine, or a share outside (0, 1].
+    """
+    hardware = load_hardware(gpu_config)
+    name = engine or DEFAULT_ENGINES.get(hardware.kind, "ideal")
+    chosen = load_engine(name).with_efficiency(flops_efficiency, bandwidth_efficiency)
+    return hardware, chosen, engine is None
 
 
 def _model(name: str | None, given: dict[str, Any], assumed: dict[str, Any]) -> ModelSpec:

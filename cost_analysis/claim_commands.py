@@ -1,0 +1,286 @@
+"""Commands on the claims: claims, compare, crossover, fit.
+
+The modules that do the work are imported inside, so that the help and the plain estimate load
+neither NumPy nor SciPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from cost_analysis.delivery import deliver
+from cost_analysis.errors import InputError
+from cost_analysis.options import (
+    NUMBERS,
+    Command,
+    SectionedCommand,
+    model_options,
+    output_options,
+    request_from,
+    section_option,
+    system_from,
+    system_options,
+    workload_options,
+)
+
+_base = section_option(
+    "Claim", "--base", default="1.6B", show_default=True, help="Published model that is scaled."
+)
+_streams = section_option(
+    "Claim", "--P", "streams", type=int, default=8, show_default=True, help="Parallel streams."
+)
+_dataset = section_option(
+    "Claim",
+    "--dataset",
+    type=click.Choice(["stack", "pile"]),
+    help="Losses to go by. [default: both, where both can be shown; else stack]",
+)
+_baseline = section_option(
+    "Claim",
+    "--baseline",
+    default="law",
+    show_default=True,
+    metavar="law|measured|NAME",
+    help="Model of equal loss: by the fitted law, by measured losses, or one you name.",
+)
+
+
+def _lists(batch: str, lengths: str) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        """Give a command lists of batch sizes and lengths."""
+        for name, shown in (
+            ("output_length", lengths),
+            ("input_length", lengths),
+            ("batch_size", batch),
+        ):
+            command = section_option(
+                "Workload",
+                f"--{name}",
+                name,
+                type=NUMBERS,
+                metavar="N[,N…]",
+                help=f"One, or several to average over. [default: {shown}]",
+            )(command)
+        return command
+
+    return decorate
+
+
+_level = section_option(
+    "Intervals",
+    "--level",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.9,
+    show_default=True,
+    help="Share of the refits that an interval holds.",
+)
+_samples = section_option(
+    "Intervals",
+    "--samples",
+    type=click.IntRange(2, 100_000),
+    default=500,
+    show_default=True,
+    help="Bootstrap refits.",
+)
+_seed = section_option(
+    "Intervals",
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Seed of them.",
+)
+
+
+@click.command(cls=SectionedCommand)
+@_base
+@_streams
+@_dataset
+@_lists("1, and the mean over 1,2,4,8", "the mean over 64,128,256,512, input = output")
+@system_options
+@_level
+@_samples
+@_seed
+@output_options
+def claims(
+    base: str,
+    streams: int,
+    dataset: str | None,
+    level: float,
+    samples: int,
+    seed: int,
+    form: str | None,
+    output: str | None,
+    **options: Any,
+) -> None:
+    """Where 22x, 6x, 7x and 1.7x come from, and every other reading."""
+    from cost_analysis import claim_pages, profiles
+    from cost_analysis import claims as work
+    from cost_analysis.training_runs import DATASETS
+
+    settings = _settings(options, work.BATCHES)
+    system = work.System(**system_from(options))
+    datasets = tuple(DATASETS) if dataset is None else (dataset,)
+    spec = profiles.load_model(base).spec
+    spec.with_streams(streams)
+    laws = work.fitted_laws(datasets, samples, seed)
+    found = work.readings(spec, streams, settings, system, laws, level)
+    rows = [claim_pages.reading_record(reading) for reading in found]
+    deliver(claim_pages.claims_page(found, laws, level), rows, rows, form, output)
+
+
+@click.command(cls=SectionedCommand)
+@model_options
+@_baseline
+@_dataset
+@section_option(
+    "Claim",
+    "--losses",
+    type=float,
+    nargs=2,
+    metavar="P1 PN",
+    help="Losses that you measured at P = 1 and with the streams, instead of a baseline.",
+)
+@section_option(
+    "Claim", "--price_per_hour", type=float, metavar="$", help="Price of the device per hour."
+)
+@workload_options
+@system_options
+@output_options
+def compare(
+    baseline: str,
+    dataset: str | None,
+    losses: tuple[float, float] | None,
+    price_per_hour: float | None,
+    form: str | None,
+    output: str | None,
+    **options: Any,
+) -> None:
+    """One streamed model against the parameter-scaled model of equal loss."""
+    from cost_analysis import claim_pages
+    from cost_analysis.comparison import comparison
+
+    result = comparison(
+        request_from(options),
+        baseline=baseline,
+        dataset=dataset or "stack",
+        losses=losses,
+        price_per_hour=price_per_hour,
+    )
+    record = claim_pages.comparison_record(result)
+    deliver(claim_pages.comparison_page(result), record, record["metrics"], form, output)
+
+
+def _settings(options: dict[str, Any], batches: tuple[tuple[int, ...], ...]) -> list[Any]:
+    """The settings that the lists of batch sizes and lengths ask for."""
+    from cost_analysis.claims import DIAGONAL, Setting
+
+    batch, prompt, answer = (
+        options.pop(name) for name in ("batch_size", "input_length", "output_length")
+    )
+    chosen = batches if batch is None else (batch,)
+    if prompt is None and answer is None:
+        prompt = answer = DIAGONAL
+    return [Setting(sizes, prompt or answer, answer or prompt) for sizes in chosen]
+
+
+@click.command(cls=SectionedCommand)
+@_base
+@_streams
+@_baseline
+@_dataset
+@_lists("1", "the mean over 64,128,256,512, input = output")
+@system_options
+@output_options
+def crossover(
+    base: str,
+    streams: int,
+    baseline: str,
+    dataset: str | None,
+    gpu_config: str,
+    form: str | None,
+    output: str | None,
+    **options: Any,
+) -> None:
+    """Where the advantage ends: batch, context, streams, share of the prompt."""
+    from cost_analysis import claim_pages, profiles
+    from cost_analysis import claims as work
+    from cost_analysis.baselines import law_baseline, measured_baseline, model_baseline
+    from cost_analysis.crossings import crossings
+    from cost_analysis.crossover import compute_bound_penalty, ridge_tokens
+    from cost_analysis.scaling_law import fit as fit_law
+    from cost_analysis.training_runs import published_runs
+
+    if streams < 2:
+        raise InputError(f"P is {streams}; streams cross over from P = 2")
+    (setting,) = _settings(options, ((1,),))
+    spec = profiles.load_model(base).spec.with_streams(streams)
+    fitted = fit_law(published_runs(dataset or "stack"))
+    if baseline == "law":
+        chosen = law_baseline(spec, fitted.law, fitted.runs)
+    elif baseline == "measured":
+        chosen = measured_baseline(spec, fitted.runs)
+    else:
+        chosen = model_baseline(profiles.load_model(baseline).spec)
+    found, ridges = [], {}
+    for device in gpu_config.split(","):
+        system = work.System(**system_from({**options, "gpu_config": device}))
+        found += crossings(spec, setting, system, chosen, fitted.law)
+        ridges[system.hardware.name] = ridge_tokens(
+            system.hardware, system.engine, system.precision
+        )
+    rows = [claim_pages.crossing_record(crossing) for crossing in found]
+    penalty = compute_bound_penalty(float(fitted.law.multiplier(streams)), streams)
+    notes = [
+        f"baseline: {chosen.description}",
+        f"where nothing rides free, P = {streams} costs {penalty:.2f} times the compute of its "
+        f"baseline: P / (1 + k ln P)",
+        "at the same batch, throughput crosses over where latency does",
+        *chosen.warnings,
+    ]
+    title = f"Where {streams} streams on {base} stop paying against parameters of equal loss"
+    page = claim_pages.crossover_page(found, title, ridges, notes)
+    deliver(page, {"crossovers": rows, "ridge_tokens": ridges}, rows, form, output)
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("runs", required=False, metavar="[RUNS.csv]")
+@_dataset
+@section_option("Runs", "--loss", metavar="COLUMN", help="Loss column of RUNS.csv.")
+@_level
+@_samples
+@_seed
+@output_options
+def fit(
+    runs: str | None,
+    dataset: str | None,
+    loss: str | None,
+    level: float,
+    samples: int,
+    seed: int,
+    form: str | None,
+    output: str | None,
+) -> None:
+    """The scaling law on your training runs, or on the published ones."""
+    from cost_analysis import claim_pages
+    from cost_analysis.law_report import fit_notes, fit_rows
+    from cost_analysis.scaling_law import fit as fit_law
+    from cost_analysis.training_runs import published_runs, read_runs
+
+    if runs is not None and dataset is not None:
+        raise InputError("give a file of runs or --dataset, not both")
+    data = read_runs(runs, loss) if runs else published_runs(dataset or "stack")
+    fitted = fit_law(data)
+    rows = fit_rows(fitted, level, samples, seed)
+    title = f"The parallel scaling law on {len(data)} runs, R² = {fitted.r_squared:.4f}"
+    page = claim_pages.fit_page(rows, title, fit_notes(fitted, level))
+    record = {
+        "runs": len(data),
+        "r_squared": fitted.r_squared,
+        "objective": fitted.objective,
+        "parameters": rows,
+    }
+    deliver(page, record, rows, form, output)

@@ -1,0 +1,288 @@
+"""The paper's claims: how many times less streams cost than parameters, in every reading.
+
+A ratio of increases: (cost of the parameter-scaled model of equal loss − cost of the base) over
+(cost of the streamed model − cost of the base). The paper's own numbers are the published cost
+model, the measured baseline on Stack-V2-Python, and the mean over input = output in
+{64, 128, 256, 512}: 22× and 6× at batch 1, 7× and 1.7× from the means over batch 1, 2, 4 and 8
+(arXiv 2505.10475, abstract and Figure 1; reconstructed, QwenLM/ParScale issue 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import product
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from cost_analysis.arrays import Number
+from cost_analysis.baselines import Baseline, law_baseline, measured_baseline
+from cost_analysis.errors import InputError
+from cost_analysis.estimate import estimate
+from cost_analysis.law_intervals import LEVEL, SAMPLES, LawSamples, bootstrap
+from cost_analysis.published import published_cost
+from cost_analysis.scaling_law import Fit, fit
+from cost_analysis.spec import Engine, Hardware, ModelSpec, Precision, Workload
+from cost_analysis.training_runs import DATASETS, published_runs
+
+COST_MODELS = ("published", "operators")
+METHODS = ("measured", "law")
+DIAGONAL = (64, 128, 256, 512)
+"""Input = output lengths that the paper averages over."""
+
+BATCHES = ((1,), (1, 2, 4, 8))
+"""Batch sizes of the abstract, and those that Figure 1 averages over."""
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What runs the models.
+
+    Attributes:
+        hardware: The device.
+        engine: The engine of our own cost model.
+        precision: Storage formats of our own cost model.
+        flops_efficiency: What the user gave for both cost models, or None.
+        bandwidth_efficiency: What the user gave for both cost models, or None.
+    """
+
+    hardware: Hardware
+    engine: Engine
+    precision: Precision
+    flops_efficiency: float | None = None
+    bandwidth_efficiency: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Memory [B] and latency [s] of a request, or of the mean over several."""
+
+    memory: Number
+    latency: Number
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """The requests that a reading averages over.
+
+    Attributes:
+        batch_sizes: Batch sizes; costs are means over them.
+        input_lengths: Prompt tokens, paired with `output_lengths`.
+        output_lengths: Generated tokens.
+    """
+
+    batch_sizes: tuple[int, ...]
+    input_lengths: tuple[int, ...] = DIAGONAL
+    output_lengths: tuple[int, ...] = DIAGONAL
+
+    def __post_init__(self) -> None:
+        """Pair the lengths: a single one goes with each of the other's."""
+        pairs = max(len(self.input_lengths), len(self.output_lengths))
+        for name in ("input_lengths", "output_lengths"):
+            lengths = getattr(self, name)
+            if len(lengths) == 1:
+                object.__setattr__(self, name, lengths * pairs)
+            elif len(lengths) != pairs:
+                raise InputError(
+                    f"{len(self.input_lengths)} input lengths and {len(self.output_lengths)} "
+                    "output lengths cannot be paired; give as many of one as of the other, or one"
+                )
+
+    @property
+    def workload(self) -> Workload:
+        """All requests as one workload of arrays."""
+        lengths = zip(self.input_lengths, self.output_lengths, strict=True)
+        rows = [(batch, *pair) for batch, pair in product(self.batch_sizes, lengths)]
+        batch, prompt, output = np.array(rows, np.float64).T
+        return Workload(batch, prompt, output)
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """How many times less the streams add than the parameters.
+
+    Attributes:
+        value: The ratio; None where there is none.
+        low: Lower end of its interval; None where the baseline is not uncertain.
+        high: Upper end.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The claim under one choice of cost model, baseline, data set and requests.
+
+    Attributes:
+        cost_model: "published" or "operators".
+        method: "measured" or "law".
+        dataset: "stack" or "pile".
+        base: The model that is scaled.
+        streams: P of the streamed model.
+        setting: The requests.
+        memory: Ratio of the memory increases.
+        latency: Ratio of the latency increases.
+        baseline: The parameter-scaled model; None where there is none.
+        note: Why a ratio is missing, or what it stretches.
+    """
+
+    cost_model: str
+    method: str
+    dataset: str
+    base: ModelSpec
+    streams: int
+    setting: Setting
+    memory: Ratio
+    latency: Ratio
+    baseline: Baseline | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """A fitted law of one data set and its refits."""
+
+    fitted: Fit
+    samples: LawSamples
+
+
+def fitted_laws(
+    datasets: Sequence[str] = tuple(DATASETS), samples: int = SAMPLES, seed: int = 0
+) -> dict[str, Law]:
+    """The law of each data set on the published runs, with bootstrap refits."""
+    fits = {name: fit(published_runs(name)) for name in datasets}
+    return {name: Law(fitted, bootstrap(fitted, samples, seed)) for name, fitted in fits.items()}
+
+
+def mean_cost(model: str, spec: ModelSpec, setting: Setting, system: System) -> Cost:
+    """Memory [B] and latency [s] of a model, means over the requests of a setting.
+
+    Args:
+        model: Cost model, one of `COST_MODELS`.
+        spec: The model.
+        setting: The requests.
+        system: What runs it.
+    """
+    memory, latency = request_cost(model, spec, setting.workload, system)
+    return Cost(float(np.mean(memory)), float(np.mean(latency)))
+
+
+def request_cost(
+    model: str, spec: ModelSpec, workload: Workload, system: System
+) -> tuple[Number, Number]:
+    """Memory [B] and latency [s] of requests, under one of `COST_MODELS`."""
+    if model == "published":
+        paper = published_cost(
+            spec, workload, system.hardware, system.flops_efficiency, system.bandwidth_efficiency
+        )
+        return paper.total_memory, paper.total_latency
+    cost = estimate(spec, workload, system.hardware, system.engine, system.precision)
+    return cost.memory.total, cost.total
+
+
+def readings(
+    base: ModelSpec,
+    streams: int,
+    settings: Sequence[Setting],
+    system: System,
+    laws: dict[str, Law],
+    level: float = LEVEL,
+) -> list[Reading]:
+    """Every reading of the claim: cost model × baseline × data set × setting.
+
+    Args:
+        base: The model that is scaled, at P = 1.
+        streams: P of the streamed model.
+        settings: Requests to average over, a reading each.
+        system: What runs the models.
+        laws: The laws by data set.
+        level: Share of the refits that an interval holds.
+    """
+    return [
+        _reading(model, method, dataset, base.with_streams(streams), setting, system, law, level)
+        for model, method, (dataset, law), setting in product(
+            COST_MODELS, METHODS, laws.items(), settings
+        )
+    ]
+
+
+def _reading(
+    model: str,
+    method: str,
+    dataset: str,
+    streamed: ModelSpec,
+    setting: Setting,
+    system: System,
+    law: Law,
+    level: float,
+) -> Reading:
+    make = partial(
+        Reading, model, method, dataset, streamed.with_streams(1), streamed.streams, setting
+    )
+    try:
+        baseline, spread = _baselines(method, streamed, law)
+    except InputError as error:
+        return make(Ratio(None), Ratio(None), note=str(error))
+    cost_of = cache(partial(mean_cost, model, setting=setting, system=system))
+    base, added = (cost_of(spec) for spec in (streamed.with_streams(1), streamed))
+    memory, latency = (
+        _ratio(part, cost_of, base, added, baseline, spread, level) for part in _PARTS
+    )
+    note = "; ".join(
+        [*filter(None, [why_no_ratio(streamed, cost_of, baseline)]), *baseline.warnings]
+    )
+    return make(memory, latency, baseline, note)
+
+
+def _baselines(method: str, streamed: ModelSpec, law: Law) -> tuple[Baseline, Baseline | None]:
+    """The baseline, and for the law the same under each of its refits."""
+    runs = law.fitted.runs
+    if method == "measured":
+        return measured_baseline(streamed, runs), None
+    central = law_baseline(streamed, law.fitted.law, runs)
+    sampled = len(central.specs) > 1
+    return central, law_baseline(streamed, law.samples.law) if sampled else None
+
+
+_PARTS = (attrgetter("memory"), attrgetter("latency"))
+
+
+def _ratio(
+    part: Callable[[Cost], Any],
+    cost_of: Callable[[ModelSpec], Cost],
+    base: Cost,
+    streamed: Cost,
+    baseline: Baseline,
+    spread: Baseline | None,
+    level: float,
+) -> Ratio:
+    added = part(streamed) - part(base)
+    if added <= 0:
+        return Ratio(None)
+
+    def of(wider: Baseline) -> Number:
+        return (wider.cost(lambda spec: part(cost_of(spec))) - part(base)) / added
+
+    if spread is None:
+        return Ratio(float(of(baseline)))
+    tail = (1.0 - level) / 2.0
+    low, high = np.quantile(of(spread), (tail, 1.0 - tail))
+    return Ratio(float(of(baseline)), float(low), float(high))
+
+
+def why_no_ratio(
+    streamed: ModelSpec, cost_of: Callable[[ModelSpec], Cost], baseline: Baseline
+) -> str:
+    """Why a ratio of increases says nothing here; "" where it does."""
+    if streamed.streams == 1:
+        return "P = 1 is the base itself: nothing increases"
+    base = cost_of(streamed.with_streams(1))
+    if baseline.cost(lambda spec: cost_of(spec).memory) <= base.memory:
+        return "the baseline is no larger than the base"
+    return ""

@@ -1,0 +1,51 @@
+"""How an answer leaves the program: on the terminal, in a pipe, or in a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cost_analysis import report
+
+FORMAT_OF_ENDING = {".csv": "csv", ".json": "json", ".md": "markdown"}
+
+
+def deliver(
+    page: report.Page,
+    record: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
+    form: str | None,
+    output: str | None,
+) -> None:
+    """Print an answer, or write it to a file, in the format that was asked for.
+
+    Args:
+        page: For tables and Markdown.
+        record: For JSON.
+        rows: For CSV.
+        form: The format, or None.
+        output: The file, or None.
+    """
+    form = chosen_format(form, output)
+    if form == "table" and output is None and sys.stdout.isatty():
+        report.render_terminal(page)
+        return
+    text = {
+        "table": lambda: report.render_plain(page),
+        "markdown": lambda: report.render_markdown(page),
+        "json": lambda: report.render_json(record),
+        "csv": lambda: report.render_csv(rows),
+    }[form]()
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        report.write_file(Path(output), text)
+
+
+def chosen_format(form: str | None, output: str | None) -> str:
+    """The format that was asked for, by name or by the ending of the output file."""
+    return form or FORMAT_OF_ENDING.get(Path(output or "").suffix.lower(), "table")

@@ -1,0 +1,65 @@
+"""A fitted law and its intervals as rows."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from cost_analysis.errors import InputError
+from cost_analysis.law_intervals import bootstrap, leave_one_size_out
+from cost_analysis.scaling_law import Fit, fit_warnings, residuals
+
+PARAMETERS = ("E", "A", "alpha", "k")
+
+
+def fit_rows(fitted: Fit, level: float, samples: int, seed: int) -> list[dict[str, Any]]:
+    """Each parameter, and the multiplier at each P of the runs, with its intervals.
+
+    Args:
+        fitted: The fit.
+        level: Share of the bootstrap refits that an interval holds; that of leaving out one size
+            spans all.
+        samples: Bootstrap refits.
+        seed: Seed of them.
+    """
+    resampled = bootstrap(fitted, samples, seed)
+    try:
+        left_out = leave_one_size_out(fitted)
+    except InputError:
+        left_out = None
+    named: list[tuple[str, Any]] = [(name, attrgetter(name)) for name in PARAMETERS]
+    for streams in np.unique(fitted.runs.streams):
+        if streams > 1:
+            named.append((f"1 + k ln {streams:g}", _multiplier(float(streams))))
+    rows = []
+    for name, value in named:
+        low, high = resampled.interval(value, level)
+        outer = (None, None) if left_out is None else left_out.interval(value, 1.0)
+        rows.append(
+            {
+                "parameter": name,
+                "value": float(value(fitted.law)),
+                "bootstrap_low": float(low),
+                "bootstrap_high": float(high),
+                "leave_one_out_low": None if outer[0] is None else float(outer[0]),
+                "leave_one_out_high": None if outer[1] is None else float(outer[1]),
+            }
+        )
+    return rows
+
+
+def _multiplier(streams: float) -> Any:
+    return lambda law: law.multiplier(streams)
+
+
+def fit_notes(fitted: Fit, level: float) -> list[str]:
+    """What to know about a fit."""
+    worst = residuals(fitted.law, fitted.runs)[0]
+    return [
+        f"bootstrap: {level:.0%} of refits on resampled runs; leaving out one size: all refits",
+        f"largest residual: {worst.size}, P = {worst.streams}, measured {worst.observed:.4f}, "
+        f"fitted {worst.observed + worst.error:.4f}",
+        *fit_warnings(fitted),
+    ]
