@@ -1,15 +1,19 @@
-"""What all tests share: one device, one engine, and hypothesis without surprises."""
+"""What all tests share: a device, engines, calls of the program, hypothesis without surprises."""
 
 from __future__ import annotations
 
 import csv
+import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from cost_analysis import Engine, Hardware, load_engine, load_hardware
+from cost_analysis.commands import main
 
 DATA = Path(__file__).parent / "data"
 
@@ -43,3 +47,40 @@ def graphs() -> Engine:
 @pytest.fixture(scope="session")
 def ideal() -> Engine:
     return load_engine("ideal")
+
+
+@pytest.fixture
+def answer(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What a call that succeeds prints."""
+
+    def run(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        printed = capsys.readouterr()
+        assert stop.value.code == 0, printed.err
+        return printed.out
+
+    return run
+
+
+@pytest.fixture
+def record(answer: Callable[..., str]) -> Callable[..., Any]:
+    """What a call prints as JSON."""
+    return lambda *arguments: json.loads(answer(*arguments, "--format", "json"))
+
+
+@pytest.fixture
+def refusal(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """The one sentence of a call that is refused with exit code 2."""
+
+    def run(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        printed = capsys.readouterr()
+        assert stop.value.code == 2
+        assert printed.out == ""
+        (line,) = printed.err.splitlines()
+        assert line.startswith("parscale-cost: error: ")
+        return str(line)
+
+    return run

@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,31 +30,6 @@ ROOT = Path(__file__).parents[2]
 def process(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "cost_analysis", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)
-
-
-def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    printed = capsys.readouterr()
-    assert stop.value.code == 0, printed.err
-    return printed.out
-
-
-def record(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
-    parsed: dict[str, Any] = json.loads(answer(capsys, *arguments, "--format", "json"))
-    return parsed
-
-
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    with pytest.raises(SystemExit) as stop:
-        main(arguments)
-    printed = capsys.readouterr()
-    assert stop.value.code == 2
-    assert printed.out == ""
-    lines = printed.err.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("parscale-cost: error: ")
-    return lines[0]
 
 
 def test_seed_command_in_a_pipe() -> None:
@@ -81,24 +57,24 @@ def test_every_entrance_gives_the_same_answer() -> None:
     assert len(outputs) == 1
 
 
-def test_published_script_numbers(capsys: pytest.CaptureFixture[str]) -> None:
-    text = answer(capsys, *SEED, "--cost_model", "published")
+def test_published_script_numbers(answer: Callable[..., str]) -> None:
+    text = answer(*SEED, "--cost_model", "published")
     assert "Memory: 8.951GB; Latency: 0.354s" in text
 
 
-def test_published_columns(capsys: pytest.CaptureFixture[str]) -> None:
+def test_published_columns(record: Callable[..., Any]) -> None:
     columns = set(read_rows("published_cost_model.csv")[0])
     row = read_rows("published_cost_model.csv")[0]
     inputs = [name for name in row if not name.endswith(("_bytes", "_s"))]
     flags = [word for name in inputs for word in (f"--{name}", row[name])]
-    published = record(capsys, *flags, "--cost_model", "published")["published"]
+    published = record(*flags, "--cost_model", "published")["published"]
     assert set(published) == columns
     for name in columns:
         assert published[name] == pytest.approx(float(row[name]), rel=1e-9), name
 
 
-def test_json_keys(capsys: pytest.CaptureFixture[str]) -> None:
-    got = record(capsys, *SEED)
+def test_json_keys(record: Callable[..., Any]) -> None:
+    got = record(*SEED)
     assert "published" not in got
     assert set(got["parameters"]) >= {"total", "non_embedding"}
     held = got["memory_bytes"]
@@ -116,27 +92,29 @@ def test_json_keys(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(isinstance(value, int) for value in got["flops"].values())
 
 
-def test_csv_opens_in_pandas(capsys: pytest.CaptureFixture[str]) -> None:
-    table = pd.read_csv(io.StringIO(answer(capsys, *SEED, "--format", "csv")))
+def test_csv_opens_in_pandas(answer: Callable[..., str], record: Callable[..., Any]) -> None:
+    table = pd.read_csv(io.StringIO(answer(*SEED, "--format", "csv")))
     assert len(table) == 1
-    row, reference = table.iloc[0], record(capsys, *SEED)
+    row, reference = table.iloc[0], record(*SEED)
     assert row["memory_total_bytes"] == reference["memory_bytes"]["total"]
     assert row["latency_tpot_s"] == pytest.approx(reference["latency_s"]["tpot"], rel=1e-14)
     assert row["parameters_non_embedding"] == reference["parameters"]["non_embedding"]
     numeric = [name for name in map(str, table) if name.endswith(("_bytes", "_s", "_tokens"))]
     assert len(numeric) > 10
     assert all(pd.api.types.is_numeric_dtype(table[name]) for name in numeric)
-    text = answer(capsys, *SEED, "--format", "csv", "--rows", "operators")
+    text = answer(*SEED, "--format", "csv", "--rows", "operators")
     operators = pd.read_csv(io.StringIO(text))
     assert operators["flops"].sum() == reference["flops"]["total"]
     assert operators["seconds"].sum() == pytest.approx(reference["latency_s"]["total"])
 
 
-def test_one_output_token_has_no_tpot(capsys: pytest.CaptureFixture[str]) -> None:
-    got = record(capsys, *SEED, "--output_length", "1")
+def test_one_output_token_has_no_tpot(
+    answer: Callable[..., str], record: Callable[..., Any]
+) -> None:
+    got = record(*SEED, "--output_length", "1")
     assert got["latency_s"]["tpot"] is None
     assert got["latency_s"]["total"] == got["latency_s"]["ttft"]
-    assert "TPOT" not in answer(capsys, *SEED, "--output_length", "1")
+    assert "TPOT" not in answer(*SEED, "--output_length", "1")
 
 
 CHANGES = [
@@ -153,16 +131,16 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change[0])
-def test_every_flag_acts(change: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    before, after = record(capsys, *SEED), record(capsys, *SEED, *change)
+def test_every_flag_acts(change: list[str], record: Callable[..., Any]) -> None:
+    before, after = record(*SEED), record(*SEED, *change)
     numbers = ("parameters", "memory_bytes", "flops", "latency_s", "device", "warnings")
     assert any(before[name] != after[name] for name in numbers)
 
 
 @pytest.mark.parametrize("change", [c for c in CHANGES if len(c) == 2], ids=lambda c: c[0])
-def test_dashes_are_underscores(change: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_dashes_are_underscores(change: list[str], record: Callable[..., Any]) -> None:
     dashed = [change[0].replace("_", "-"), change[1]]
-    assert record(capsys, *SEED, *dashed) == record(capsys, *SEED, *change)
+    assert record(*SEED, *dashed) == record(*SEED, *change)
 
 
 def test_every_flag_of_a_model_or_workload_is_tried() -> None:
@@ -172,23 +150,20 @@ def test_every_flag_of_a_model_or_workload_is_tried() -> None:
     assert flags - own == tried
 
 
-def test_efficiencies_of_one_are_the_ideal_engine(capsys: pytest.CaptureFixture[str]) -> None:
+def test_efficiencies_of_one_are_the_ideal_engine(record: Callable[..., Any]) -> None:
     ones = ["--flops_efficiency", "1", "--hbm_memory_efficiency", "1"]
-    ideal = record(capsys, *SEED, "--engine", "ideal")
-    assert (
-        record(capsys, *SEED, "--engine", "llm-analysis", *ones)["latency_s"]
-        == (ideal["latency_s"])
-    )
+    ideal = record(*SEED, "--engine", "ideal")
+    assert record(*SEED, "--engine", "llm-analysis", *ones)["latency_s"] == (ideal["latency_s"])
 
 
-def test_a_profile_and_the_flags_that_go_before_it(capsys: pytest.CaptureFixture[str]) -> None:
-    plain = record(capsys, "--model", "ParScale-1.8B")
+def test_a_profile_and_the_flags_that_go_before_it(record: Callable[..., Any]) -> None:
+    plain = record("--model", "ParScale-1.8B")
     assert plain["parameters"]["total"] == parameters(load_model("1.6b").spec).total
     assert plain["assumed"] == {"engine": "graphs"}
-    changed = record(capsys, "--model", "1.6B", "--hidden_size", "2048", "--P", "2")
+    changed = record("--model", "1.6B", "--hidden_size", "2048", "--P", "2")
     assert changed["model"]["head_dim"] == 2048 // 16
     assert changed["model"]["intermediate_size"] == 8320
-    kept = record(capsys, "--model", "mistral-nemo-12b", "--vocab_size", "1000")
+    kept = record("--model", "mistral-nemo-12b", "--vocab_size", "1000")
     assert kept["model"]["head_dim"] == 128
 
 
@@ -222,12 +197,12 @@ def test_a_profile_and_the_flags_that_go_before_it(capsys: pytest.CaptureFixture
         (["--hidden_size"], "requires an argument"),
     ],
 )
-def test_bad_input(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert message in refusal(capsys, *(arguments or ["estimate"]))
+def test_bad_input(arguments: list[str], message: str, refusal: Callable[..., str]) -> None:
+    assert message in refusal(*(arguments or ["estimate"]))
 
 
-def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "No such command 'estimat'" in refusal(capsys, "estimat")
+def test_unknown_command(refusal: Callable[..., str]) -> None:
+    assert "No such command 'estimat'" in refusal("estimat")
 
 
 def test_too_long_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,11 +218,9 @@ def test_too_long_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     ("name", "begins"),
     [("a.csv", "cost_model,"), ("a.json", "{\n"), ("a.md", "## hidden 2560"), ("a.txt", "hidden")],
 )
-def test_output_file(
-    name: str, begins: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_output_file(name: str, begins: str, tmp_path: Path, answer: Callable[..., str]) -> None:
     file = tmp_path / name
-    assert answer(capsys, *SEED, "--output", str(file)) == ""
+    assert answer(*SEED, "--output", str(file)) == ""
     assert file.read_text().startswith(begins)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     umask = os.umask(0)
@@ -255,26 +228,24 @@ def test_output_file(
     assert stat.S_IMODE(file.stat().st_mode) == 0o666 & ~umask
 
 
-def test_output_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "No such file or directory" in refusal(capsys, *SEED, "--output", f"{tmp_path}/no/a")
-    assert "is a directory" in refusal(capsys, *SEED, "--output", str(tmp_path))
+def test_output_that_cannot_be_written(tmp_path: Path, refusal: Callable[..., str]) -> None:
+    assert "No such file or directory" in refusal(*SEED, "--output", f"{tmp_path}/no/a")
+    assert "is a directory" in refusal(*SEED, "--output", str(tmp_path))
     long_name = str(tmp_path / ("x" * 300))
-    assert "cannot write" in refusal(capsys, *SEED, "--output", long_name)
+    assert "cannot write" in refusal(*SEED, "--output", long_name)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_output_that_fails_leaves_the_old_file(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_output_that_fails_leaves_the_old_file(tmp_path: Path, refusal: Callable[..., str]) -> None:
     file = tmp_path / "kept.csv"
     file.write_text("precious")
-    refusal(capsys, *SEED, "--P", "0", "--output", str(file))
+    refusal(*SEED, "--P", "0", "--output", str(file))
     assert file.read_text() == "precious"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_full_disk(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "No space left" in refusal(capsys, *SEED, "--output", "/dev/full")
+def test_full_disk(refusal: Callable[..., str]) -> None:
+    assert "No space left" in refusal(*SEED, "--output", "/dev/full")
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "cost_analysis", *SEED]
         result = subprocess.run(
@@ -286,11 +257,11 @@ def test_full_disk(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
-def test_a_link_is_written_through(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_link_is_written_through(tmp_path: Path, answer: Callable[..., str]) -> None:
     target, link = tmp_path / "target.json", tmp_path / "link.json"
     target.write_text("old")
     link.symlink_to(target)
-    answer(capsys, *SEED, "--output", str(link))
+    answer(*SEED, "--output", str(link))
     assert link.is_symlink()
     assert json.loads(target.read_text())["parameters"]["total"] > 0
 
@@ -324,16 +295,16 @@ def test_interrupt() -> None:
     assert result.stderr.strip() == "parscale-cost: error: interrupted"
 
 
-def test_help(capsys: pytest.CaptureFixture[str]) -> None:
-    text = answer(capsys, "--help")
-    assert answer(capsys) == answer(capsys, "-h") == text
+def test_help(answer: Callable[..., str]) -> None:
+    text = answer("--help")
+    assert answer() == answer("-h") == text
     assert max(map(len, text.splitlines())) <= 80
     for parameter in cli.commands["estimate"].params:
         assert parameter.opts[0] in text
     for name in cli.commands:
         assert name in text
         assert cli.commands[name].help
-    assert "0.1.0" in answer(capsys, "--version")
+    assert "0.1.0" in answer("--version")
 
 
 def test_terminal_gets_rules_and_a_pipe_does_not() -> None:
@@ -359,21 +330,23 @@ def test_terminal_gets_rules_and_a_pipe_does_not() -> None:
     assert "─" in text
 
 
-def test_hardware_and_models(capsys: pytest.CaptureFixture[str]) -> None:
-    listing = answer(capsys, "hardware")
+def test_hardware_and_models(
+    answer: Callable[..., str], record: Callable[..., Any], refusal: Callable[..., str]
+) -> None:
+    listing = answer("hardware")
     assert max(map(len, listing.splitlines())) <= 80
     assert "h100-sxm-80gb" in listing
-    one = answer(capsys, "hardware", "H100")
+    one = answer("hardware", "H100")
     assert "datasheet" in one
     assert "3.35 TB/s" in one
-    rows = list(csv.DictReader(io.StringIO(answer(capsys, "hardware", "--format", "csv"))))
+    rows = list(csv.DictReader(io.StringIO(answer("hardware", "--format", "csv"))))
     assert {row["name"] for row in rows} >= {"t4", "b200"}
     assert all(float(row["bandwidth_bytes_per_s"]) > 1e10 for row in rows)
-    assert record(capsys, "hardware", "t4")["peak_flop_per_s"]["fp16"] == 65e12
-    assert max(map(len, answer(capsys, "models").splitlines())) <= 80
-    assert record(capsys, "models", "qwen2.5-7b")["parameters_total"] == 7_615_616_512
-    assert "did you mean" in refusal(capsys, "hardware", "h1000")
-    assert "did you mean" in refusal(capsys, "models", "qwen2.5-8b")
+    assert record("hardware", "t4")["peak_flop_per_s"]["fp16"] == 65e12
+    assert max(map(len, answer("models").splitlines())) <= 80
+    assert record("models", "qwen2.5-7b")["parameters_total"] == 7_615_616_512
+    assert "did you mean" in refusal("hardware", "h1000")
+    assert "did you mean" in refusal("models", "qwen2.5-8b")
 
 
 @pytest.mark.parametrize("P", ["1", "8"])
@@ -383,15 +356,15 @@ def test_pages_fit_80_columns(
     P: str,  # noqa: N803
     device: str,
     cost_model: str,
-    capsys: pytest.CaptureFixture[str],
+    answer: Callable[..., str],
 ) -> None:
     flags = ["--model", "qwen2.5-72b", "--P", P, "--gpu_config", device]
     flags += ["--batch_size", "4096", "--input_length", "100000", "--output_length", "100000"]
-    text = answer(capsys, *flags, "--cost_model", cost_model)
+    text = answer(*flags, "--cost_model", cost_model)
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
     assert "Does not fit" in text
-    markdown = answer(capsys, *flags, "--cost_model", cost_model, "--format", "markdown")
+    markdown = answer(*flags, "--cost_model", cost_model, "--format", "markdown")
     assert "| --- |" in markdown.replace("---:", "---")
 
 
