@@ -250,6 +250,15 @@ def crossover(
 @click.argument("runs", required=False, metavar="[RUNS.csv]")
 @_dataset
 @section_option("Runs", "--loss", metavar="COLUMN", help="Loss column of RUNS.csv.")
+@section_option(
+    "Predictions",
+    "--predict",
+    "points",
+    type=(float, int),
+    multiple=True,
+    metavar="N P",
+    help="Loss of a model, and the size that reaches it at P = 1; may be repeated.",
+)
 @_level
 @_samples
 @_seed
@@ -258,6 +267,7 @@ def fit(
     runs: str | None,
     dataset: str | None,
     loss: str | None,
+    points: tuple[tuple[float, int], ...],
     level: float,
     samples: int,
     seed: int,
@@ -274,9 +284,9 @@ def fit(
         raise InputError("give a file of runs or --dataset, not both")
     data = read_runs(runs, loss) if runs else published_runs(dataset or "stack")
     fitted = fit_law(data)
-    rows = fit_rows(fitted, level, samples, seed)
+    rows = fit_rows(fitted, level, samples, seed, points)
     title = f"The parallel scaling law on {len(data)} runs, R² = {fitted.r_squared:.4f}"
-    page = claim_pages.fit_page(rows, title, fit_notes(fitted, level))
+    page = claim_pages.fit_page(rows, title, fit_notes(fitted, level, points))
     record = {
         "runs": len(data),
         "r_squared": fitted.r_squared,

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
+from collections.abc import Sequence
+from operator import attrgetter, methodcaller
 from typing import Any
 
 import numpy as np
 
 from cost_analysis.errors import InputError
+from cost_analysis.law_evidence import evidence_warnings
 from cost_analysis.law_intervals import bootstrap, leave_one_size_out
 from cost_analysis.scaling_law import Fit, fit_warnings, residuals
+from cost_analysis.units import format_count
 
 PARAMETERS = ("E", "A", "alpha", "k")
 
 
-def fit_rows(fitted: Fit, level: float, samples: int, seed: int) -> list[dict[str, Any]]:
-    """Each parameter, and the multiplier at each P of the runs, with its intervals.
+def fit_rows(
+    fitted: Fit,
+    level: float,
+    samples: int,
+    seed: int,
+    points: Sequence[tuple[float, int]] = (),
+) -> list[dict[str, Any]]:
+    """Each parameter, the multiplier at each P of the runs, and predictions, with intervals.
 
     Args:
         fitted: The fit.
@@ -23,6 +32,8 @@ def fit_rows(fitted: Fit, level: float, samples: int, seed: int) -> list[dict[st
             spans all.
         samples: Bootstrap refits.
         seed: Seed of them.
+        points: Models to predict, as parameters without embeddings and streams: their loss, and
+            the size that reaches it at P = 1.
     """
     resampled = bootstrap(fitted, samples, seed)
     try:
@@ -32,7 +43,11 @@ def fit_rows(fitted: Fit, level: float, samples: int, seed: int) -> list[dict[st
     named: list[tuple[str, Any]] = [(name, attrgetter(name)) for name in PARAMETERS]
     for streams in np.unique(fitted.runs.streams):
         if streams > 1:
-            named.append((f"1 + k ln {streams:g}", _multiplier(float(streams))))
+            named.append((f"1 + k ln {streams:g}", methodcaller("multiplier", float(streams))))
+    for size, count in points:
+        model = f"{format_count(size)}, P = {count}"
+        named.append((f"loss at {model}", methodcaller("loss", size, count)))
+        named.append((f"equal-loss N of {model}", methodcaller("equal_loss_size", size, count)))
     rows = []
     for name, value in named:
         low, high = resampled.interval(value, level)
@@ -50,16 +65,19 @@ def fit_rows(fitted: Fit, level: float, samples: int, seed: int) -> list[dict[st
     return rows
 
 
-def _multiplier(streams: float) -> Any:
-    return lambda law: law.multiplier(streams)
-
-
-def fit_notes(fitted: Fit, level: float) -> list[str]:
-    """What to know about a fit."""
+def fit_notes(fitted: Fit, level: float, points: Sequence[tuple[float, int]] = ()) -> list[str]:
+    """What to know about a fit, and about the points that it predicts."""
     worst = residuals(fitted.law, fitted.runs)[0]
     return [
         f"bootstrap: {level:.0%} of refits on resampled runs; leaving out one size: all refits",
         f"largest residual: {worst.size}, P = {worst.streams}, measured {worst.observed:.4f}, "
         f"fitted {worst.observed + worst.error:.4f}",
         *fit_warnings(fitted),
+        *(
+            sentence
+            for size, count in points
+            for sentence in evidence_warnings(
+                fitted.runs, size, count, fitted.law.loss(size, count)
+            )
+        ),
     ]

@@ -208,6 +208,20 @@ def test_fit_on_the_published_runs(answer: Answer, record: Record) -> None:
     assert same["parameters"][0]["value"] == pytest.approx(rows["E"]["value"])
 
 
+def test_fit_predicts(answer: Answer, record: Record, refusal: Answer) -> None:
+    rows = {r["parameter"]: r for r in record("fit", "--predict", "1595669000", "8")["parameters"]}
+    loss = rows["loss at 1.60B, P = 8"]
+    assert loss["bootstrap_low"] < loss["value"] < loss["bootstrap_high"]
+    assert loss["value"] == pytest.approx(1.0383, abs=0.005)  # measured
+    assert rows["equal-loss N of 1.60B, P = 8"]["value"] == pytest.approx(2.90e9, rel=2e-3)
+    text = answer("fit", "--predict", "1e11", "16")
+    assert "P = 16 is beyond the runs" in text
+    assert "N = 100B is above the runs" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "N is -1; it must be a positive number" in refusal("fit", "--predict", "-1", "2")
+    assert "P is 0; it must be at least 1" in refusal("fit", "--predict", "1e9", "0")
+
+
 def test_fit_on_runs_of_ones_own(tmp_path: Path, answer: Answer, refusal: Answer) -> None:
     with RUNS.open() as file:
         rows = list(csv.DictReader(file))
