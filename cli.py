@@ -1,5 +1,5 @@
 """`python cli.py …` is `parscale-cost …` without installing."""
 
-from cost_analysis.commands import main
+from cost_analysis.__main__ import main
 
 main()

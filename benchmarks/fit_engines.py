@@ -1,10 +1,11 @@
 """Fits the engine profiles to published 16-bit measurements on one GPU.
 
-    python benchmarks/fit_engines.py MEASUREMENTS.csv
+    python benchmarks/fit_engines.py [MEASUREMENTS.csv]
 
 MEASUREMENTS.csv has one published number a row (architecture, engine, hardware, lengths, metric,
-value, source_id). For each engine class: the coefficients, the error in the sample, and the error
-on each source when the fit has not seen it. Rows that the model cannot represent are counted.
+value, source_id); without one, the rows beside this script. For each engine class: the
+coefficients that the rows can tell, the error in the sample, and the error on each source when the
+fit has not seen it. Rows that the model cannot represent are counted.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -122,6 +124,21 @@ def fit(rows: pd.DataFrame) -> Engine:
     return engine(np.minimum(best.x, np.log(HIGHEST)))
 
 
+def without_idle(rows: pd.DataFrame, engine: Engine) -> Engine:
+    """The engine without the overheads that change no prediction: the rows cannot tell them."""
+    before = errors(rows, engine)
+    idle = {
+        name: 0.0
+        for name in ("kernel_floor", "layer_host_time", "step_host_time")
+        if np.allclose(errors(rows, overheads(engine, {name: 0.0})), before, atol=1e-3)
+    }
+    return overheads(engine, idle)
+
+
+def overheads(engine: Engine, changes: dict[str, Any]) -> Engine:
+    return replace(engine, **changes)
+
+
 def describe(logs: Floats) -> str:
     off = np.abs(np.expm1(logs))
     return (
@@ -145,11 +162,12 @@ def usable(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def main(arguments: Sequence[str]) -> None:
-    table = pd.read_csv(arguments[0])
+    beside = Path(__file__).with_name("measurements.csv")
+    table = pd.read_csv(arguments[0] if arguments else beside)
     rows = usable(table)
     print(f"{len(rows)} of {len(table)} rows: 16-bit, one device, complete, a time or a rate")
     for name, group in rows.groupby("engine"):
-        engine = fit(group)
+        engine = without_idle(group, fit(group))
         print(f"\n{name}: " + ", ".join(f"{f} = {getattr(engine, f):.3g}" for f in FIELDS))
         print(f"  in the sample            {describe(errors(group, engine))}")
         for source, held in group.groupby("source_id"):

@@ -7,8 +7,11 @@ The public names, from architecture to answer:
 >>> answer = estimate(spec, Workload(batch_size=2), load_hardware("h100-sxm-80gb"),
 ...                   load_engine("graphs"))
 >>> f"{answer.memory.total / 2**30:.2f} GiB"
-'9.03 GiB'
+'8.92 GiB'
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from cost_analysis.compare import Increase, increase
 from cost_analysis.errors import InputError
@@ -19,6 +22,10 @@ from cost_analysis.parameters import Parameters, parameters
 from cost_analysis.profiles import load_engine, load_hardware, load_model
 from cost_analysis.published import PublishedCost, published_cost
 from cost_analysis.spec import Engine, Hardware, ModelSpec, Precision, Workload
+
+if TYPE_CHECKING:
+    from cost_analysis.scaling_law import ScalingLaw, fit
+    from cost_analysis.training_runs import Runs, published_runs, read_runs
 
 __version__ = "0.1.0"
 
@@ -34,8 +41,11 @@ __all__ = [
     "Parameters",
     "Precision",
     "PublishedCost",
+    "Runs",
+    "ScalingLaw",
     "Workload",
     "estimate",
+    "fit",
     "forward_pass",
     "increase",
     "kv_cache_bytes",
@@ -45,4 +55,23 @@ __all__ = [
     "memory",
     "parameters",
     "published_cost",
+    "published_runs",
+    "read_runs",
 ]
+
+_NEEDS_NUMPY = {
+    "ScalingLaw": "scaling_law",
+    "fit": "scaling_law",
+    "Runs": "training_runs",
+    "published_runs": "training_runs",
+    "read_runs": "training_runs",
+}
+
+
+def __getattr__(name: str) -> object:
+    """The names that need NumPy, imported when they are first asked for."""
+    if name not in _NEEDS_NUMPY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_NEEDS_NUMPY[name]}"), name)
+    globals()[name] = value
+    return value

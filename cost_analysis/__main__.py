@@ -1,5 +1,19 @@
 """`python -m cost_analysis` is `parscale-cost`."""
 
-from cost_analysis.commands import main
+import sys
+from typing import NoReturn
 
-main()
+
+def main() -> NoReturn:
+    """Run the program; Ctrl-C while it is still being imported ends it quietly too."""
+    try:
+        from cost_analysis.commands import main as run
+
+        run()
+    except KeyboardInterrupt:
+        print("parscale-cost: error: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -20,7 +20,7 @@ from cost_analysis.errors import InputError
 from cost_analysis.law_evidence import evidence_warnings
 from cost_analysis.parameters import parameters
 from cost_analysis.profiles import load_model
-from cost_analysis.scaling_law import ScalingLaw
+from cost_analysis.scaling_law import Fit, ScalingLaw
 from cost_analysis.spec import ModelSpec
 from cost_analysis.training_runs import Runs
 from cost_analysis.units import format_count
@@ -102,10 +102,12 @@ def measured_baseline(streamed: ModelSpec, runs: Runs) -> Baseline:
     used = [
         f"{name} ({loss:.4f})" for name, loss, w in zip(names, losses, weights, strict=True) if w
     ]
+    size = sum(w * size_of(spec) for w, spec in zip(weights, specs, strict=True))
     return Baseline(
         method="measured",
-        description=f"linear in measured loss at {target:.4f} between {' and '.join(used)}",
-        parameters=sum(w * size_of(spec) for w, spec in zip(weights, specs, strict=True)),
+        description=f"{format_count(size)} parameters, linear in measured loss at {target:.4f} "
+        f"between {' and '.join(reversed(used))}",
+        parameters=size,
         specs=specs,
         weights=weights,
     )
@@ -145,6 +147,24 @@ def sized_baseline(spec: ModelSpec, size: Number, runs: Runs | None = None) -> B
     )
 
 
+def chosen_baseline(streamed: ModelSpec, chosen: str, fitted: Fit) -> Baseline:
+    """The baseline that a user names.
+
+    Args:
+        streamed: The model with its streams.
+        chosen: "law", "measured", or the name of a model.
+        fitted: The law, on the runs whose losses count.
+
+    Raises:
+        InputError: No such baseline.
+    """
+    if chosen == "law":
+        return law_baseline(streamed, fitted.law, fitted.runs)
+    if chosen == "measured":
+        return measured_baseline(streamed, fitted.runs)
+    return model_baseline(load_model(chosen).spec)
+
+
 def widened_baseline(spec: ModelSpec, size: float) -> Baseline:
     """A model that one could build: the depth and shape of `spec` with `size` parameters."""
     model = widened(spec, size)
@@ -158,7 +178,7 @@ def model_baseline(model: ModelSpec) -> Baseline:
 
 def describe(model: ModelSpec) -> str:
     """What an architecture is, in a line."""
-    name = f"{model.name}: " if model.name else ""
+    name = f"{model.name.upper()}: " if model.name else ""
     return (
         f"{name}{format_count(size_of(model))} parameters without embeddings, "
         f"hidden {model.hidden_size}, MLP {model.intermediate_size}, "

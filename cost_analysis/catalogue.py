@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from cost_analysis.parameters import parameters
 from cost_analysis.profiles import ModelProfile
-from cost_analysis.records import Record, whole
+from cost_analysis.records import Record, spec_record, whole
 from cost_analysis.report import Page, Table
 from cost_analysis.spec import Hardware
 from cost_analysis.units import DTYPES, format_bytes, format_count, format_peak, format_rate
@@ -30,17 +29,6 @@ def hardware_record(hardware: Hardware) -> Record:
     }
 
 
-def flattened(record: Mapping[str, Any], prefix: str = "") -> Record:
-    """A nested record as one level, names joined with underscores."""
-    flat: Record = {}
-    for name, value in record.items():
-        if isinstance(value, Mapping):
-            flat |= flattened(value, f"{prefix}{name}_")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
-
-
 def device_rows(devices: Sequence[Hardware]) -> list[Record]:
     """One flat row a device, every data type a column."""
     rows = []
@@ -58,15 +46,20 @@ _FIGURES = ("memory", "bandwidth", "interconnect", "tdp", "peak")
 def model_record(model: ModelProfile) -> Record:
     """An architecture as plain numbers, its source last."""
     counts = parameters(model.spec)
-    sizes = {name: getattr(model.spec, name) for name in model.spec.__slots__ if name != "name"}
     return {
         "name": model.name,
         "description": model.description,
         "parameters_total": counts.total,
         "parameters_non_embedding": counts.non_embedding,
-        **sizes,
+        **_sizes(model),
         "source": model.source,
     }
+
+
+def _sizes(model: ModelProfile) -> Record:
+    """What belongs to the model, and not to a use of it."""
+    per_use = ("name", "P", "parscale_prefix_tokens")
+    return {name: size for name, size in spec_record(model.spec).items() if name not in per_use}
 
 
 def hardware_list_page(devices: Sequence[Hardware]) -> Page:
@@ -130,9 +123,7 @@ def models_list_page(models: Sequence[ModelProfile]) -> Page:
 def model_page(model: ModelProfile) -> Page:
     """One model with its source."""
     counts = parameters(model.spec)
-    rows = [
-        (name, str(getattr(model.spec, name))) for name in model.spec.__slots__ if name != "name"
-    ]
+    rows = [(name, str(size)) for name, size in _sizes(model).items()]
     rows += [
         ("parameters", f"{counts.total:,}"),
         ("without embeddings", f"{counts.non_embedding:,}"),
@@ -140,7 +131,7 @@ def model_page(model: ModelProfile) -> Page:
     return Page(
         f"{model.name}: {model.description}",
         tables=(Table("Architecture", ("", "value"), tuple(rows)),),
-        notes=(f"source: {model.source}",),
+        notes=(f"source: {model.source}", *filter(None, [model.warning])),
     )
 
 

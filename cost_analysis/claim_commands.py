@@ -17,6 +17,9 @@ from cost_analysis.options import (
     NUMBERS,
     Command,
     SectionedCommand,
+    base_option,
+    baseline_option,
+    dataset_option,
     model_options,
     output_options,
     request_from,
@@ -26,25 +29,8 @@ from cost_analysis.options import (
     workload_options,
 )
 
-_base = section_option(
-    "Claim", "--base", default="1.6B", show_default=True, help="Published model that is scaled."
-)
 _streams = section_option(
     "Claim", "--P", "streams", type=int, default=8, show_default=True, help="Parallel streams."
-)
-_dataset = section_option(
-    "Claim",
-    "--dataset",
-    type=click.Choice(["stack", "pile"]),
-    help="Losses to go by. [default: both, where both can be shown; else stack]",
-)
-_baseline = section_option(
-    "Claim",
-    "--baseline",
-    default="law",
-    show_default=True,
-    metavar="law|measured|NAME",
-    help="Model of equal loss: by the fitted law, by measured losses, or one you name.",
 )
 
 
@@ -96,9 +82,9 @@ _seed = section_option(
 
 
 @click.command(cls=SectionedCommand)
-@_base
+@base_option("Claim")
 @_streams
-@_dataset
+@dataset_option("Claim", default=None)
 @_lists("1, and the mean over 1,2,4,8", "the mean over 64,128,256,512, input = output")
 @system_options
 @_level
@@ -134,8 +120,8 @@ def claims(
 
 @click.command(cls=SectionedCommand)
 @model_options
-@_baseline
-@_dataset
+@baseline_option("Claim")
+@dataset_option("Claim")
 @section_option(
     "Claim",
     "--losses",
@@ -152,7 +138,7 @@ def claims(
 @output_options
 def compare(
     baseline: str,
-    dataset: str | None,
+    dataset: str,
     losses: tuple[float, float] | None,
     price_per_hour: float | None,
     form: str | None,
@@ -166,7 +152,7 @@ def compare(
     result = comparison(
         request_from(options),
         baseline=baseline,
-        dataset=dataset or "stack",
+        dataset=dataset,
         losses=losses,
         price_per_hour=price_per_hour,
     )
@@ -188,10 +174,10 @@ def _settings(options: dict[str, Any], batches: tuple[tuple[int, ...], ...]) -> 
 
 
 @click.command(cls=SectionedCommand)
-@_base
+@base_option("Claim")
 @_streams
-@_baseline
-@_dataset
+@baseline_option("Claim")
+@dataset_option("Claim")
 @_lists("1", "the mean over 64,128,256,512, input = output")
 @system_options
 @output_options
@@ -199,7 +185,7 @@ def crossover(
     base: str,
     streams: int,
     baseline: str,
-    dataset: str | None,
+    dataset: str,
     gpu_config: str,
     form: str | None,
     output: str | None,
@@ -208,7 +194,7 @@ def crossover(
     """Where the advantage ends: batch, context, streams, share of the prompt."""
     from cost_analysis import claim_pages, profiles
     from cost_analysis import claims as work
-    from cost_analysis.baselines import law_baseline, measured_baseline, model_baseline
+    from cost_analysis.baselines import chosen_baseline
     from cost_analysis.crossings import crossings
     from cost_analysis.crossover import compute_bound_penalty, ridge_tokens
     from cost_analysis.scaling_law import fit as fit_law
@@ -218,13 +204,8 @@ def crossover(
         raise InputError(f"P is {streams}; streams cross over from P = 2")
     (setting,) = _settings(options, ((1,),))
     spec = profiles.load_model(base).spec.with_streams(streams)
-    fitted = fit_law(published_runs(dataset or "stack"))
-    if baseline == "law":
-        chosen = law_baseline(spec, fitted.law, fitted.runs)
-    elif baseline == "measured":
-        chosen = measured_baseline(spec, fitted.runs)
-    else:
-        chosen = model_baseline(profiles.load_model(baseline).spec)
+    fitted = fit_law(published_runs(dataset))
+    chosen = chosen_baseline(spec, baseline, fitted)
     found, ridges = [], {}
     for device in gpu_config.split(","):
         system = work.System(**system_from({**options, "gpu_config": device}))
@@ -248,7 +229,7 @@ def crossover(
 
 @click.command(cls=SectionedCommand)
 @click.argument("runs", required=False, metavar="[RUNS.csv]")
-@_dataset
+@dataset_option("Runs", default=None)
 @section_option("Runs", "--loss", metavar="COLUMN", help="Loss column of RUNS.csv.")
 @section_option(
     "Predictions",

@@ -13,7 +13,7 @@ from cost_analysis.records import Record, whole
 from cost_analysis.report import Page, Table
 from cost_analysis.scaling_law import residuals
 from cost_analysis.spec import ModelSpec
-from cost_analysis.units import format_bytes, format_count, format_rate, format_seconds
+from cost_analysis.units import format_bytes, format_count, format_per, format_seconds
 
 INTERVAL = len(" (16.3-20.5)")
 """Width of an interval behind a ratio."""
@@ -236,7 +236,7 @@ def _written(metric: Metric, value: Any) -> str:
         return format_seconds(value)
     if metric.unit == "$":
         return f"${value:.4g}"
-    return format_rate(value, f"/{metric.unit[-1]}") if value >= 0.01 else f"{value:.3g} /J"
+    return format_per(value, metric.unit[-1])
 
 
 def _written_ratio(metric: Metric) -> str:

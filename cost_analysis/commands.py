@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from cost_analysis import __version__, catalogue, claim_commands, pages, records
+from cost_analysis import __version__, catalogue, claim_commands, pages, plot_command, records
 from cost_analysis.delivery import chosen_format, deliver
 from cost_analysis.errors import InputError
 from cost_analysis.options import (
@@ -47,18 +47,24 @@ class DefaultGroup(click.Group):
         """List the commands, then the options of the default one."""
         self.format_commands(ctx, formatter)
         self.commands[DEFAULT_COMMAND].format_options(ctx, formatter)
+        with formatter.section("Program"):
+            formatter.write_dl([("--version", "Show the version and exit.")])
 
 
-@click.group(cls=DefaultGroup, context_settings=SETTINGS)
+# Click keeps a paragraph that begins with \b as it is.
+HELP = """What a language model costs to run with P parallel streams.
+
+\b
+Memory, latency and FLOPs of one request, and what the streams add:
+    parscale-cost --hidden_size 2560 --P 2 --batch_size 2
+    parscale-cost --model 1.8B --P 8 --gpu_config h100-sxm-80gb
+"""
+
+
+@click.group(cls=DefaultGroup, context_settings=SETTINGS, help=HELP)
 @click.version_option(__version__, prog_name=PROGRAM)
 def cli() -> None:
-    r"""What a language model costs to run with P parallel streams.
-
-    \b
-    Memory, latency and FLOPs of one request, and what the streams add:
-        parscale-cost --hidden_size 2560 --P 2 --batch_size 2
-        parscale-cost --model 1.8B --P 8 --gpu_config h100-sxm-80gb
-    """
+    """What a language model costs to run with P parallel streams."""
 
 
 @cli.command(cls=SectionedCommand)
@@ -100,6 +106,7 @@ for command in (
     claim_commands.compare,
     claim_commands.crossover,
     claim_commands.fit,
+    plot_command.plot,
 ):
     cli.add_command(command)
 
@@ -113,7 +120,7 @@ def hardware(name: str | None, form: str | None, output: str | None) -> None:
         device = load_hardware(name)
         record = catalogue.hardware_record(device)
         deliver(
-            catalogue.hardware_page(device), record, [catalogue.flattened(record)], form, output
+            catalogue.hardware_page(device), record, catalogue.device_rows([device]), form, output
         )
         return
     devices = [load_hardware(profile) for profile in profile_names("hardware")]
@@ -140,6 +147,8 @@ def models(name: str | None, form: str | None, output: str | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program: exit code 0, 2 for bad input, 1 for a failed run, 130 for Ctrl-C."""
+    if sys.stdout is None:  # started with standard output closed
+        sys.exit(1)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")
     try:

@@ -6,17 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from cost_analysis.arrays import Number
-from cost_analysis.baselines import (
-    Baseline,
-    measured_baseline,
-    model_baseline,
-    size_of,
-    widened_baseline,
-)
+from cost_analysis.baselines import Baseline, chosen_baseline, size_of, widened_baseline
 from cost_analysis.errors import InputError
 from cost_analysis.estimate import Estimate, estimate
-from cost_analysis.law_evidence import evidence_warnings
-from cost_analysis.profiles import load_model
 from cost_analysis.request import Request
 from cost_analysis.scaling_law import ScalingLaw, fit
 from cost_analysis.spec import ModelSpec
@@ -119,24 +111,18 @@ def choose(
     spec: ModelSpec, baseline: str, dataset: str, losses: tuple[float, float] | None
 ) -> Baseline:
     """The parameter-scaled model, as one that could be built."""
+    fitted = fit(published_runs(dataset))
     if losses is not None:
-        return _from_losses(spec, dataset, losses)
-    if baseline not in ("law", "measured"):
-        return model_baseline(load_model(baseline).spec)
-    runs = published_runs(dataset)
-    if baseline == "measured":
-        point = measured_baseline(spec, runs)
-        built = widened_baseline(spec, float(point.parameters))
-        return replace(built, method=f"measured losses, {dataset}")
-    size = fit(runs).law.equal_loss_size(size_of(spec), spec.streams)
-    warnings = tuple(evidence_warnings(runs, size, spec.streams))
-    return replace(
-        widened_baseline(spec, float(size)), method=f"fitted law, {dataset}", warnings=warnings
-    )
+        return _from_losses(spec, fitted.law, losses)
+    point = chosen_baseline(spec, baseline, fitted)
+    if point.method == "model":
+        return point
+    how = {"law": "fitted law", "measured": "measured losses"}[point.method]
+    built = widened_baseline(spec, float(point.parameters))
+    return replace(built, method=f"{how}, {dataset}", warnings=point.warnings)
 
 
-def _from_losses(spec: ModelSpec, dataset: str, losses: tuple[float, float]) -> Baseline:
-    law = fit(published_runs(dataset)).law
+def _from_losses(spec: ModelSpec, law: ScalingLaw, losses: tuple[float, float]) -> Baseline:
     worth = size_multiple(law, *losses)
     built = widened_baseline(spec, float(size_of(spec.with_streams(1)) * worth))
     return replace(built, method=f"your losses, worth {worth:.3f} times the parameters")

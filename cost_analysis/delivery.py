@@ -11,7 +11,7 @@ import click
 
 from cost_analysis import report
 
-FORMAT_OF_ENDING = {".csv": "csv", ".json": "json", ".md": "markdown"}
+FORMAT_OF_ENDING = {".csv": "csv", ".json": "json", ".md": "markdown", ".markdown": "markdown"}
 
 
 def deliver(
@@ -31,8 +31,9 @@ def deliver(
         output: The file, or None.
     """
     form = chosen_format(form, output)
+    output = None if output == "-" else output
     if form == "table" and output is None and sys.stdout.isatty():
-        report.render_terminal(page)
+        click.echo(report.render_terminal(page), nl=False, color=True)
         return
     text = {
         "table": lambda: report.render_plain(page),

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from cost_analysis import published as paper
 from cost_analysis.arrays import Number, as_float, maximum
-from cost_analysis.memory import memory
+from cost_analysis.memory import activation_moments
 from cost_analysis.parameters import parameters
 from cost_analysis.published import BYTES, Roofs
-from cost_analysis.spec import ModelSpec, Workload
+from cost_analysis.spec import ModelSpec, Precision, Workload
 from cost_analysis.units import GIB
 
 
@@ -166,8 +166,12 @@ def _missing_parameters(spec: ModelSpec) -> Departure:
 
 
 def _mlp_activations(spec: ModelSpec, workload: Workload) -> Departure:
-    layer = paper.layer_activation_memory(spec, _streams(spec, workload), _prompt(spec, workload))
+    streams, prompt = _streams(spec, workload), _prompt(spec, workload)
+    moments = activation_moments(
+        spec, workload.batch_size, workload.input_length, Precision(), workload.logits
+    )
+    kept = "three" if spec.gated_mlp else "two"
     return Departure(
-        "a layer's peak is one tensor; a gated MLP keeps three of its width alive and the residual",
-        memory=layer - memory(spec, workload).activations,
+        f"a layer's peak is one tensor; its MLP keeps {kept} of its width alive and the residual",
+        memory=paper.layer_activation_memory(spec, streams, prompt) - moments["mlp"],
     )

@@ -10,6 +10,22 @@ class InputError(ValueError):
     """Input that makes no sense: one sentence on what was given and what is allowed."""
 
 
+def shown(value: object, most: int = 60) -> str:
+    """What a user gave, as a message repeats it: cut where it is longer than a message may be."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of thousands of digits has no decimal form
+        text = "a number of thousands of digits"
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+MOST_NAMES = 12
+"""Names that a message lists; the commands list them all."""
+
+LONGEST_PATH = 400
+"""Characters of a path that a message repeats."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     """The error for a name that nothing carries, with the nearest names that something does.
 
@@ -20,6 +36,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     """
     names = sorted(known)
     folded = {candidate.lower(): candidate for candidate in names}
-    near = [folded[match] for match in difflib.get_close_matches(name.lower(), folded, n=3)]
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
-    return InputError(f"unknown {kind} {name!r}; {hint}")
+    asked = name.lower()[:60]
+    near = [folded[match] for match in difflib.get_close_matches(asked, folded, n=3)]
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    known_names = ", ".join(names[:MOST_NAMES]) + more
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {known_names}"
+    return InputError(f"unknown {kind} {shown(name)}; {hint}")

@@ -12,16 +12,13 @@ from cost_analysis.arrays import Number
 from cost_analysis.baselines import (
     Baseline,
     family,
-    law_baseline,
     measured_baseline,
-    model_baseline,
     size_of,
 )
 from cost_analysis.claims import Setting, System, request_cost
 from cost_analysis.errors import InputError
 from cost_analysis.estimate import Estimate, estimate
 from cost_analysis.latency import OperatorTime, Phase
-from cost_analysis.profiles import load_model
 from cost_analysis.scaling_law import Fit, fit
 from cost_analysis.spec import ModelSpec, Workload
 from cost_analysis.training_runs import Runs, published_runs
@@ -37,6 +34,9 @@ SURFACE_ROWS = 81
 
 MARGIN = 1.12
 """How far curves run beyond the smallest and the largest run."""
+
+NOTHING = 1e-9
+"""An increase below this share of what increases is rounding."""
 
 MAP_BATCH, MAP_PROMPT = (1, 256), (64, 32_768)
 MAP_STEPS = 4
@@ -106,8 +106,8 @@ class CrossoverMap:
         output_length: Generated tokens of every request.
         batch: Batch sizes, (batches,).
         prompt: Prompt tokens, (prompts,).
-        memory_ratio: Ratio of the memory increases, (prompts, batches); nan where streams add
-            nothing.
+        memory_ratio: Ratio of the memory increases, (prompts, batches); infinite where only
+            parameters add to it, nan where neither does.
         latency_ratio: Ratio of the latency increases, likewise.
         streamed_memory: Memory of the streamed model [B], likewise.
     """
@@ -281,18 +281,10 @@ def _measured_ratios(
 
 
 def _ratio(wider: Number, streamed: Number, base: Number) -> Array:
-    added = np.asarray(streamed - base)
-    return np.where(added > 0, (wider - base) / np.where(added > 0, added, 1.0), np.nan)
-
-
-def equal_loss_baseline(streamed: ModelSpec, chosen: str, dataset: str) -> Baseline:
-    """The baseline that `--baseline` names: "law", "measured", or a model profile."""
-    if chosen not in ("law", "measured"):
-        return model_baseline(load_model(chosen).spec)
-    runs = published_runs(dataset)
-    if chosen == "measured":
-        return measured_baseline(streamed, runs)
-    return law_baseline(streamed, fit(runs).law, runs)
+    """Ratio of the increases; infinite where only the baseline's is one, nan where none is."""
+    extra, added, least = np.asarray(wider - base), np.asarray(streamed - base), NOTHING * base
+    none = np.where(extra > least, np.inf, np.nan)
+    return np.where(added > least, extra / np.where(added > least, added, 1.0), none)
 
 
 def crossover_map(

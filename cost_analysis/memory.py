@@ -2,7 +2,9 @@
 
 Counted: every parameter, the KV cache of the whole request, and the largest set of tensors that
 a forward pass keeps alive. Not counted: the CUDA context (about 0.3 to 0.6 GB a process), the
-allocator's slack, workspaces of kernels, and what an engine reserves beyond the request.
+allocator's slack, workspaces of kernels, what an engine reserves beyond the request, the scales of
+a quantised cache, and what attention without a fused kernel for the case makes: transformers' sdpa
+builds a mask when there is a prefix, and with a mask it copies K and V to all query heads.
 """
 
 from __future__ import annotations
@@ -16,7 +18,10 @@ from cost_analysis.spec import ModelSpec, Precision, Workload
 FLOAT32 = 4.0
 """Norms and the aggregation's weighted sum compute in float32, whatever is stored [B]."""
 
-NOT_COUNTED = "CUDA context, allocator slack, kernel workspaces"
+NOT_COUNTED = (
+    "CUDA context, allocator slack, workspaces, masks, copies of K and V for grouped heads, "
+    "scales of a quantised cache"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,6 @@ from cost_analysis.arrays import Number, as_float, maximum
 from cost_analysis.spec import ModelSpec, Precision
 from cost_analysis.units import DType
 
-PARTS = ("embedding", "attention", "mlp", "aggregator", "lm head")
-"""The parts that operators belong to, in the order of the forward pass."""
-
 
 @dataclass(frozen=True, slots=True)
 class Operator:
@@ -27,7 +24,7 @@ class Operator:
 
     Attributes:
         name: What it does.
-        part: One of `PARTS`.
+        part: "embedding", "attention", "mlp", "aggregator", "lm head", or "host".
         flops: FLOPs of matrix products, attention as the full rectangle.
         skipped_flops: Those of the rectangle that a fused causal kernel does not compute.
         weight_bytes: Parameters read [B].

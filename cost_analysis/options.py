@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import click
@@ -14,10 +15,13 @@ from cost_analysis.request import (
     make_request,
     make_system,
 )
-from cost_analysis.spec import LARGEST_SIZE, Precision
+from cost_analysis.spec import FLAGS, LARGEST_SIZE, ModelSpec, Precision
 from cost_analysis.units import DTYPES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+MODEL = "Model (defaults hold without --model)"
+"""Heading of the flags of an architecture."""
 
 FORMATS = ("table", "csv", "json", "markdown")
 
@@ -39,7 +43,7 @@ class SectionedCommand(click.Command):
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(parameter, click.Option):
                 sections.setdefault(getattr(parameter, "section", "Other"), []).append(record)
         for name, records in sections.items():
             with formatter.section(name):
@@ -57,7 +61,7 @@ def _size(section: str, name: str, default: object, text: str) -> Callable[[Comm
 
 
 def _switch(name: str, text: str) -> Callable[[Command], Command]:
-    return section_option("Model", f"--{name}/--no_{name}", name, default=None, help=text)
+    return section_option(MODEL, f"--{name}/--no_{name}", name, default=None, help=text)
 
 
 def _chain(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -70,34 +74,19 @@ def _chain(*decorators: Callable[[Command], Command]) -> Callable[[Command], Com
     return decorate
 
 
-MODEL_FLAGS = {
-    "hidden_size": "hidden_size",
-    "intermediate_size": "intermediate_size",
-    "num_hidden_layers": "num_hidden_layers",
-    "num_attention_heads": "num_attention_heads",
-    "num_key_value_heads": "num_key_value_heads",
-    "head_dim": "head_dim",
-    "vocab_size": "vocab_size",
-    "max_position_embeddings": "max_position_embeddings",
-    "P": "streams",
-    "parscale_prefix_tokens": "prefix_tokens",
-    "gated_mlp": "gated_mlp",
-    "qkv_bias": "qkv_bias",
-    "qk_norm": "qk_norm",
-    "tie_word_embeddings": "tie_word_embeddings",
-}
-"""Flags of a model and the `ModelSpec` fields they set."""
+MODEL_FIELDS = [item.name for item in fields(ModelSpec) if item.name != "name"]
+"""What a user may give of a model; `FLAGS` says how some are called."""
 
 model_options = _chain(
-    section_option("Model", "--model", metavar="NAME", help="A model profile; see `models`."),
-    _size("Model", "hidden_size", None, "Width of the residual stream."),
-    _size("Model", "intermediate_size", "27/5 of hidden_size", "Width of the MLP."),
-    _size("Model", "num_hidden_layers", 36, "Layers."),
-    _size("Model", "num_attention_heads", 16, "Query heads."),
-    _size("Model", "num_key_value_heads", 2, "Key and value heads."),
-    _size("Model", "head_dim", "hidden_size / heads", "Width of a head."),
-    _size("Model", "vocab_size", 151936, "Rows of the embedding table."),
-    _size("Model", "max_position_embeddings", 2048, "Longest sequence it was made for."),
+    section_option(MODEL, "--model", metavar="NAME", help="A model profile; see `models`."),
+    _size(MODEL, "hidden_size", None, "Width of the residual stream."),
+    _size(MODEL, "intermediate_size", "27/5 of hidden_size", "Width of the MLP."),
+    _size(MODEL, "num_hidden_layers", 36, "Layers."),
+    _size(MODEL, "num_attention_heads", 16, "Query heads."),
+    _size(MODEL, "num_key_value_heads", 2, "Key and value heads."),
+    _size(MODEL, "head_dim", "hidden_size / heads", "Width of a head."),
+    _size(MODEL, "vocab_size", 151936, "Rows of the embedding table."),
+    _size(MODEL, "max_position_embeddings", 2048, "Longest sequence it was made for."),
     _switch("gated_mlp", "MLP with a gate, or plain. [default: gated]"),
     _switch("qkv_bias", "Biases on q, k and v. [default: yes]"),
     _switch("qk_norm", "Norms on q and k heads. [default: no]"),
@@ -160,6 +149,38 @@ system_options = _chain(
     section_option("Precision", "--kv_cache_dtype", type=_dtype, default="bf16", show_default=True),
 )
 
+
+def base_option(section: str) -> Callable[[Command], Command]:
+    """The model that is scaled."""
+    return section_option(
+        section, "--base", default="1.6B", show_default=True, help="Model that is scaled."
+    )
+
+
+def baseline_option(section: str) -> Callable[[Command], Command]:
+    """How the parameter-scaled model is chosen."""
+    return section_option(
+        section,
+        "--baseline",
+        default="law",
+        show_default=True,
+        metavar="law|measured|NAME",
+        help="Model of equal loss: by the fitted law, by measured losses, or one you name.",
+    )
+
+
+def dataset_option(section: str, default: str | None = "stack") -> Callable[[Command], Command]:
+    """Whose losses count; without a default, those of both data sets."""
+    return section_option(
+        section,
+        "--dataset",
+        type=click.Choice(["stack", "pile"]),
+        default=default,
+        show_default=default is not None,
+        help="Losses to go by." if default else "Losses to go by. [default: both, side by side]",
+    )
+
+
 output_options = _chain(
     section_option(
         "Output",
@@ -171,9 +192,9 @@ output_options = _chain(
     section_option(
         "Output",
         "--output",
-        type=click.Path(dir_okay=False),
+        type=click.Path(),
         metavar="FILE",
-        help="Write to a file instead of the terminal.",
+        help="Write to a file instead of the terminal; - is the terminal.",
     ),
 )
 
@@ -234,7 +255,7 @@ def request_from(options: dict[str, Any]) -> Request:
 
     Takes these flags out of `options`, so that what is left belongs to the command.
     """
-    architecture = {field: options.pop(flag) for flag, field in MODEL_FLAGS.items()}
+    architecture = {name: options.pop(FLAGS.get(name, name)) for name in MODEL_FIELDS}
     workload = {
         name: options.pop(name)
         for name in ("batch_size", "input_length", "output_length", "logits")

@@ -10,16 +10,16 @@ from cost_analysis.departures import departures
 from cost_analysis.estimate import Estimate
 from cost_analysis.latency import Phase
 from cost_analysis.memory import NOT_COUNTED
-from cost_analysis.published import roofs_of
+from cost_analysis.published import SCRIPT_ROOFS, cost_on, roofs_of
 from cost_analysis.records import Answer, Record, device_record, operator_rows
 from cost_analysis.report import Page, Table
 from cost_analysis.units import (
-    GIB,
     format_bytes,
     format_count,
     format_flops,
-    format_rate,
+    format_per,
     format_seconds,
+    gib,
 )
 
 Format = Callable[[float], str]
@@ -30,39 +30,51 @@ def estimate_page(answer: Answer) -> Page:
     cost = answer.cost
     tables = [_answer_table(answer), _memory_table(answer)]
     tables += [_phase_table(phase) for phase in (cost.prefill, cost.decode) if phase.seconds]
-    title = _title(cost)
+    title, summary = _title(answer), _summary(answer)
     if answer.published is not None:
         tables = [_published_table(answer), _departures_table(answer), *tables[:2]]
         title = f"The published cost model: {title}"
-    return Page(title, tuple(_summary(answer)), tuple(tables), tuple(_notes(answer)))
+        summary = [*_script_lines(answer), "", f"Ours, engine {cost.engine.name}:", *summary]
+    return Page(title, tuple(summary), tuple(tables), tuple(_notes(answer)))
 
 
-def _title(cost: Estimate) -> str:
-    spec = cost.spec
-    name = spec.name or f"hidden {spec.hidden_size}"
-    return f"{name}, P = {spec.streams}, on {cost.hardware.description}"
+def _title(answer: Answer) -> str:
+    spec = answer.cost.spec
+    return f"{answer.request.title}, P = {spec.streams}, on {answer.cost.hardware.description}"
+
+
+def _script_lines(answer: Answer) -> list[str]:
+    """What the published script prints, and what its formula gives for the user's device."""
+    cost, paper = answer.cost, answer.published
+    assert paper is not None
+    script = cost_on(cost.spec, cost.workload, SCRIPT_ROOFS)
+    lines = [
+        f"Memory: {gib(script.total_memory):.3f}GB; Latency: {script.total_latency:.3f}s"
+        "   (the script's own line; its GB are GiB)"
+    ]
+    if paper != script:
+        lines.append(
+            f"Latency: {paper.total_latency:.3f}s on the device and at the efficiencies asked for,"
+        )
+        lines.append("which the script ignores: the tables below go by these")
+    return lines
 
 
 def _summary(answer: Answer) -> list[str]:
-    cost, lines = answer.cost, []
-    if answer.published is not None:
-        paper = answer.published
-        lines.append(
-            f"Memory: {paper.total_memory / GIB:.3f}GB; Latency: {paper.total_latency:.3f}s"
-            "   (the script's own line; its GB are GiB)"
-        )
+    cost = answer.cost
     spec, work = cost.spec, cost.workload
-    lines.append(
+    change = increase(cost, answer.baseline)
+    memory, total = format_bytes(cost.memory.total), format_seconds(cost.total)
+    return [
         f"{format_count(cost.parameters.total)} parameters "
         f"({format_count(cost.parameters.non_embedding)} without embeddings), "
         f"{cost.precision.weights}, batch {work.batch_size:.0f}, "
-        f"{work.input_length:.0f} in, {work.output_length:.0f} out"
-    )
-    change = increase(cost, answer.baseline)
-    memory, total = format_bytes(cost.memory.total), format_seconds(cost.total)
-    lines += ["", f"Memory   {memory:>10}{_over(change['memory'], format_bytes, spec.streams)}"]
-    lines += [f"Latency  {total:>10}{_over(change['total'], format_seconds, spec.streams)}"]
-    return [*lines, *_fit_lines(answer)]
+        f"{work.input_length:.0f} in, {work.output_length:.0f} out",
+        "",
+        f"Memory   {memory:>10}{_over(change['memory'], format_bytes, spec.streams)}",
+        f"Latency  {total:>10}{_over(change['total'], format_seconds, spec.streams)}",
+        *_fit_lines(answer),
+    ]
 
 
 def _over(change: Increase, form: Format, streams: int) -> str:
@@ -83,14 +95,22 @@ def _fit_lines(answer: Answer) -> list[str]:
         return [
             f"Does not fit: needs {format_bytes(-room)} more than the {format_bytes(whole)} "
             "of the device",
-            _limits(device),
+            _limits(answer.cost, device),
         ]
-    return [f"Fits     {format_bytes(room):>10} of {format_bytes(whole)} left", _limits(device)]
+    return [
+        f"Fits     {format_bytes(room):>10} of {format_bytes(whole)} left",
+        _limits(answer.cost, device),
+    ]
 
 
-def _limits(device: Record) -> str:
+def _limits(cost: Estimate, device: Record) -> str:
     batch, context = device["largest_batch_size"], device["longest_context_tokens"]
-    return f"         largest batch {batch:,}, or longest context {context:,} tokens"
+    longest = cost.spec.max_position_embeddings
+    made_for = f" (made for {longest:,})" if context > longest else ""
+    alone = f"longest context {context:,} tokens{made_for}"
+    return (
+        f"         largest batch {batch:,}, or {alone if context else 'no context at this batch'}"
+    )
 
 
 def _answer_table(answer: Answer) -> Table:
@@ -104,7 +124,7 @@ def _answer_table(answer: Answer) -> Table:
         (
             "Output tokens per second",
             Increase(base.tokens_per_second, cost.tokens_per_second),
-            lambda rate: format_rate(rate, "/s"),
+            lambda rate: format_per(rate, "s"),
         ),
     ]
     rows = tuple(
@@ -171,7 +191,7 @@ def _phase_table(phase: Phase) -> Table:
         "Total",
         format_flops(phase.flops),
         format_bytes(phase.bytes),
-        f"{phase.flops / phase.bytes:.4g}",
+        f"{sum(row['kernel_flops'] for row in operator_rows(phase)) / phase.bytes:.4g}",
         format_seconds(phase.seconds),
         "100.0%",
         "",
@@ -233,7 +253,7 @@ def _notes(answer: Answer) -> list[str]:
         f"engine {cost.engine.name}{chosen}: {cost.engine.flops_efficiency:.3g} of peak FLOP/s, "
         f"{cost.engine.bandwidth_efficiency:.3g} of bandwidth; {cost.engine.source}"
     )
-    for dtype in {cost.precision.compute, cost.precision.accumulate}:
+    for dtype in dict.fromkeys((cost.precision.compute, cost.precision.accumulate)):
         used = cost.hardware.peak_dtype(dtype)
         if used != dtype.name:
             notes.append(
@@ -243,6 +263,6 @@ def _notes(answer: Answer) -> list[str]:
     notes.append(f"memory not counted: {NOT_COUNTED}")
     notes.append(
         "FLOPs are those of matrix products, two a multiply-add, attention as the full rectangle; "
-        "time is that of the causal triangle"
+        "time and FLOP/B are those of the causal triangle that a fused kernel computes"
     )
     return notes

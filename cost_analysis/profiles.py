@@ -8,11 +8,11 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cost_analysis.errors import InputError, unknown_name
+from cost_analysis.errors import LONGEST_PATH, InputError, shown, unknown_name
 from cost_analysis.spec import Engine, Hardware, ModelSpec
 from cost_analysis.units import DTYPES, parse_quantity
 
@@ -31,12 +31,14 @@ class ModelProfile:
         description: What people call it.
         source: Where its figures come from.
         spec: The architecture at P = 1.
+        warning: What one should know who asks for it by this name.
     """
 
     name: str
     description: str
     source: str
     spec: ModelSpec
+    warning: str = ""
 
 
 @cache
@@ -93,7 +95,7 @@ def aliases(kind: str) -> dict[str, str]:
 def _find(kind: str, noun: str, name: str) -> Path:
     """The file of a profile: a path if it looks like one, else a name or alias in any case."""
     if name.endswith(".toml") or "\\" in name or name.startswith((".", "/", "~")):
-        return Path(name).expanduser()
+        return _expanded(name)
     folder, folded = profiles_folder() / kind, name.strip().lower()
     names = profile_names(kind)
     if folded in names:
@@ -104,19 +106,30 @@ def _find(kind: str, noun: str, name: str) -> Path:
     raise unknown_name(noun, name, {*names, *known})
 
 
+def _expanded(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:  # ~somebody whom the system does not know
+        raise InputError(f"cannot read profile {shown(name)}: {error}") from None
+
+
 def _parse(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             text = file.read(LARGEST_FILE + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot read profile {str(path)!r}: {reason}") from None
+        raise InputError(
+            f"cannot read profile {shown(str(path), LONGEST_PATH)}: {reason}"
+        ) from None
     if len(text) > LARGEST_FILE:
-        raise InputError(f"profile {str(path)!r} is larger than {LARGEST_FILE} bytes")
+        raise InputError(
+            f"profile {shown(str(path), LONGEST_PATH)} is larger than {LARGEST_FILE} bytes"
+        )
     try:
-        return tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"profile {str(path)!r} is not TOML: {error}") from None
+        return tomllib.loads(text.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"profile {shown(str(path), LONGEST_PATH)} is not TOML: {error}") from None
 
 
 class _Table:
@@ -125,70 +138,73 @@ class _Table:
     def __init__(self, path: Path, content: dict[str, Any]) -> None:
         self.path = path
         self.content = content
-        self.field = ""
         self.taken: set[str] = {"aliases"}
 
     def take(self, field: str, convert: Callable[[Any], T], *default: T) -> T:
         """The converted value of a field, or its default; without a default it must be there."""
-        self.field = field
         self.taken.add(field)
-        if field not in self.content:
+        try:
+            if field in self.content:
+                return convert(self.content[field])
             if default:
                 return default[0]
             raise InputError("is missing")
-        return convert(self.content[field])
-
-    def located(self, message: str) -> str:
-        """A message that says which field of which file it is about."""
-        return f"profile {str(self.path)!r}, field {self.field!r}: {message}"
+        except InputError as error:
+            raise InputError(
+                f"profile {shown(str(self.path), LONGEST_PATH)}, field {field!r}: {error}"
+            ) from None
 
     def refuse_the_rest(self) -> None:
         """Refuse fields that nobody took, with the nearest that exist."""
         for field in self.content:
             if field not in self.taken:
-                self.field = field
                 error = unknown_name("field", field, self.taken - {"aliases"})
-                raise InputError(self.located(str(error)))
+                raise InputError(f"profile {shown(str(self.path), LONGEST_PATH)}: {error}")
 
 
-def _read(path: Path, build: Callable[[_Table, str], T]) -> T:
-    """Parse a profile and build what it describes; an error names the file and the field."""
+def _read(path: Path, build: Callable[[_Table, str], Callable[[], T]]) -> T:
+    """Parse a profile and build what it describes; an error names the file, and the field.
+
+    Args:
+        path: The file.
+        build: Takes the fields of the table, and returns what makes the result of them.
+    """
     table = _Table(path, _parse(path))
-    try:
-        built = build(table, path.stem)
-    except InputError as error:
-        raise InputError(table.located(str(error))) from None
+    make = build(table, path.stem)
     table.refuse_the_rest()
-    return built
+    try:
+        return make()
+    except InputError as error:
+        raise InputError(f"profile {shown(str(path), LONGEST_PATH)}: {error}") from None
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise InputError(f"{value!r} must be text in quotes")
-    return value
+        raise InputError(f"{shown(value)} must be text in quotes")
+    return " ".join(value.split())
 
 
 def _texts(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
-        raise InputError(f"{value!r} must be a table of texts")
+        raise InputError(f"{shown(value)} must be a table of texts")
     return {str(key): _text(item) for key, item in value.items()}
 
 
 def _switch(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise InputError(f"{value!r} must be true or false")
+        raise InputError(f"{shown(value)} must be true or false")
     return value
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"{value!r} must be a number")
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
+        raise InputError(f"{shown(value)} must be a number")
     return float(value)
 
 
 def _size(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InputError(f"{value!r} must be a whole number")
+        raise InputError(f"{shown(value)} must be a whole number")
     return value
 
 
@@ -198,7 +214,8 @@ def _quantity(unit: str) -> Callable[[Any], float]:
 
 def _time(value: Any) -> float:
     """A time that may be nothing."""
-    return 0.0 if value in (0, "0") else parse_quantity(value, "s")
+    nothing = value == 0 and not isinstance(value, bool)
+    return 0.0 if nothing else parse_quantity(value, "s")
 
 
 def _peaks(value: Any) -> dict[str, float]:
@@ -210,8 +227,9 @@ def _peaks(value: Any) -> dict[str, float]:
     return peaks
 
 
-def _hardware(table: _Table, name: str) -> Hardware:
-    return Hardware(
+def _hardware(table: _Table, name: str) -> Callable[[], Hardware]:
+    return partial(
+        Hardware,
         name=name,
         description=table.take("description", _text, name),
         vendor=table.take("vendor", _text, ""),
@@ -219,15 +237,16 @@ def _hardware(table: _Table, name: str) -> Hardware:
         kind=table.take("kind", _text, "gpu"),
         interconnect=table.take("interconnect", _quantity("B/s"), None),
         tdp=table.take("tdp", _quantity("W"), None),
-        sources=table.take("sources", _texts, {}),
+        sources=table.take("sources", _texts, dict[str, str]()),
         memory=table.take("memory", _quantity("B")),
         bandwidth=table.take("bandwidth", _quantity("B/s")),
         peak=table.take("peak", _peaks),
     )
 
 
-def _engine(table: _Table, name: str) -> Engine:
-    return Engine(
+def _engine(table: _Table, name: str) -> Callable[[], Engine]:
+    return partial(
+        Engine,
         name=name,
         description=table.take("description", _text, name),
         source=table.take("source", _text, ""),
@@ -239,7 +258,7 @@ def _engine(table: _Table, name: str) -> Engine:
     )
 
 
-def _model(table: _Table, name: str) -> ModelProfile:
+def _model(table: _Table, name: str) -> Callable[[], ModelProfile]:
     description = table.take("description", _text, name)
     source = table.take("source", _text, "")
     fields: dict[str, Any] = {
@@ -247,7 +266,8 @@ def _model(table: _Table, name: str) -> ModelProfile:
         for field in ("gated_mlp", "qkv_bias", "qk_norm", "tie_word_embeddings")
     }
     fields |= {field: table.take(field, _size) for field in _MODEL_SIZES}
-    return ModelProfile(name, description, source, ModelSpec(name=name, **fields))
+    warning = table.take("warning", _text, "")
+    return lambda: ModelProfile(name, description, source, ModelSpec(name=name, **fields), warning)
 
 
 _MODEL_SIZES = (

@@ -88,7 +88,8 @@ def roofs_of(
     hardware: Hardware, flops_efficiency: Number | None, bandwidth_efficiency: Number | None
 ) -> Roofs:
     """A device's 16-bit peak and bandwidth at shares of them; None means the script's own."""
-    peak = hardware.matmul_peak(dtype_named("fp16"))
+    sixteen = "bf16" if "fp16" not in hardware.peak and "bf16" in hardware.peak else "fp16"
+    peak = hardware.matmul_peak(dtype_named(sixteen))
     flops = FLOPS_EFFICIENCY if flops_efficiency is None else flops_efficiency
     bandwidth = BANDWIDTH_EFFICIENCY if bandwidth_efficiency is None else bandwidth_efficiency
     return Roofs(peak * flops, hardware.bandwidth * bandwidth)

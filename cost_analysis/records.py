@@ -17,6 +17,7 @@ from cost_analysis.latency import Phase
 from cost_analysis.memory import NOT_COUNTED
 from cost_analysis.published import PublishedCost, published_cost
 from cost_analysis.request import Request
+from cost_analysis.spec import FLAGS, ModelSpec
 
 Record = dict[str, Any]
 
@@ -51,18 +52,21 @@ def answer(request: Request, *, with_published: bool = False) -> Answer:
         )
 
     cost = run(request.spec.streams)
-    paper = published_cost(
+    return Answer(
+        request=request,
+        cost=cost,
+        baseline=cost if request.spec.streams == 1 else run(1),
+        published=_published(request) if with_published else None,
+    )
+
+
+def _published(request: Request) -> PublishedCost:
+    return published_cost(
         request.spec,
         request.workload,
         request.hardware,
         request.flops_efficiency,
         request.bandwidth_efficiency,
-    )
-    return Answer(
-        request=request,
-        cost=cost,
-        baseline=cost if request.spec.streams == 1 else run(1),
-        published=paper if with_published else None,
     )
 
 
@@ -71,7 +75,7 @@ def estimate_record(answer: Answer) -> Record:
     cost, request = answer.cost, answer.request
     record: Record = {
         "cost_model": "operators" if answer.published is None else "published",
-        "model": _model_record(cost),
+        "model": spec_record(cost.spec),
         "workload": {
             "batch_size": whole(cost.workload.batch_size),
             "input_length": whole(cost.workload.input_length),
@@ -135,6 +139,7 @@ def operator_rows(phase: Phase) -> list[Record]:
             "operator": time.operator.name,
             "part": time.operator.part,
             "flops": whole(time.total_flops),
+            "kernel_flops": whole(time.operator.kernel_flops * time.runs),
             "bytes": whole(time.total_bytes),
             "intensity_flop_per_byte": whole(time.operator.intensity),
             "seconds": whole(time.total_seconds),
@@ -178,7 +183,7 @@ def estimate_row(answer: Answer) -> Record:
     """The answer as one flat row, unit-bearing column names, for CSV."""
     record = estimate_record(answer)
     row: Record = {"cost_model": record["cost_model"], **record["model"], **record["workload"]}
-    row |= {f"{name}_dtype": dtype for name, dtype in record["precision"].items()}
+    row |= {FLAGS[name]: dtype for name, dtype in record["precision"].items()}
     row |= {"gpu_config": record["device"]["name"], "engine": record["engine"]["name"]}
     row |= {name: record["engine"][name] for name in ("flops_efficiency", "hbm_memory_efficiency")}
     row["assumed"] = "; ".join(f"{name}={value}" for name, value in record["assumed"].items())
@@ -188,7 +193,11 @@ def estimate_row(answer: Answer) -> Record:
     row |= {f"latency_{name}_s": value for name, value in record["latency_s"].items()}
     row["tokens_per_s"] = record["tokens_per_s"]
     device = record["device"]
-    row |= {name: value for name, value in device.items() if name not in ("name", "description")}
+    row |= {
+        f"device_{name.removeprefix('device_')}": value
+        for name, value in device.items()
+        if name not in ("name", "description")
+    }
     row |= {f"increase_{name}": value for name, value in record["increase_over_one_stream"].items()}
     if "published" in record:
         outputs = (name for name in record["published"] if name.endswith(("_bytes", "_s")))
@@ -208,12 +217,9 @@ def whole(value: Any) -> Any:
     return int(number) if number.is_integer() and abs(number) < 2**63 else number
 
 
-def _model_record(cost: Estimate) -> Record:
-    renamed = {"streams": "P", "prefix_tokens": "parscale_prefix_tokens"}
-    return {
-        renamed.get(item.name, item.name): getattr(cost.spec, item.name)
-        for item in fields(cost.spec)
-    }
+def spec_record(spec: ModelSpec) -> Record:
+    """An architecture under the names of the command line's flags."""
+    return {FLAGS.get(item.name, item.name): getattr(spec, item.name) for item in fields(spec)}
 
 
 def _engine_record(cost: Estimate) -> Record:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
+import stat
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +20,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from cost_analysis.errors import InputError
+from cost_analysis.errors import LONGEST_PATH, InputError, shown
 
 PLAIN_WIDTH = 80
 """Columns of a page that is not printed on a terminal."""
@@ -30,7 +33,7 @@ class Table:
     Attributes:
         title: What it shows.
         columns: Headers; those of `left` are aligned left, the others right.
-        rows: Cells; a row of "" alone stands for a rule.
+        rows: Cells.
         left: Indices of the columns of text.
         last_is_total: The last row sums the others.
     """
@@ -59,11 +62,13 @@ class Page:
     notes: tuple[str, ...] = ()
 
 
-def render_terminal(page: Page) -> None:
-    """Print a page with colours and rules, as wide as the terminal but no less than 80."""
-    console = Console(highlight=False)
-    console.width = max(console.width, PLAIN_WIDTH)
-    console.print(_body(page, styled=True))
+def render_terminal(page: Page) -> str:
+    """A page with colours and rules, as wide as the terminal but no less than 80."""
+    terminal = Console()
+    width = max(terminal.width, PLAIN_WIDTH)
+    with terminal.capture() as captured:
+        terminal.print(_body(page, styled=True), width=width, highlight=False, soft_wrap=False)
+    return _stripped(captured.get())
 
 
 def render_plain(page: Page) -> str:
@@ -73,25 +78,31 @@ def render_plain(page: Page) -> str:
         file=buffer, width=PLAIN_WIDTH, color_system=None, highlight=False, legacy_windows=False
     )
     console.print(_body(page, styled=False))
-    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+    return _stripped(buffer.getvalue())
+
+
+def _stripped(text: str) -> str:
+    """Lines without the spaces that pad them to the full width."""
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
 
 def render_markdown(page: Page) -> str:
     """A page as Markdown with pipe tables."""
-    blocks = [f"## {page.title}", *page.summary]
+    lines = [" ".join(line.split()) for line in page.summary]
+    blocks = [f"## {page.title}", "\n".join(f"- {line}" for line in lines if line)]
     for table in page.tables:
         rule = ("---" if i in table.left else "---:" for i in range(len(table.columns)))
         rows = (table.columns, tuple(rule), *table.rows)
-        lines = ("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
-        blocks += [f"### {table.title}", "\n".join(lines)]
+        cells = ([cell.replace("|", "\\|").strip() for cell in row] for row in rows)
+        blocks += [f"### {table.title}", "\n".join(f"| {' | '.join(row)} |" for row in cells)]
     if page.notes:
         blocks.append("\n".join(f"- {note}" for note in page.notes))
-    return "\n\n".join(blocks) + "\n"
+    return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def render_json(record: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
-    """A record, or a list of them, as JSON."""
-    return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """A record, or a list of them, as JSON; ASCII only, so that no encoding harms it."""
+    return json.dumps(record, indent=2, allow_nan=False) + "\n"
 
 
 def render_csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -103,31 +114,42 @@ def render_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return buffer.getvalue()
 
 
-def write_file(path: Path, text: str) -> None:
+def write_file(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all: beside it first, then renamed.
 
     Raises:
         InputError: It cannot be written; nothing half-written is left.
     """
+    data = content.encode() if isinstance(content, str) else content
     try:
         if path.exists() and not path.is_file():
-            _write_into(path, text)
-            return
-        target = path.resolve()
-        beside = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
-        try:
-            _write_into(beside, text)
-            beside.replace(target)
-        finally:
-            beside.unlink(missing_ok=True)
+            path.write_bytes(data)
+        else:
+            _replace(path.resolve(), data)
     except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot write {str(path)!r}: {reason}") from None
+        raise InputError(f"cannot write {shown(str(path), LONGEST_PATH)}: {reason}") from None
 
 
-def _write_into(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
+def _replace(target: Path, data: bytes) -> None:
+    """Put a new file in the place of an old one, with its permissions."""
+    if target.exists():
+        if not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        mode = stat.S_IMODE(target.stat().st_mode)
+    else:
+        umask = os.umask(0)
+        os.umask(umask)
+        mode = 0o666 & ~umask
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".parscale-cost-")
+    beside = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        beside.chmod(mode)
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _body(page: Page, *, styled: bool) -> Group:
@@ -149,7 +171,8 @@ def _note(note: str) -> RichTable:
 def _rich_table(table: Table, *, styled: bool) -> Group:
     rich_table = RichTable(
         box=box.SIMPLE_HEAD if styled else None,
-        padding=(0, 1),
+        # A rule takes one column of the gap between two cells.
+        padding=(0, 1, 0, 0) if styled else (0, 1),
         pad_edge=False,
         show_edge=False,
         header_style="bold" if styled else "",

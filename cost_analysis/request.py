@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from cost_analysis.errors import InputError
 from cost_analysis.profiles import load_engine, load_hardware, load_model
 from cost_analysis.spec import (
+    FLAGS,
     Engine,
     Hardware,
     ModelSpec,
@@ -35,6 +37,7 @@ class Request:
         flops_efficiency: What the user gave, or None.
         bandwidth_efficiency: What the user gave, or None.
         assumed: What was filled in, by name.
+        title: What the model is called.
         warnings: What the user should know, a sentence each.
     """
 
@@ -46,6 +49,7 @@ class Request:
     flops_efficiency: float | None
     bandwidth_efficiency: float | None
     assumed: Mapping[str, Any]
+    title: str
     warnings: tuple[str, ...]
 
 
@@ -76,7 +80,7 @@ def make_request(
         InputError: Something makes no sense.
     """
     assumed: dict[str, Any] = {}
-    spec = _model(model, dict(architecture), assumed)
+    spec, title, remarks = _model(model, dict(architecture), assumed)
     hardware, chosen, by_default = make_system(
         gpu_config, engine, flops_efficiency, bandwidth_efficiency
     )
@@ -92,7 +96,8 @@ def make_request(
         flops_efficiency=flops_efficiency,
         bandwidth_efficiency=bandwidth_efficiency,
         assumed=assumed,
-        warnings=tuple(_warnings(spec, job)),
+        title=title,
+        warnings=(*remarks, *_warnings(spec, job)),
     )
 
 
@@ -113,13 +118,31 @@ def make_system(
     return hardware, chosen, engine is None
 
 
-def _model(name: str | None, given: dict[str, Any], assumed: dict[str, Any]) -> ModelSpec:
-    if name is not None:
-        base = load_model(name).spec
-        reshaped = {"hidden_size", "num_attention_heads"} & given.keys()
-        if reshaped and "head_dim" not in given:
-            given["head_dim"] = None
-        return replace(base, **given) if given else base
+def _model(
+    name: str | None, given: dict[str, Any], assumed: dict[str, Any]
+) -> tuple[ModelSpec, str, list[str]]:
+    """The model, what it is called, and what one should know about the name."""
+    if name is None:
+        return (spec := _own_model(given, assumed)), f"hidden {spec.hidden_size}", []
+    checkpoint = CHECKPOINT.fullmatch(name.strip())
+    if checkpoint:
+        name = checkpoint["model"]
+        given.setdefault("streams", int(checkpoint["streams"]))
+    profile = load_model(name)
+    base = profile.spec
+    changed = {field for field, value in given.items() if getattr(base, field) != value}
+    derived = base.head_dim * base.num_attention_heads == base.hidden_size
+    if derived and {"hidden_size", "num_attention_heads"} & changed and "head_dim" not in given:
+        given["head_dim"] = None
+    spec = replace(base, **given)
+    if "head_dim" in given and given["head_dim"] is None:
+        assumed["head_dim"] = spec.head_dim
+    named = sorted(FLAGS.get(field, field) for field in changed - {"streams", "prefix_tokens"})
+    title = profile.description + (f" with another {', '.join(named)}" if named else "")
+    return spec, title, [profile.warning] if profile.warning else []
+
+
+def _own_model(given: dict[str, Any], assumed: dict[str, Any]) -> ModelSpec:
     if "hidden_size" not in given:
         raise InputError("no model given; name one with --model or give --hidden_size")
     if "intermediate_size" not in given:
@@ -129,12 +152,20 @@ def _model(name: str | None, given: dict[str, Any], assumed: dict[str, Any]) -> 
     return ModelSpec(**given)
 
 
+CHECKPOINT = re.compile(
+    r"(?:parscale/)?(?P<model>parscale-[0-9.]+b)-p(?P<streams>[0-9]{1,3})(?:-[a-z]+)?",
+    re.IGNORECASE,
+)
+"""Names of the published checkpoints: ParScale/ParScale-1.8B-P8, also -Inst, -Pile, -Python."""
+
+
 def _warnings(spec: ModelSpec, workload: Workload) -> list[str]:
-    longest = int(workload.input_length + workload.output_length)
+    # The last generated token is never fed back, so it needs no position.
+    longest = int(workload.cached_tokens)
     if longest <= spec.max_position_embeddings:
         return []
     return [
-        f"input and output are {longest:,} tokens, the model was made for "
+        f"input and output take {longest:,} positions, the model was made for "
         f"{spec.max_position_embeddings:,} (max_position_embeddings); the cost is still right, "
         "the model may not be"
     ]

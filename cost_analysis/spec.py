@@ -13,27 +13,33 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from cost_analysis.arrays import Number, as_float, holds, is_array, is_finite, is_real
-from cost_analysis.errors import InputError
+from cost_analysis.errors import InputError, shown
 from cost_analysis.units import WIDER, DType, dtype_named
 
 LARGEST_SIZE = 2**31 - 1
 """Upper limit of every size: what a 32-bit index reaches, far beyond any model."""
 
 
-_SPOKEN = {
+FLAGS = {
     "streams": "P",
     "prefix_tokens": "parscale_prefix_tokens",
     "bandwidth_efficiency": "hbm_memory_efficiency",
+    "weights": "weight_dtype",
+    "activations": "activation_dtype",
+    "kv_cache": "kv_cache_dtype",
 }
-"""What the command line calls a field, where that is another name."""
+"""What the command line and its records call a field, where that is another name."""
+
+LEAST_EFFICIENCY = 1e-6
+"""No engine is slower; below it, times would leave the range of numbers."""
 
 
 def _whole_number(name: str, value: object, lowest: int) -> Number:
     """A size, checked: a Python int, or float64 for an array (int64 would overflow silently)."""
     allowed = f"a whole number from {lowest} to {LARGEST_SIZE}"
-    name = _SPOKEN.get(name, name)
+    name = FLAGS.get(name, name)
     if not is_real(value):
-        kind = f"an array of {value.dtype}" if is_array(value) else repr(value)
+        kind = f"an array of {value.dtype}" if is_array(value) else shown(value)
         raise InputError(f"{name} is {kind}; it must be {allowed}")
     if is_array(value):
         array = as_float(value)
@@ -112,7 +118,7 @@ class ModelSpec:
                 continue
             if item.type == "bool":
                 if not isinstance(value, bool):
-                    raise InputError(f"{item.name} is {value!r}; it must be true or false")
+                    raise InputError(f"{item.name} is {shown(value)}; it must be true or false")
                 continue
             lowest = 0 if item.name == "prefix_tokens" else 1
             object.__setattr__(self, item.name, _whole_number(item.name, value, lowest))
@@ -202,8 +208,7 @@ class Precision:
 
     A weight format of 8 bits or fewer holds the matrices of attention and MLP, with the scales
     that such formats carry. Embeddings, LM head, norms, biases, prefixes and aggregator then stay
-    in the activations' type (16-bit at least), as GPTQ, AWQ and bitsandbytes checkpoints keep
-    them.
+    16-bit, as GPTQ, AWQ and bitsandbytes checkpoints keep them.
 
     Attributes:
         weights: Weight format.
@@ -228,7 +233,9 @@ class Precision:
     @property
     def unquantised(self) -> DType:
         """Type of all other parameters: the weights' own, or 16-bit where that is narrower."""
-        return self.matrix if self.matrix.bits >= 16 else self.accumulate
+        if self.matrix.bits >= 16:
+            return self.matrix
+        return self.activation if self.activation.bits == 16 else dtype_named("bf16")
 
     @property
     def activation(self) -> DType:
@@ -255,6 +262,10 @@ class Precision:
         """Type of the products with unquantised weights."""
         wide = self.unquantised
         return self.accumulate if self.accumulate.bits >= wide.bits else wide
+
+
+KINDS = ("gpu", "cpu", "soc")
+"""Kinds of devices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +300,8 @@ class Hardware:
 
     def __post_init__(self) -> None:
         """Check that figures are positive and at least one peak is given."""
+        if self.kind not in KINDS:
+            raise InputError(f"kind is {shown(self.kind)}; it must be one of {', '.join(KINDS)}")
         for name in ("memory", "bandwidth"):
             value = getattr(self, name)
             if not (is_real(value) and holds((value > 0) & is_finite(value))):
@@ -349,13 +362,15 @@ class Engine:
         """Check the ranges."""
         for name in ("flops_efficiency", "bandwidth_efficiency"):
             value = getattr(self, name)
-            if not (is_real(value) and holds((value > 0) & (value <= 1))):
-                spoken = _SPOKEN.get(name, name)
-                raise InputError(f"{spoken} is {value}; it must be above 0 and at most 1")
+            if not (is_real(value) and holds((value >= LEAST_EFFICIENCY) & (value <= 1))):
+                spoken = FLAGS.get(name, name)
+                raise InputError(
+                    f"{spoken} is {shown(value)}; it must be from {LEAST_EFFICIENCY:g} to 1"
+                )
         for name in ("kernel_floor", "layer_host_time", "step_host_time"):
             value = getattr(self, name)
             if not (is_real(value) and holds((value >= 0) & is_finite(value))):
-                raise InputError(f"{name} is {value}; it must be 0 or a positive time")
+                raise InputError(f"{name} is {shown(value)}; it must be 0 or a positive time")
 
     def with_efficiency(self, flops: float | None, bandwidth: float | None) -> Engine:
         """The same engine with the user's own shares of the roofs; None keeps the engine's."""

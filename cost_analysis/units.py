@@ -1,18 +1,17 @@
-"""Data-type widths, constants, and the only places where a number is scaled.
+"""Data-type widths, constants, and the only place where a number is scaled.
 
 Inside the package every quantity is in SI base units: bytes, seconds, FLOPs, joules, watts.
-`parse_quantity` brings a profile's figure in, the `format_…` functions take a figure out.
+`parse_quantity` brings a profile's figure in; `gib` and the `format_…` functions take one out.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from cost_analysis.arrays import ceil
-from cost_analysis.errors import InputError, unknown_name
+from cost_analysis.errors import InputError, shown, unknown_name
 
 GIB = 2.0**30
 """Bytes of one GiB. One GB is 1e9 bytes; what is printed says which."""
@@ -106,19 +105,30 @@ def parse_quantity(text: object, unit: str) -> float:
         unit: The base unit that is expected: "B", "B/s", "FLOP/s", "W" or "s".
 
     Raises:
-        InputError: Not a positive figure followed by that unit with an SI or binary prefix.
+        InputError: Not a figure followed by that unit with an SI or binary prefix, or out of range.
     """
     match = _QUANTITY.fullmatch(text.strip()) if isinstance(text, str) else None
     if match:
         factor = _prefix_factor(match.group(2), unit)
         if factor is not None:
             value = float(match.group(1)) * factor
-            if 0 < value < math.inf:
+            low, high = _SENSIBLE[unit]
+            if low <= value <= high:
                 return value
+            raise InputError(f"{shown(text)} is not between {low:g} and {high:g} {unit}")
     raise InputError(
-        f"{text!r} is not a positive quantity in {unit}; write it like {_EXAMPLES[unit]!r}"
+        f"{shown(text)} is not a positive quantity in {unit}; write it like {_EXAMPLES[unit]!r}"
     )
 
+
+_SENSIBLE = {
+    "B": (1e3, 1e20),
+    "B/s": (1e3, 1e20),
+    "FLOP/s": (1e3, 1e24),
+    "W": (1e-3, 1e9),
+    "s": (1e-12, 1e4),
+}
+"""Limits of a profile's figures: far beyond any device, and near enough that nothing overflows."""
 
 _EXAMPLES = {
     "B": "80 GiB",
@@ -148,13 +158,18 @@ def format_flops(value: float) -> str:
 
 
 def format_rate(value: float, unit: str) -> str:
-    """A rate in the decimal unit that leaves three or four digits: "3.35 TB/s"."""
-    return _scaled(value, 1000.0, tuple(f"{prefix}{unit}" for prefix in ("", *"kMGTPE")))
+    """A rate in the decimal unit that leaves four digits at most: "3.35 TB/s", "2.039 TB/s"."""
+    return _scaled(value, 1000.0, tuple(f"{prefix}{unit}" for prefix in ("", *"kMGTPE")), digits=4)
 
 
 def format_peak(value: float, dtype: str) -> str:
     """A peak of matrix products, as datasheets write it: TFLOP/s, or TOP/s for integers."""
     return format_rate(value, "OP/s" if dtype.startswith("int") else "FLOP/s")
+
+
+def format_per(value: float, unit: str) -> str:
+    """A rate per second or per joule, not scaled: "1,974 /s", "0.39 /J"."""
+    return f"{value:,.0f} /{unit}" if 1000 <= value < 1e9 else f"{_digits(value)} /{unit}"
 
 
 def format_count(value: float) -> str:
@@ -168,23 +183,31 @@ def format_seconds(value: float) -> str:
         return "0 s"
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9)):
         if abs(value) >= 0.9995 * size or unit == "ns":
-            return f"{_three_digits(value / size)} {unit}"
+            return f"{_digits(value / size)} {unit}"
     raise AssertionError("the last unit takes every value")
 
 
-def _scaled(value: float, step: float, names: tuple[str, ...]) -> str:
-    index = 0
-    while abs(value) >= 0.9995 * step and index < len(names) - 1:
+def gib(value: float) -> float:
+    """Bytes in GiB."""
+    return value / GIB
+
+
+def _scaled(value: float, step: float, names: tuple[str, ...], digits: int = 3) -> str:
+    index, limit = 0, step * (1 - 0.5 * 10.0**-digits)
+    while abs(value) >= limit and index < len(names) - 1:
         value /= step
         index += 1
-    whole = index == 0 and float(value).is_integer()
-    digits = f"{value:.0f}" if whole else _three_digits(value)
-    return f"{digits} {names[index]}".rstrip()
+    whole = index == 0 and float(value).is_integer() and abs(value) < step
+    return f"{f'{value:.0f}' if whole else _digits(value, digits)} {names[index]}".rstrip()
 
 
-def _three_digits(value: float) -> str:
+def _digits(value: float, digits: int = 3) -> str:
+    """A figure of three digits; of four where they are asked for and the fourth is not zero."""
     size = abs(value)
-    if size >= 1e7:
-        return f"{value:.3g}"
-    decimals = 0 if size >= 99.95 else 1 if size >= 9.995 else 2
-    return f"{value:.{decimals}f}" if size >= 0.01 or size == 0 else f"{value:.2g}"
+    if size >= 1e5 or 0 < size < 0.01:
+        return f"{value:.2g}" if size < 0.01 else f"{value:.2e}"
+    if size >= 999.5:
+        return f"{value:.0f}"
+    short = f"{value:#.3g}".rstrip(".")
+    exact = abs(float(short) - value) < 1e-9 * size
+    return short if digits == 3 or exact else f"{value:#.{digits}g}".rstrip(".")

@@ -185,10 +185,10 @@ def test_a_profile_and_the_flags_that_go_before_it(record: Callable[..., Any]) -
         (["--model", "1.5B"], "unknown model '1.5B'; did you mean"),
         ([*SEED, "--engine", "graph"], "unknown engine 'graph'; did you mean graphs"),
         ([*SEED, "--weight_dtype", "bf15"], "'bf15' is not one of"),
-        ([*SEED, "--flops_efficiency", "0"], "flops_efficiency is 0.0; it must be above 0"),
+        ([*SEED, "--flops_efficiency", "0"], "flops_efficiency is 0.0; it must be from 1e-06 to 1"),
         (
             [*SEED, "--hbm_memory_efficiency", "nan"],
-            "hbm_memory_efficiency is nan; it must be above 0 and at most 1",
+            "hbm_memory_efficiency is nan; it must be from 1e-06 to 1",
         ),
         ([*SEED, "--batchsize", "2"], "--batchsize"),
         ([*SEED, "--gpu_config", "./none.toml"], "cannot read profile"),
@@ -210,7 +210,7 @@ def test_too_long_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
         main([*SEED, "--input_length", "3000", "--format", "json"])
     printed = capsys.readouterr()
     assert stop.value.code == 0
-    assert printed.err.startswith("parscale-cost: warning: input and output are 3,064 tokens")
+    assert printed.err.startswith("parscale-cost: warning: input and output take 3,063 positions")
     assert json.loads(printed.out)["warnings"] != []
 
 
@@ -230,7 +230,7 @@ def test_output_file(name: str, begins: str, tmp_path: Path, answer: Callable[..
 
 def test_output_that_cannot_be_written(tmp_path: Path, refusal: Callable[..., str]) -> None:
     assert "No such file or directory" in refusal(*SEED, "--output", f"{tmp_path}/no/a")
-    assert "is a directory" in refusal(*SEED, "--output", str(tmp_path))
+    assert "Is a directory" in refusal(*SEED, "--output", str(tmp_path))
     long_name = str(tmp_path / ("x" * 300))
     assert "cannot write" in refusal(*SEED, "--output", long_name)
     assert list(tmp_path.iterdir()) == []
@@ -257,6 +257,30 @@ def test_full_disk(refusal: Callable[..., str]) -> None:
     )
 
 
+def test_output_keeps_the_permissions_of_a_file(tmp_path: Path, answer: Callable[..., str]) -> None:
+    file = tmp_path / "private.json"
+    file.write_text("old")
+    file.chmod(0o600)
+    answer(*SEED, "--output", str(file))
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_text().startswith("{")
+
+
+def test_a_dash_is_standard_output(
+    tmp_path: Path, answer: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert answer(*SEED, "--output", "-") == answer(*SEED)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_standard_output_that_is_closed() -> None:
+    command = f"{sys.executable} -m cost_analysis {' '.join(SEED)} >&-"
+    result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+
+
 def test_a_link_is_written_through(tmp_path: Path, answer: Callable[..., str]) -> None:
     target, link = tmp_path / "target.json", tmp_path / "link.json"
     target.write_text("old")
@@ -276,6 +300,8 @@ def test_a_closed_pipe_is_no_traceback() -> None:
 def test_a_narrow_alphabet_is_no_traceback() -> None:
     result = process(*SEED, env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert result.returncode == 0
+    result = process("models", "phi-4", "--format", "json", env={"PYTHONIOENCODING": "latin-1"})
+    assert json.loads(result.stdout)["name"] == "phi-4"
     result = process("--model", "µ", env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
@@ -305,6 +331,9 @@ def test_help(answer: Callable[..., str]) -> None:
         assert name in text
         assert cli.commands[name].help
     assert "0.1.0" in answer("--version")
+    assert "--version" in text
+    assert "\\b" not in text
+    assert "      parscale-cost --hidden_size 2560 --P 2 --batch_size 2" in text.splitlines()
 
 
 def test_terminal_gets_rules_and_a_pipe_does_not() -> None:
@@ -315,7 +344,7 @@ def test_terminal_gets_rules_and_a_pipe_does_not() -> None:
     environment.pop("NO_COLOR", None)
     with subprocess.Popen(command, stdout=child, stderr=child, env=environment) as running:
         os.close(child)
-        text = ""
+        raw = b""
         while True:
             try:
                 chunk = os.read(parent, 65536)
@@ -323,9 +352,10 @@ def test_terminal_gets_rules_and_a_pipe_does_not() -> None:
                 break
             if not chunk:
                 break
-            text += chunk.decode()
+            raw += chunk
     os.close(parent)
     assert running.returncode == 0
+    text = raw.decode()
     assert "\x1b[1m" in text
     assert "─" in text
 
@@ -368,6 +398,45 @@ def test_pages_fit_80_columns(
     assert "| --- |" in markdown.replace("---:", "---")
 
 
+def test_the_scripts_line_is_the_scripts(answer: Callable[..., str]) -> None:
+    """The script ignores device and efficiencies, so its line does; our reading of it does not."""
+    seed = ["--model", "1.6B", "--P", "8", "--cost_model", "published"]
+    line = next(line for line in answer(*seed).splitlines() if line.startswith("Memory: "))
+    assert line.startswith("Memory: 3.465GB; Latency: 0.144s")
+    moved = answer(*seed, "--gpu_config", "h100")
+    assert line in moved
+    assert "asked for" in moved
+
+
+def test_a_device_with_one_peak(tmp_path: Path, answer: Callable[..., str]) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('memory = "24 GiB"\nbandwidth = "1 TB/s"\n[peak]\nbf16 = "100 TFLOP/s"\n')
+    for cost_model in ("operators", "published"):
+        answer(*SEED, "--gpu_config", str(file), "--cost_model", cost_model)
+
+
+def test_names_of_checkpoints(record: Callable[..., Any]) -> None:
+    named = record("--model", "ParScale/ParScale-1.8B-P8-Inst")
+    assert named["model"]["P"] == 8
+    assert named["parameters"] == record("--model", "1.6B", "--P", "8")["parameters"]
+    assert record("--model", "parscale-1.8b-p8", "--P", "2")["model"]["P"] == 2
+    assert "checkpoint ParScale-0.7B is 0.5b" in record("--model", "0.7B")["warnings"][0]
+
+
+def test_changed_profiles_say_so(answer: Callable[..., str], record: Callable[..., Any]) -> None:
+    same = record("--model", "qwen3-0.6b", "--num_attention_heads", "16")
+    assert same["model"]["head_dim"] == 128
+    changed = record("--model", "1.6B", "--hidden_size", "1024")
+    assert changed["assumed"]["head_dim"] == 64
+    assert "with another hidden_size" in answer("--model", "1.6B", "--hidden_size", "1024")
+
+
+def test_positions_are_counted_exactly(record: Callable[..., Any]) -> None:
+    lengths = ["--output_length", "64", "--input_length"]
+    assert record(*SEED, *lengths, "1985")["warnings"] == []  # the last token is never fed back
+    assert record(*SEED, *lengths, "1986")["warnings"] != []
+
+
 words = st.text(max_size=12) | st.integers().map(str) | st.floats().map(str)
 flags = st.sampled_from(
     [name for parameter in cli.commands["estimate"].params for name in parameter.opts]
@@ -376,7 +445,8 @@ flags = st.sampled_from(
 
 @given(st.lists(st.tuples(flags.filter(lambda flag: flag != "--output"), words), max_size=5))
 @example([("--gpu_config", "/")])
-@example([("--gpu_config", "~nobody/x.toml")])
+@example([("--gpu_config", "~no such user/x.toml")])
+@example([("--flops_efficiency", "5e-324")])
 @example([("--model", "../x")])
 @example([("--hidden_size", "2147483647"), ("--P", "2147483647"), ("--vocab_size", "2147483647")])
 def test_no_input_ends_in_a_traceback(pairs: list[tuple[str, str]]) -> None:

@@ -113,7 +113,11 @@ def test_a_device_of_ones_own(tmp_path: Path) -> None:
         ("[peak]", "[peaks]", "field 'peak': is missing"),
         ("memory", "memroy", "field 'memory': is missing"),
         ('description = "mine"', "description = 7", "field 'description': 7 must be text"),
-        ('description = "mine"', 'colour = "red"', "field 'colour': unknown field 'colour'"),
+        (
+            'description = "mine"',
+            'colour = "red"',
+            "mine.toml': unknown field 'colour'; known: architecture",
+        ),
         ("[peak]", "[peak", "is not TOML"),
         ("[peak]", "\x00", "is not TOML"),
     ],
@@ -145,12 +149,45 @@ def test_an_unreadable_device(tmp_path: Path) -> None:
         load_hardware(str(deep))
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"memory = {'9' * 5000}",
+        f"memory = 0x{'f' * 5000}",
+        'memory = "1e-300 GiB"',
+        'memory = "1e300 GiB"',
+        "memory = 1979-05-27T07:32:00Z",
+        "memory = inf",
+        "memory = {a = [1, 2]}",
+        'kind = "banana"',
+        "sources = {peak = 3}",
+    ],
+)
+def test_odd_values_are_refused(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "odd.toml"
+    field = line.split(" =")[0]
+    rest = "\n".join(row for row in GOOD.splitlines() if not row.startswith(field))
+    file.write_text(f"{line}\n{rest}")
+    with pytest.raises(InputError) as caught:
+        load_hardware(str(file))
+    assert len(str(caught.value)) < 600
+
+
+def test_a_byte_order_mark_is_no_harm(tmp_path: Path) -> None:
+    file = tmp_path / "windows.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+    assert load_hardware(str(file)).description == "mine"
+
+
 def test_engine_and_model_of_ones_own(tmp_path: Path) -> None:
     engine = tmp_path / "fast.toml"
     engine.write_text('flops_efficiency = 0.9\nbandwidth_efficiency = 1\nkernel_floor = "2 us"\n')
     assert load_engine(str(engine)).kernel_floor == 2e-6
     engine.write_text("flops_efficiency = 1.5\nbandwidth_efficiency = 1\n")
-    with pytest.raises(InputError, match=r"flops_efficiency is 1\.5"):
+    with pytest.raises(InputError, match=r"fast.toml': flops_efficiency is 1\.5"):
+        load_engine(str(engine))
+    engine.write_text("flops_efficiency = 1\nbandwidth_efficiency = 1\nkernel_floor = false\n")
+    with pytest.raises(InputError, match="field 'kernel_floor'"):
         load_engine(str(engine))
     model = tmp_path / "odd.toml"
     model.write_text("hidden_size = 10\n")

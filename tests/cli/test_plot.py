@@ -1,0 +1,206 @@
+"""The command `plot`, through the program's own error handling."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cost_analysis
+from cost_analysis import plot_command
+from cost_analysis.commands import cli, main
+from cost_analysis.errors import InputError
+from cost_analysis.report import write_file
+
+FIGURES = ("breakdown", "crossover", "figure2", "figure3", "figure4")
+SIGNATURES = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+
+
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(cli.commands, "plot", plot_command.plot)
+    monkeypatch.chdir(tmp_path)
+
+
+def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main(("plot", *arguments))
+    printed = capsys.readouterr()
+    assert stop.value.code == 0, printed.err
+    assert printed.err == ""
+    return printed.out
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main(("plot", *arguments))
+    printed = capsys.readouterr()
+    assert stop.value.code == 2
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
+    assert line.startswith("parscale-cost: error: ")
+    return line
+
+
+def test_every_figure_is_a_command() -> None:
+    assert tuple(sorted(plot_command.plot.commands)) == FIGURES
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_writes_a_png_of_its_name_here(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert answer(capsys, name, "--dpi", "60") == f"wrote {name}.png\n"
+    assert Path(f"{name}.png").read_bytes().startswith(SIGNATURES["png"])
+    assert list(Path().iterdir()) == [Path(f"{name}.png")]
+
+
+@pytest.mark.parametrize("ending", SIGNATURES)
+def test_the_ending_chooses_the_format(capsys: pytest.CaptureFixture[str], ending: str) -> None:
+    answer(capsys, "figure3", "--dataset", "pile", "--output", f"a.{ending.upper()}")
+    assert Path(f"a.{ending.upper()}").read_bytes().startswith(SIGNATURES[ending])
+
+
+@pytest.mark.parametrize("output", ["a.jpg", "a", "png", ".png"])
+def test_another_ending_is_refused(capsys: pytest.CaptureFixture[str], output: str) -> None:
+    said = refusal(capsys, "figure2", "--output", output)
+    assert ".png, .svg, .pdf" in said
+    assert list(Path().iterdir()) == []
+
+
+def test_options_reach_the_figure(capsys: pytest.CaptureFixture[str]) -> None:
+    answer(
+        capsys, "figure4", "--base", "2.8B", "--P", "4", "--dataset", "pile",
+        "--batch-size", "1,16", "--input_length", "32", "--output_length", "8",
+        "--cost_model", "operators", "--gpu_config", "h100-sxm-80gb", "--engine", "ideal",
+        "--output", "a.svg",
+    )  # fmt: skip
+    text = Path("a.svg").read_text()
+    for shown in ("streams on 2.8B", "P = 4", "Loss, Pile", "batch 16", "32 + 8", "H100",
+                  "engine ideal"):  # fmt: skip
+        assert shown in text, shown
+    assert "P = 8" not in text
+    assert "1.6B" not in text
+
+
+def test_the_published_cost_model_says_its_roofs(capsys: pytest.CaptureFixture[str]) -> None:
+    answer(capsys, "figure4", "--flops_efficiency", "0.5", "--output", "a.svg")
+    assert "published cost model at 0.5 and 0.9 of the roofs" in Path("a.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("baseline", "shown"),
+    [
+        ("law", "baseline (law): 2.90B parameters"),
+        ("measured", "linear in measured loss at 1.0383"),
+        ("4.4B", "4.4B: 4.35B parameters"),
+    ],
+)
+def test_baselines(capsys: pytest.CaptureFixture[str], baseline: str, shown: str) -> None:
+    answer(capsys, "crossover", "--baseline", baseline, "--output", "a.svg")
+    assert shown in Path("a.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["figure4", "--base", "qwen2.5-7b"], "not for qwen2.5-7b"),
+        (["figure4", "--P", "16"], "no published run has P = 16"),
+        (["figure4", "--batch_size", "1,2,3,4,5,6,7"], "7 batch sizes are too many"),
+        (["figure4", "--input_length", "1,2", "--output_length", "1,2,3"], "cannot be paired"),
+        (["figure3", "--P", "1"], "P is 1"),
+        (["crossover", "--P", "1"], "P is 1"),
+        (["crossover", "--baseline", "0.5B"], "no larger than the base"),
+        (["crossover", "--base", "1.7B"], "1.7B"),
+        (["breakdown", "--batch_size", "0"], "batch_size is 0"),
+        (["breakdown", "--P", "1000"], "1000"),
+        (["figure9"], "figure9"),
+        (["figure2", "--output", "missing/a.png"], "cannot write 'missing/a.png'"),
+    ],
+)
+def test_refusals(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
+    assert said in refusal(capsys, *arguments)
+    assert list(Path().iterdir()) == []
+
+
+def test_without_matplotlib_it_says_what_to_install(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "cost_analysis.plots", raising=False)
+    monkeypatch.delattr(cost_analysis, "plots", raising=False)
+    assert "pip install 'parscale-cost[plot]'" in refusal(capsys, "figure2")
+
+
+def test_another_missing_module_is_not_taken_for_matplotlib(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "cost_analysis.published", None)
+    monkeypatch.delitem(sys.modules, "cost_analysis.plots", raising=False)
+    monkeypatch.delattr(cost_analysis, "plots", raising=False)
+    with pytest.raises(ImportError):
+        main(("plot", "figure2"))
+
+
+def test_help_without_a_figure(capsys: pytest.CaptureFixture[str]) -> None:
+    said = answer(capsys)
+    assert all(name in said for name in FIGURES)
+    assert "\n  parscale-cost plot figure4\n" in said
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_help_of_a_figure_is_narrow_and_complete(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    said = answer(capsys, name, "--help")
+    assert max(map(len, said.splitlines())) <= 80
+    for parameter in plot_command.plot.commands[name].params:
+        assert parameter.opts[0] in said
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from cost_analysis.plot_command import plot\n"
+        "plot(['figure4', '--help'], standalone_mode=False)\n"
+        "print([m for m in ('numpy', 'scipy', 'matplotlib') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.endswith("[]\n")
+
+
+def test_an_existing_file_is_replaced_whole(tmp_path: Path) -> None:
+    target = tmp_path / "a.png"
+    target.write_bytes(b"old and longer")
+    write_file(target, b"new")
+    assert target.read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "a.png"
+    target.write_bytes(b"old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        write_file(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_pipe_is_written_into(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_file(pipe, b"new")
+        assert os.read(reader, 9) == b"new"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
