@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from live_tensors import LiveTensors
-from streams import StreamedModel
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import Cache
 
@@ -24,6 +23,7 @@ from cost_analysis import (
     parameters,
 )
 from cost_analysis.memory import activation_bytes
+from cost_analysis.torch_model import ParallelModel, build
 
 SIZES = {
     "mha": {"num_attention_heads": 4, "num_key_value_heads": 4},
@@ -43,9 +43,9 @@ def tiny(streams: int, **changes: object) -> ModelSpec:
     return ModelSpec(**(sizes | changes))  # type: ignore[arg-type]
 
 
-def counted_flops(model: StreamedModel, tokens: torch.Tensor, cache: Cache, keep: int) -> int:
-    with FlopCounterMode(display=False) as counter:
-        model.run(tokens, cache, keep)
+def counted_flops(model: ParallelModel, tokens: torch.Tensor, cache: Cache, keep: int) -> int:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(tokens, cache, logits_to_keep=keep)
     return int(counter.get_total_flops())
 
 
@@ -65,7 +65,7 @@ def test_flops_parameters_and_cache(
     batch, length = 3, 9
     for tied, biased, logits in product((True, False), (True, False), ("last", "all")):
         spec = tiny(streams, tie_word_embeddings=tied, qkv_bias=biased, **SIZES[heads])
-        model = StreamedModel(spec)
+        model = build(spec, attention="eager")
         cache = model.new_cache(batch)
         cost = estimate(spec, Workload(batch, length, 2, logits=logits), a100, ideal)
 
@@ -82,7 +82,7 @@ def test_flops_parameters_and_cache(
 
 def test_flops_of_every_decode_step(a100: Hardware, ideal: Engine) -> None:
     spec = tiny(2, **SIZES["gqa"])
-    model, steps = StreamedModel(spec), 7
+    model, steps = build(spec, attention="eager"), 7
     cache = model.new_cache(2)
     counted_flops(model, tokens(spec, 2, 5), cache, 1)
     counted = sum(counted_flops(model, tokens(spec, 2, 1), cache, 1) for _ in range(steps))
@@ -91,7 +91,9 @@ def test_flops_of_every_decode_step(a100: Hardware, ideal: Engine) -> None:
 
 def test_flop_counter_sees_a_wrong_count(a100: Hardware, ideal: Engine) -> None:
     spec = tiny(2, **SIZES["gqa"])
-    counted = counted_flops(model := StreamedModel(spec), tokens(spec, 2, 5), model.new_cache(2), 1)
+    counted = counted_flops(
+        model := build(spec, attention="eager"), tokens(spec, 2, 5), model.new_cache(2), 1
+    )
     wrong = estimate(tiny(4, **SIZES["gqa"]), Workload(2, 5), a100, ideal)
     assert wrong.prefill.flops != counted
 
@@ -105,7 +107,7 @@ def test_real_sizes_on_the_meta_device(
     name: str, streams: int, a100: Hardware, ideal: Engine
 ) -> None:
     spec = load_model(name).spec.with_streams(streams)
-    model = StreamedModel(spec, device="meta", dtype=torch.bfloat16)
+    model = build(spec, device="meta", dtype="bf16", attention="eager")
     assert parameters(spec).total == model.parameter_count()
     cache = model.new_cache(1)
     cost = estimate(spec, Workload(1, 32, 2), a100, ideal)
@@ -131,11 +133,14 @@ def test_real_sizes_on_the_meta_device(
 def test_live_activations(
     spec: ModelSpec, batch: int, length: int, logits: str, dtype: str
 ) -> None:
-    kind = {"bf16": torch.bfloat16, "fp32": torch.float32}[dtype]
-    model = StreamedModel(spec, attention="sdpa", dtype=kind)
-    cache = model.static_cache(batch, length)
-    with LiveTensors() as live:
-        model.run(tokens(spec, batch, length), cache, 1 if logits == "last" else 0)
+    model = build(spec, dtype=dtype)
+    cache: Any = model.new_cache(batch, length)
+    if spec.streams == 1:  # nothing has been put into the cache that would have allocated it
+        cache.early_initialization(
+            batch, spec.num_key_value_heads, spec.head_dim, model.dtype, model.device
+        )
+    with torch.no_grad(), LiveTensors() as live:
+        model(tokens(spec, batch, length), cache, logits_to_keep=1 if logits == "last" else 0)
     precision = Precision(dtype, dtype, dtype)
     predicted = activation_bytes(spec, batch, length, precision, logits)
     # Not in the ledger: token ids, position ids, masks.

@@ -61,7 +61,7 @@ def test_parse(text: str, unit: str, value: float) -> None:
     ],
 )
 def test_parse_refuses(text: object, unit: str) -> None:
-    with pytest.raises(InputError, match="write it like|is not between"):
+    with pytest.raises(InputError, match=r"write it like|is not between"):
         parse_quantity(text, unit)
 
 

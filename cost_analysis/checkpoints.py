@@ -1,0 +1,133 @@
+"""Published ParScale state dicts into a `ParallelModel`: safetensors only, no remote code."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import AutoModelForCausalLM, Qwen2Config
+from transformers.initialization import no_init_weights
+
+from cost_analysis.errors import LONGEST_PATH, InputError, shown
+from cost_analysis.torch_model import DTYPES, ParallelModel
+
+PREFIX = re.compile(r"model\.layers\.(\d+)\.self_attn\.prefix_([kv])")
+AGGREGATOR = "model.aggregate_layer."
+
+
+def load_state(model: ParallelModel, state: Mapping[str, torch.Tensor]) -> None:
+    """Copy a state dict under the published names into a model.
+
+    Args:
+        model: The model, of the state's architecture and streams.
+        state: `model.layers.N.self_attn.prefix_k`, `model.aggregate_layer.0.weight`, and the
+            stock names for the rest.
+
+    Raises:
+        InputError: A key that is left over or missing, or a shape that is not the model's.
+    """
+    own = dict(_named_targets(model))
+    optional = set(_tied_names(model))
+    left, missing = state.keys() - own.keys(), own.keys() - state.keys() - optional
+    if left or missing:
+        what = [f"left over: {', '.join(sorted(left)[:3])}"] if left else []
+        what += [f"missing: {', '.join(sorted(missing)[:3])}"] if missing else []
+        raise InputError(f"the checkpoint is not of this architecture; {'; '.join(what)}")
+    with torch.no_grad():
+        for name, value in state.items():
+            if own[name].shape != value.shape:
+                raise InputError(
+                    f"{name} of the checkpoint is {tuple(value.shape)}, the model's is "
+                    f"{tuple(own[name].shape)}"
+                )
+            own[name].copy_(value)
+
+
+def load_checkpoint(
+    folder: Path, *, device: str = "cpu", dtype: str = "bf16", attention: str = "sdpa"
+) -> ParallelModel:
+    """A published checkpoint from a local folder of `config.json` and safetensors files.
+
+    Args:
+        folder: The folder.
+        device: Where to put it.
+        dtype: Type of weights and activations.
+        attention: transformers' attention implementation.
+
+    Raises:
+        InputError: A folder that holds no such checkpoint.
+    """
+    content = read_json(folder / "config.json")
+    streams, prefix = content.get("parscale_n", 1), content.get("parscale_n_tokens", 48)
+    smoothing = content.get("parscale_attn_smooth", 0.01)
+    known = {key: value for key, value in content.items() if not key.startswith("parscale")}
+    known.pop("auto_map", None)
+    known.pop("model_type", None)
+    config = Qwen2Config(**known)
+    with torch.device(device), no_init_weights():
+        model = AutoModelForCausalLM.from_config(
+            config, attn_implementation=attention, dtype=DTYPES[dtype]
+        )
+    model.tie_weights()
+    wrapped = ParallelModel(model, streams, prefix, smoothing)
+    load_state(wrapped, _tensors(sorted(folder.glob("*.safetensors")), folder))
+    return wrapped
+
+
+def _named_targets(model: ParallelModel) -> Iterable[tuple[str, torch.Tensor]]:
+    """Tensors of a model under the names of the published code."""
+    yield from model.model.named_parameters(remove_duplicate=False)
+    for layer, prefix in enumerate(model.prefixes):
+        for row, kind in enumerate("kv"):
+            yield f"model.layers.{layer}.self_attn.prefix_{kind}", prefix[row]
+    if model.aggregator is not None:
+        for name, value in model.aggregator.aggregate_layer.named_parameters():
+            yield f"{AGGREGATOR}{name}", value
+
+
+def _tied_names(model: ParallelModel) -> Iterable[str]:
+    """Names that a state dict may leave out: the LM head where it is the embedding."""
+    return ["lm_head.weight"] if model.config.tie_word_embeddings else []
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        InputError: A file that cannot be read or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot read {shown(str(path), LONGEST_PATH)}: {reason}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{shown(str(path), LONGEST_PATH)} is not a JSON object")
+    return content
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a safetensors file.
+
+    Raises:
+        InputError: A file that cannot be read.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"cannot read {shown(str(path), LONGEST_PATH)}: {error}") from None
+
+
+def _tensors(paths: list[Path], folder: Path) -> dict[str, torch.Tensor]:
+    if not paths:
+        raise InputError(f"{shown(str(folder), LONGEST_PATH)} holds no .safetensors file")
+    state: dict[str, torch.Tensor] = {}
+    for path in paths:
+        state |= read_tensors(path)
+    return state
