@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -19,6 +19,11 @@ from cost_analysis.spec import FLAGS, LARGEST_SIZE, ModelSpec, Precision
 from cost_analysis.units import DTYPES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[tuple[int, ...]]
+else:
+    _ParamType = click.ParamType  # click 8.2 has no type parameter for it
 
 MODEL = "Model (defaults hold without --model)"
 """Heading of the flags of an architecture."""
@@ -227,7 +232,7 @@ def _precision(options: dict[str, Any]) -> dict[str, str]:
     }
 
 
-class Numbers(click.ParamType[tuple[int, ...]]):
+class Numbers(_ParamType):
     """Whole numbers with commas between."""
 
     name = "numbers"

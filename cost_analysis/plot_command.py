@@ -116,10 +116,9 @@ def figure2(streams: int, dataset: str | None, output: str | None, dpi: int) -> 
     """The paper's Figure 2: loss against N, runs and fitted law."""
 
     def compute() -> Any:
-        from cost_analysis import figure_data
+        from cost_analysis.law_data import loss_curves
 
-        counts = figure_data.stream_counts(streams)
-        return [figure_data.loss_curves(name, counts) for name in _chosen(dataset)]
+        return [loss_curves(name, stream_counts(streams)) for name in _chosen(dataset)]
 
     _draw("figure2", compute, output, dpi)
 
@@ -133,9 +132,9 @@ def figure3(streams: int, dataset: str | None, output: str | None, dpi: int) -> 
     """The paper's Figure 3: contours of predicted loss over N and P."""
 
     def compute() -> Any:
-        from cost_analysis import figure_data
+        from cost_analysis.law_data import loss_surface
 
-        return [figure_data.loss_surface(name, streams) for name in _chosen(dataset)]
+        return [loss_surface(name, streams) for name in _chosen(dataset)]
 
     _draw("figure3", compute, output, dpi)
 
@@ -169,12 +168,12 @@ def figure4(
         raise InputError(f"{len(columns)} batch sizes are too many columns; give up to 6")
 
     def compute() -> Any:
-        from cost_analysis import claims, figure_data, profiles
+        from cost_analysis import claims, cost_data, profiles
 
         prompts = input_length or output_length or claims.DIAGONAL
-        return figure_data.cost_grid(
+        return cost_data.cost_grid(
             profiles.load_model(base).spec,
-            figure_data.stream_counts(streams),
+            stream_counts(streams),
             claims.Setting(columns, prompts, output_length or prompts),
             claims.System(**system_from(options)),
             cost_model,
@@ -208,7 +207,7 @@ def crossover(
     """Where streams add less than parameters, over batch and prompt."""
 
     def compute() -> Any:
-        from cost_analysis import claims, figure_data, profiles
+        from cost_analysis import claims, cost_data, profiles
         from cost_analysis.baselines import chosen_baseline
         from cost_analysis.scaling_law import fit
         from cost_analysis.training_runs import published_runs
@@ -216,7 +215,7 @@ def crossover(
         streamed = profiles.load_model(base).spec.with_streams(streams)
         chosen = chosen_baseline(streamed, baseline, fit(published_runs(dataset)))
         system = claims.System(**system_from(options))
-        return figure_data.crossover_map(streamed, chosen, system, cost_model, output_length)
+        return cost_data.crossover_map(streamed, chosen, system, cost_model, output_length)
 
     _draw("crossover", compute, output, dpi)
 
@@ -243,16 +242,22 @@ def breakdown(
     """Memory and time by part, and what the streams add."""
 
     def compute() -> Any:
-        from cost_analysis import claims, figure_data, profiles, spec
+        from cost_analysis import breakdown_data, claims, profiles, spec
 
-        return figure_data.breakdown(
+        return breakdown_data.breakdown(
             profiles.load_model(base).spec,
-            figure_data.stream_counts(streams),
+            stream_counts(streams),
             spec.Workload(batch_size, input_length, output_length),
             claims.System(**system_from(options)),
         )
 
     _draw("breakdown", compute, output, dpi)
+
+
+def stream_counts(largest: int) -> tuple[int, ...]:
+    """1, 2, 4, … up to the largest, which is always among them."""
+    powers = (1 << exponent for exponent in range(largest.bit_length()))
+    return tuple(sorted({*powers, largest}))
 
 
 def _chosen(dataset: str | None) -> tuple[str, ...]:

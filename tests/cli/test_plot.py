@@ -6,13 +6,12 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import cost_analysis
 from cost_analysis import plot_command
-from cost_analysis.commands import cli, main
 from cost_analysis.errors import InputError
 from cost_analysis.report import write_file
 
@@ -21,29 +20,8 @@ SIGNATURES = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 
 
 @pytest.fixture(autouse=True)
-def _registered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(cli.commands, "plot", plot_command.plot)
+def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    with pytest.raises(SystemExit) as stop:
-        main(("plot", *arguments))
-    printed = capsys.readouterr()
-    assert stop.value.code == 0, printed.err
-    assert printed.err == ""
-    return printed.out
-
-
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    with pytest.raises(SystemExit) as stop:
-        main(("plot", *arguments))
-    printed = capsys.readouterr()
-    assert stop.value.code == 2
-    assert printed.out == ""
-    (line,) = printed.err.splitlines()
-    assert line.startswith("parscale-cost: error: ")
-    return line
 
 
 def test_every_figure_is_a_command() -> None:
@@ -51,28 +29,28 @@ def test_every_figure_is_a_command() -> None:
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_writes_a_png_of_its_name_here(capsys: pytest.CaptureFixture[str], name: str) -> None:
-    assert answer(capsys, name, "--dpi", "60") == f"wrote {name}.png\n"
+def test_writes_a_png_of_its_name_here(answer: Callable[..., str], name: str) -> None:
+    assert answer("plot", name, "--dpi", "60") == f"wrote {name}.png\n"
     assert Path(f"{name}.png").read_bytes().startswith(SIGNATURES["png"])
     assert list(Path().iterdir()) == [Path(f"{name}.png")]
 
 
 @pytest.mark.parametrize("ending", SIGNATURES)
-def test_the_ending_chooses_the_format(capsys: pytest.CaptureFixture[str], ending: str) -> None:
-    answer(capsys, "figure3", "--dataset", "pile", "--output", f"a.{ending.upper()}")
+def test_the_ending_chooses_the_format(answer: Callable[..., str], ending: str) -> None:
+    answer("plot", "figure3", "--dataset", "pile", "--output", f"a.{ending.upper()}")
     assert Path(f"a.{ending.upper()}").read_bytes().startswith(SIGNATURES[ending])
 
 
 @pytest.mark.parametrize("output", ["a.jpg", "a", "png", ".png"])
-def test_another_ending_is_refused(capsys: pytest.CaptureFixture[str], output: str) -> None:
-    said = refusal(capsys, "figure2", "--output", output)
+def test_another_ending_is_refused(refusal: Callable[..., str], output: str) -> None:
+    said = refusal("plot", "figure2", "--output", output)
     assert ".png, .svg, .pdf" in said
     assert list(Path().iterdir()) == []
 
 
-def test_options_reach_the_figure(capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_reach_the_figure(answer: Callable[..., str]) -> None:
     answer(
-        capsys, "figure4", "--base", "2.8B", "--P", "4", "--dataset", "pile",
+        "plot", "figure4", "--base", "2.8B", "--P", "4", "--dataset", "pile",
         "--batch-size", "1,16", "--input_length", "32", "--output_length", "8",
         "--cost_model", "operators", "--gpu_config", "h100-sxm-80gb", "--engine", "ideal",
         "--output", "a.svg",
@@ -85,8 +63,8 @@ def test_options_reach_the_figure(capsys: pytest.CaptureFixture[str]) -> None:
     assert "1.6B" not in text
 
 
-def test_the_published_cost_model_says_its_roofs(capsys: pytest.CaptureFixture[str]) -> None:
-    answer(capsys, "figure4", "--flops_efficiency", "0.5", "--output", "a.svg")
+def test_the_published_cost_model_says_its_roofs(answer: Callable[..., str]) -> None:
+    answer("plot", "figure4", "--flops_efficiency", "0.5", "--output", "a.svg")
     assert "published cost model at 0.5 and 0.9 of the roofs" in Path("a.svg").read_text()
 
 
@@ -98,8 +76,8 @@ def test_the_published_cost_model_says_its_roofs(capsys: pytest.CaptureFixture[s
         ("4.4B", "4.4B: 4.35B parameters"),
     ],
 )
-def test_baselines(capsys: pytest.CaptureFixture[str], baseline: str, shown: str) -> None:
-    answer(capsys, "crossover", "--baseline", baseline, "--output", "a.svg")
+def test_baselines(answer: Callable[..., str], baseline: str, shown: str) -> None:
+    answer("plot", "crossover", "--baseline", baseline, "--output", "a.svg")
     assert shown in Path("a.svg").read_text()
 
 
@@ -120,41 +98,45 @@ def test_baselines(capsys: pytest.CaptureFixture[str], baseline: str, shown: str
         (["figure2", "--output", "missing/a.png"], "cannot write 'missing/a.png'"),
     ],
 )
-def test_refusals(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
-    assert said in refusal(capsys, *arguments)
+def test_refusals(refusal: Callable[..., str], arguments: list[str], said: str) -> None:
+    assert said in refusal("plot", *arguments)
     assert list(Path().iterdir()) == []
 
 
-def test_without_matplotlib_it_says_what_to_install(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.delitem(sys.modules, "cost_analysis.plots", raising=False)
-    monkeypatch.delattr(cost_analysis, "plots", raising=False)
-    assert "pip install 'parscale-cost[plot]'" in refusal(capsys, "figure2")
+def without(module: str) -> str:
+    """What the program says where a module cannot be imported when it comes to draw."""
+    code = (
+        f"import sys; from cost_analysis.commands import main; sys.modules[{module!r}] = None\n"
+        "main(('plot', 'figure2'))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode != 0
+    assert list(Path().iterdir()) == []
+    return run.stderr
 
 
-def test_another_missing_module_is_not_taken_for_matplotlib(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(sys.modules, "cost_analysis.published", None)
-    monkeypatch.delitem(sys.modules, "cost_analysis.plots", raising=False)
-    monkeypatch.delattr(cost_analysis, "plots", raising=False)
-    with pytest.raises(ImportError):
-        main(("plot", "figure2"))
+@pytest.mark.parametrize("module", ["matplotlib", "PIL"])
+def test_without_matplotlib_it_says_what_to_install(module: str) -> None:
+    (line,) = without(module).splitlines()
+    assert line.startswith("parscale-cost: error: ")
+    assert "pip install 'parscale-cost[plot]'" in line
 
 
-def test_help_without_a_figure(capsys: pytest.CaptureFixture[str]) -> None:
-    said = answer(capsys)
+def test_another_missing_module_is_not_taken_for_matplotlib() -> None:
+    said = without("cost_analysis.captions")
+    assert "ModuleNotFoundError: import of cost_analysis.captions halted" in said
+    assert "pip install" not in said
+
+
+def test_help_without_a_figure(answer: Callable[..., str]) -> None:
+    said = answer("plot")
     assert all(name in said for name in FIGURES)
     assert "\n  parscale-cost plot figure4\n" in said
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_help_of_a_figure_is_narrow_and_complete(
-    capsys: pytest.CaptureFixture[str], name: str
-) -> None:
-    said = answer(capsys, name, "--help")
+def test_help_of_a_figure_is_narrow_and_complete(answer: Callable[..., str], name: str) -> None:
+    said = answer("plot", name, "--help")
     assert max(map(len, said.splitlines())) <= 80
     for parameter in plot_command.plot.commands[name].params:
         assert parameter.opts[0] in said

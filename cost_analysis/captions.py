@@ -1,0 +1,107 @@
+"""The words of the figures: names, formulas, and the sentence below each."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+
+from cost_analysis.baselines import FAMILY, size_of
+from cost_analysis.breakdown_data import Breakdown
+from cost_analysis.claims import System
+from cost_analysis.cost_data import CostGrid, CrossoverMap
+from cost_analysis.law_data import LossSurface
+from cost_analysis.published import BANDWIDTH_EFFICIENCY, FLOPS_EFFICIENCY
+from cost_analysis.spec import ModelSpec
+from cost_analysis.units import format_count
+
+COLUMNS = 136
+"""Letters of a line below a figure."""
+
+UNBROKEN = "\N{NO-BREAK SPACE}"
+"""Space in a name that a caption does not break; drawn as a plain one."""
+
+DATASET_NAMES = {"stack": "Stack-V2-Python", "pile": "Pile"}
+
+LAW_CURVES = (
+    "Points: the 24 published runs. Curves: the law fitted on them (Huber loss of "
+    "log losses, δ = 0.001). N counts prefixes and aggregator."
+)
+LAW_CONTOURS = (
+    "Contours: the law fitted on the 24 published ParScale runs (circles); darker is a lower "
+    "loss. N counts prefixes and aggregator."
+)
+
+
+def wrapped(caption: str) -> str:
+    """A caption in lines that fit below a figure."""
+    return textwrap.fill(caption, COLUMNS).replace(UNBROKEN, " ")
+
+
+def law_formula(panel: LossSurface) -> str:
+    """A fitted law in figures, and how well it fits."""
+    law = panel.fitted.law
+    share = f"{format_count(law.A)} / (N (1 + {law.k:.3f} ln P))"
+    return f"Loss = {law.E:.3f} + ({share})^{law.alpha:.3f}\nR² = {panel.fitted.r_squared:.4f}"
+
+
+def trade_off_caption(grid: CostGrid) -> str:
+    """What a grid of costs shows, and what its ratios are."""
+    lengths = _lengths(grid.setting.input_lengths, grid.setting.output_lengths)
+    text = (
+        f"Loss: published runs. Cost: {_cost_model(grid.cost_model, grid.system)}, "
+        f"{'at' if len(grid.setting.input_lengths) == 1 else 'mean over'} {lengths}."
+    )
+    if np.isfinite(grid.memory_ratio).any():
+        text += (
+            f" Bold: what parameters add to {grid.sizes[0]} at the loss of P = {grid.streams[-1]}, "
+            "over what its streams add."
+        )
+    return text
+
+
+def crossover_caption(found: CrossoverMap) -> str:
+    """Which models a map compares, and what their costs come from."""
+    return (
+        f"{_called(found.streamed)} with P = {found.streamed.streams}; baseline "
+        f"({found.baseline.method}): {found.baseline.description}; cost: "
+        f"{_cost_model(found.cost_model, found.system)}; {found.output_length} output tokens."
+    )
+
+
+def breakdown_caption(parts: Breakdown) -> str:
+    """Which request the bars break down, and what their parts hold."""
+    work = parts.workload
+    return (
+        f"{_called(parts.spec)}; {_cost_model('operators', parts.system)}; batch "
+        f"{work.batch_size:g}, {work.input_length:g} input and {work.output_length:g} output "
+        "tokens. Decode: all steps together. Kernel floors: what a kernel takes however small it "
+        "is."
+    )
+
+
+def _cost_model(name: str, system: System) -> str:
+    device = system.hardware.description.replace(" ", UNBROKEN)
+    if name == "operators":
+        formats = f"weights {system.precision.weights}, cache {system.precision.kv_cache}"
+        return f"our cost model, engine {system.engine.name}, {formats}, on {device}"
+    flops = system.flops_efficiency or FLOPS_EFFICIENCY
+    bandwidth = system.bandwidth_efficiency or BANDWIDTH_EFFICIENCY
+    return f"the published cost model at {flops:g} and {bandwidth:g} of the roofs of {device}"
+
+
+def _lengths(prompts: Sequence[int], outputs: Sequence[int]) -> str:
+    if tuple(prompts) == tuple(outputs):
+        return f"input = output of {', '.join(map(str, prompts))} tokens"
+    pairs = (
+        f"{prompt} + {output}".replace(" ", UNBROKEN)
+        for prompt, output in zip(prompts, outputs, strict=True)
+    )
+    return f"input + output of {', '.join(pairs)} tokens"
+
+
+def _called(spec: ModelSpec) -> str:
+    if spec.name in FAMILY:
+        return spec.name.upper()
+    return spec.name or f"a model of {format_count(size_of(spec))} parameters"

@@ -1,0 +1,56 @@
+"""Numbers of figures that several tests look at, computed once."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from cost_analysis import Workload, load_engine, load_hardware, load_model
+from cost_analysis.baselines import chosen_baseline
+from cost_analysis.breakdown_data import Breakdown, breakdown
+from cost_analysis.claims import Setting, System
+from cost_analysis.cost_data import CostGrid, CrossoverMap, cost_grid, crossover_map
+from cost_analysis.law_data import LossSurface, loss_curves, loss_surface
+from cost_analysis.scaling_law import Fit, fit
+from cost_analysis.spec import Precision
+from cost_analysis.training_runs import published_runs
+
+BASE = load_model("1.6B").spec
+STREAMS = (1, 2, 4, 8)
+BATCHES = (1, 2, 4, 8)
+
+
+@cache
+def system(engine: str = "graphs") -> System:
+    return System(load_hardware("a100-sxm-80gb"), load_engine(engine), Precision())
+
+
+@cache
+def law() -> Fit:
+    return fit(published_runs("stack"))
+
+
+@cache
+def curves() -> tuple[LossSurface, ...]:
+    return tuple(loss_curves(dataset) for dataset in ("stack", "pile"))
+
+
+@cache
+def surfaces() -> tuple[LossSurface, ...]:
+    return tuple(loss_surface(dataset) for dataset in ("stack", "pile"))
+
+
+@cache
+def grid() -> CostGrid:
+    return cost_grid(BASE, STREAMS, Setting(BATCHES), system())
+
+
+@cache
+def ratios(engine: str = "graphs", cost_model: str = "operators") -> CrossoverMap:
+    streamed = BASE.with_streams(8)
+    baseline = chosen_baseline(streamed, "law", law())
+    return crossover_map(streamed, baseline, system(engine), cost_model)
+
+
+@cache
+def parts(output_length: int = 64) -> Breakdown:
+    return breakdown(BASE, STREAMS, Workload(2, 100, output_length), system())
