@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, Qwen2Config
 from transformers.initialization import no_init_weights
 
 from cost_analysis.errors import LONGEST_PATH, InputError, shown
+from cost_analysis.spec import ModelSpec
 from cost_analysis.torch_model import DTYPES, ParallelModel
 
 PREFIX = re.compile(r"model\.layers\.(\d+)\.self_attn\.prefix_([kv])")
@@ -77,6 +80,54 @@ def load_checkpoint(
     wrapped = ParallelModel(model, streams, prefix, smoothing)
     load_state(wrapped, _tensors(sorted(folder.glob("*.safetensors")), folder))
     return wrapped
+
+
+def checkpoint_folder(name: str) -> Path:
+    """The local folder of a checkpoint: a path, or a Hugging Face id that is in the cache.
+
+    Raises:
+        InputError: Neither.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError, OSError) as error:
+        raise InputError(
+            f"{shown(name, LONGEST_PATH)} is neither a folder nor a Hugging Face id in the cache "
+            f"({type(error).__name__})"
+        ) from None
+
+
+def spec_of_checkpoint(folder: Path) -> ModelSpec:
+    """The architecture that a checkpoint's `config.json` states, with its streams.
+
+    Raises:
+        InputError: A configuration that lacks a size or makes no sense.
+    """
+    content = read_json(folder / "config.json")
+    sizes: dict[str, Any] = {name: content.get(name) for name in _SIZES}
+    missing = [name for name, value in sizes.items() if value is None]
+    if missing:
+        raise InputError(f"config.json of the checkpoint lacks {', '.join(missing)}")
+    return ModelSpec(
+        **sizes,
+        streams=content.get("parscale_n", 1),
+        prefix_tokens=content.get("parscale_n_tokens", 48),
+        tie_word_embeddings=bool(content.get("tie_word_embeddings", False)),
+        name=folder.name,
+    )
+
+
+_SIZES = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "vocab_size",
+    "max_position_embeddings",
+)
 
 
 def _named_targets(model: ParallelModel) -> Iterable[tuple[str, torch.Tensor]]:

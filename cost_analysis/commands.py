@@ -9,7 +9,15 @@ from typing import Any, NoReturn
 
 import click
 
-from cost_analysis import __version__, catalogue, claim_commands, pages, plot_command, records
+from cost_analysis import (
+    __version__,
+    catalogue,
+    claim_commands,
+    measure_commands,
+    pages,
+    plot_command,
+    records,
+)
 from cost_analysis.delivery import chosen_format, deliver
 from cost_analysis.errors import InputError
 from cost_analysis.options import (
@@ -107,6 +115,11 @@ for command in (
     claim_commands.crossover,
     claim_commands.fit,
     plot_command.plot,
+    measure_commands.profile,
+    measure_commands.validate,
+    measure_commands.report,
+    measure_commands.calibrate,
+    measure_commands.parity,
 ):
     cli.add_command(command)
 

@@ -186,14 +186,16 @@ def dataset_option(section: str, default: str | None = "stack") -> Callable[[Com
     )
 
 
+format_option = section_option(
+    "Output",
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="How to answer. [default: by the ending of --output, else table]",
+)
+
 output_options = _chain(
-    section_option(
-        "Output",
-        "--format",
-        "form",
-        type=click.Choice(FORMATS),
-        help="How to answer. [default: by the ending of --output, else table]",
-    ),
+    format_option,
     section_option(
         "Output",
         "--output",

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console, Group
@@ -21,6 +21,9 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from cost_analysis.errors import LONGEST_PATH, InputError, shown
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 PLAIN_WIDTH = 80
 """Columns of a page that is not printed on a terminal."""
@@ -112,6 +115,15 @@ def render_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return buffer.getvalue()
+
+
+def progress() -> Progress:
+    """A live bar on stderr while a terminal is there; nothing in a pipe."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def write_file(path: Path, content: str | bytes) -> None:

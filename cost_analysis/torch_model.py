@@ -141,6 +141,7 @@ class ParallelModel(nn.Module):
         cache: Cache,
         attention_mask: torch.Tensor | None = None,
         logits_to_keep: int = 1,
+        positions: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """One pass of new tokens over a cache.
 
@@ -150,14 +151,18 @@ class ParallelModel(nn.Module):
             attention_mask: (B, past + S) with 0 for padding on the left, as transformers takes
                 it; the prefix is not part of it. None means no padding.
             logits_to_keep: Last positions whose logits are computed; 0 means all.
+            positions: Of the new tokens, (1, S), counted from 0 without the prefix; None asks the
+                cache, which a compiled step must not.
 
         Returns:
             Logits, (B, kept positions, vocabulary).
         """
-        past = int(cache.get_seq_length()) - self.prefix_tokens
-        positions = torch.arange(past, past + tokens.shape[1], device=tokens.device)[None]
+        if positions is None:
+            past = int(cache.get_seq_length()) - self.prefix_tokens
+            positions = torch.arange(past, past + tokens.shape[1], device=tokens.device)[None]
         mask = None
         if attention_mask is not None:
+            past = attention_mask.shape[1] - tokens.shape[1]
             positions = (attention_mask.cumsum(-1) - 1).clamp(min=0)[:, past:]
             positions = positions.repeat(self.streams, 1)
             mask = nn.functional.pad(attention_mask, (self.prefix_tokens, 0), value=1)

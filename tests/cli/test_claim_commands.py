@@ -87,8 +87,8 @@ def test_seed_and_samples_decide_the_intervals(record: Record) -> None:
     def low_ends(*more: str) -> list[float]:
         return [row["memory_ratio_low"] for row in record(*fast, *more) if row["memory_ratio_low"]]
 
-    assert low_ends() == pytest.approx(low_ends(), rel=1e-7)
-    assert low_ends() != pytest.approx(low_ends("--seed", "1"), rel=1e-7)
+    assert low_ends() == pytest.approx(low_ends(), rel=1e-5)
+    assert low_ends() != pytest.approx(low_ends("--seed", "1"), rel=1e-5)
 
 
 def test_degenerate_claims_are_sentences(answer: Answer, record: Record) -> None:

@@ -195,8 +195,8 @@ def test_bootstrap_is_deterministic() -> None:
     for name in ("E", "A", "alpha", "k"):
         first = getattr(SAMPLES["stack"].law, name)
         # A matrix product may differ in its last bits with where NumPy puts an array.
-        np.testing.assert_allclose(first, getattr(again.law, name), rtol=1e-7)
-        assert not np.allclose(first, getattr(other.law, name), rtol=1e-7)
+        np.testing.assert_allclose(first, getattr(again.law, name), rtol=1e-5)
+        assert not np.allclose(first, getattr(other.law, name), rtol=1e-5)
 
 
 def test_every_refit_of_the_published_runs_is_the_best_there_is() -> None:

@@ -1,0 +1,212 @@
+"""Times and memory of real forward passes, phase by phase.
+
+A job runs in a process of its own: its memory is its own, a job that runs out of memory takes
+nothing with it, and the parent takes the runs of several jobs in turn.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+
+from cost_analysis.checkpoints import checkpoint_folder, load_checkpoint
+from cost_analysis.errors import InputError
+from cost_analysis.host import process_memory, reset_peak_memory
+from cost_analysis.spec import ModelSpec
+from cost_analysis.torch_model import ParallelModel, build
+
+ENGINES = ("eager", "graphs")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A model and a request to run it on.
+
+    Attributes:
+        name: What reports call it; unique in a plan.
+        spec: The architecture, with its streams.
+        batch_size: Sequences.
+        input_length: Prompt tokens of each.
+        output_length: Generated tokens of each.
+        dtype: "fp32", "bf16" or "fp16".
+        device: "cpu" or a CUDA device.
+        engine: "eager", or "graphs": a compiled decode step over a static cache.
+        threads: CPU threads; None means PyTorch's choice.
+        logits: "last" or "all" positions whose logits the prefill keeps.
+        checkpoint: Folder or cached Hugging Face id of weights; None means random ones.
+    """
+
+    name: str
+    spec: ModelSpec
+    batch_size: int = 1
+    input_length: int = 64
+    output_length: int = 16
+    dtype: str = "fp32"
+    device: str = "cpu"
+    engine: str = "eager"
+    threads: int | None = None
+    logits: str = "last"
+    checkpoint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One request, timed.
+
+    Attributes:
+        prefill: Time to the first token's logits [s].
+        steps: Time of each decode step [s].
+    """
+
+    prefill: float
+    steps: tuple[float, ...] = field(default=())
+
+    @property
+    def total(self) -> float:
+        """The whole request [s]."""
+        return self.prefill + sum(self.steps)
+
+
+class Session:
+    """A loaded model that runs one request again and again.
+
+    Attributes:
+        memory: Bytes before loading, after loading, and the peak of the last run, by name.
+    """
+
+    def __init__(self, job: Job) -> None:
+        """Load the model of a job."""
+        if job.threads is not None:
+            torch.set_num_threads(job.threads)
+        self.job, self.cuda = job, job.device.startswith("cuda")
+        self.memory = {"before": self._used()}
+        start = time.perf_counter()
+        self.model = _model(job)
+        self.load_seconds = time.perf_counter() - start
+        self.memory["loaded"] = self._used()
+        shape = (job.batch_size, job.input_length)
+        self.prompt = torch.randint(0, int(job.spec.vocab_size), shape, device=job.device)
+        self._kept = 0 if job.logits == "all" else 1
+        self._step = decode_step(self.model, job.engine)
+
+    @torch.inference_mode()
+    def run(self) -> Run:
+        """Run the request once; greedy tokens feed the next step, as generation does."""
+        job = self.job
+        self._reset_peak()
+        tokens = job.input_length + job.output_length - 1
+        cache = self.model.new_cache(job.batch_size, tokens if job.engine == "graphs" else None)
+        times: list[float] = []
+        with self._timed(times):
+            logits = self.model(self.prompt, cache, logits_to_keep=self._kept)
+        for past in range(job.input_length, tokens):
+            token = logits[:, -1].argmax(-1, keepdim=True)
+            position = torch.full((1, 1), past, device=token.device)
+            with self._timed(times):
+                logits = self._step(token, cache, position)
+        self.memory["peak"] = self._peak()
+        return Run(times[0], tuple(times[1:]))
+
+    @contextmanager
+    def _timed(self, times: list[float]) -> Iterator[None]:
+        """Append the time of a block: by CUDA events on a GPU, by a clock on a CPU."""
+        if not self.cuda:
+            start = time.perf_counter()
+            yield
+            times.append(time.perf_counter() - start)
+            return
+        events = [torch.cuda.Event(enable_timing=True) for _ in range(2)]
+        torch.cuda.synchronize()
+        events[0].record()
+        yield
+        events[1].record()
+        torch.cuda.synchronize()
+        times.append(events[0].elapsed_time(events[1]) / 1e3)
+
+    def _used(self) -> int:
+        if self.cuda:
+            return torch.cuda.memory_allocated()
+        return int(process_memory().resident or 0)
+
+    def _peak(self) -> int:
+        if self.cuda:
+            return torch.cuda.max_memory_allocated()
+        return int(process_memory().peak or 0)
+
+    def _reset_peak(self) -> None:
+        if self.cuda:
+            torch.cuda.reset_peak_memory_stats()
+        else:
+            reset_peak_memory()
+
+
+def _model(job: Job) -> ParallelModel:
+    if job.checkpoint is None:
+        return build(job.spec, device=job.device, dtype=job.dtype)
+    folder = checkpoint_folder(job.checkpoint)
+    return load_checkpoint(folder, device=job.device, dtype=job.dtype)
+
+
+Step = Callable[[torch.Tensor, Any, torch.Tensor], torch.Tensor]
+
+
+def decode_step(model: ParallelModel, engine: str) -> Step:
+    """One decode step: tokens (B, 1), a cache, and their position (1, 1), to logits.
+
+    Args:
+        model: The model.
+        engine: "eager", or "graphs" for a compiled step (CUDA graphs on a GPU).
+    """
+
+    def step(tokens: torch.Tensor, cache: Any, position: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = model(tokens, cache, positions=position)
+        return logits
+
+    if engine == "eager":
+        return step
+    mode = "reduce-overhead" if model.device.type == "cuda" else "default"
+    compiled: Step = torch.compile(step, fullgraph=True, mode=mode)
+    return compiled
+
+
+def serve(connection: Connection, job: Job) -> None:
+    """The worker process: load the job's model, then run it whenever the parent asks.
+
+    Sends {"loaded": …} or {"failed": reason}; answers each "run" with the run or a failure.
+    """
+    try:
+        session = Session(job)
+        connection.send(
+            {
+                "loaded": {
+                    "load_seconds": session.load_seconds,
+                    "threads": torch.get_num_threads(),
+                    "parameters": session.model.parameter_count(),
+                    "affinity": sorted(os.sched_getaffinity(0))
+                    if hasattr(os, "sched_getaffinity")
+                    else [],
+                }
+            }
+        )
+        while connection.recv() == "run":
+            run = session.run()
+            connection.send({"run": {**asdict(run), "total": run.total, **_in_bytes(session)}})
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        connection.send({"failed": f"out of memory: {str(error).splitlines()[0]}"})
+    except InputError as error:
+        connection.send({"failed": str(error)})
+    except RuntimeError as error:  # the CPU allocator and CUDA kernels say so only in words
+        connection.send({"failed": str(error).splitlines()[0]})
+    except (EOFError, ConnectionError, KeyboardInterrupt):
+        return  # the parent is gone or going
+
+
+def _in_bytes(session: Session) -> dict[str, int]:
+    return {f"memory_{name}_bytes": value for name, value in session.memory.items()}

@@ -1,0 +1,158 @@
+"""Measurements and verdicts as records and pages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cost_analysis.journal import Row
+from cost_analysis.records import Record
+from cost_analysis.report import Page, Table
+from cost_analysis.units import format_bytes, format_seconds
+from cost_analysis.validate import Measured, Verdict, plan_of
+
+CLAIMS = {
+    "memory": "memory increase",
+    "latency": "latency increase",
+    "ttft": "time to first token",
+    "tpot": "time per output token",
+    "energy": "energy increase",
+}
+
+
+def verdict_record(verdict: Verdict) -> Record:
+    """A verdict as one flat record."""
+    return {
+        "claim": verdict.claim,
+        "P": verdict.streams,
+        "predicted_ratio": verdict.predicted,
+        "measured_ratio": _finite(verdict.measured),
+        "measured_ratio_low": _finite(verdict.low),
+        "measured_ratio_high": _finite(verdict.high),
+        "verdict": verdict.verdict,
+        "why": verdict.why,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def validation_page(
+    rows: Sequence[Row], found: Mapping[str, Measured], verdicts: Sequence[Verdict]
+) -> Page:
+    """Verdicts first, then what they were read from."""
+    plan = plan_of(rows)
+    machine = plan.get("machine", {})
+    title = (
+        f"Do streams add less here? {plan['size']} models, {plan['dtype']}, "
+        f"batch {plan['batch_size']}, {plan['input_length']} in, {plan['output_length']} out"
+    )
+    summary = (
+        f"on {machine.get('cpu') or plan['device']}, {_threads(rows)}, engine {plan['engine']}",
+    )
+    return Page(
+        title,
+        summary,
+        (_verdict_table(verdicts), _measured_table(rows, found)),
+        tuple(_notes(rows, found)),
+    )
+
+
+def _threads(rows: Sequence[Row]) -> str:
+    counts = sorted({row["threads"] for row in rows if row["kind"] == "loaded"})
+    return f"{' or '.join(map(str, counts))} threads" if counts else "nothing loaded"
+
+
+def _verdict_table(verdicts: Sequence[Verdict]) -> Table:
+    rows = tuple(
+        (
+            CLAIMS[verdict.claim],
+            str(verdict.streams),
+            f"{verdict.predicted:.2f}",
+            _times(verdict.measured),
+            f"{_times(verdict.low)} to {_times(verdict.high)}"
+            if verdict.low != verdict.high
+            else "",
+            verdict.verdict,
+        )
+        for verdict in verdicts
+    )
+    headers = ("claim", "P", "claimed", "measured", "interval", "verdict")
+    return Table("Ratio of increases: parameters over streams", headers, rows, left=(0, 5))
+
+
+def _times(value: float) -> str:
+    return f"{value:.2f}" if math.isfinite(value) else "none"
+
+
+def _measured_table(rows: Sequence[Row], found: Mapping[str, Measured]) -> Table:
+    body = []
+    labels = {job["job"]: job["label"] for job in plan_of(rows)["jobs"]}
+    for label, measured in found.items():
+        runs = [
+            row
+            for row in rows
+            if row["kind"] == "run" and row["round"] >= 0 and labels[row["job"]] == label
+        ]
+        total = np.median([row["total"] for row in runs])
+        prefill = np.median([row["prefill"] for row in runs])
+        steps = [np.median(row["steps"]) for row in runs if row["steps"]]
+        body.append(
+            (
+                label,
+                format_bytes(measured.memory),
+                format_seconds(float(prefill)),
+                format_seconds(float(np.median(steps))) if steps else "",
+                format_seconds(float(total)),
+                f"{np.median(measured.ratios['total']):.3f}",
+                str(len(runs)),
+            )
+        )
+    headers = ("model", "memory", "TTFT", "TPOT", "request", "× base", "runs")
+    return Table("Measured, medians", headers, tuple(body))
+
+
+def _notes(rows: Sequence[Row], found: Mapping[str, Measured]) -> list[str]:
+    failed = {row["job"]: row["reason"] for row in rows if row["kind"] == "failed"}
+    failed |= plan_of(rows)["refused"]
+    alone = [label for label, measured in found.items() if not measured.paired]
+    return [
+        "claimed: the paper's cost model for this request on its A100; for TTFT, TPOT "
+        "and energy the paper makes no claim, so 1: any advantage at all",
+        "memory: of a process, beyond what it held before the model was loaded",
+        *(f"{name} was not measured: {reason}" for name, reason in failed.items()),
+        *([f"not run beside the base, so not paired: {', '.join(alone)}"] if alone else []),
+        *_energy_note(rows),
+        *stability_notes(rows, found),
+    ]
+
+
+def _energy_note(rows: Sequence[Row]) -> list[str]:
+    reasons = {row["energy_missing"] for row in rows if row.get("energy_missing")}
+    return [f"energy cannot be told: {'; '.join(sorted(reasons))}"] if reasons else []
+
+
+def stability_notes(rows: Sequence[Row], found: Mapping[str, Measured]) -> list[str]:
+    """Why a measurement may not be trusted, and what would mend it."""
+    notes = [f"unstable: {row['text']}" for row in rows if row["kind"] == "finding"]
+    wide = [
+        label
+        for label, measured in found.items()
+        if len(measured.ratios["total"]) > 2 and relative_spread(measured.ratios["total"]) > 0.10
+    ]
+    if wide:
+        notes.append(
+            f"unstable: times over the base's vary by more than 10 % for {', '.join(wide)}; close "
+            "other programs, or give more --rounds"
+        )
+    return notes
+
+
+def relative_spread(values: Any) -> float:
+    """Distance of the quartiles, as a share of the median."""
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+    return float((high - low) / middle)

@@ -1,0 +1,131 @@
+"""One configuration, measured beside what the cost model predicts, phase by phase."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from cost_analysis.campaign import Limits, Tell, run_group
+from cost_analysis.errors import InputError
+from cost_analysis.estimate import Estimate
+from cost_analysis.journal import Journal, Row, open_journal
+from cost_analysis.measure import Job
+from cost_analysis.meter import Meter
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A phase as measured and as predicted.
+
+    Attributes:
+        name: "prefill", "decode step" or "request".
+        measured: Median time [s].
+        low: Lower quartile [s].
+        high: Upper quartile [s].
+        predicted: By the cost model on the device profile [s]; None without one.
+        flops: FLOPs of the phase.
+        bytes: Bytes that it moves at least [B].
+    """
+
+    name: str
+    measured: float
+    low: float
+    high: float
+    predicted: float | None
+    flops: float
+    bytes: float
+
+    @property
+    def flops_rate(self) -> float:
+        """FLOP/s that were reached."""
+        return self.flops / self.measured
+
+    @property
+    def bytes_rate(self) -> float:
+        """B/s that were reached, by the least traffic that the phase needs."""
+        return self.bytes / self.measured
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a profile found.
+
+    Attributes:
+        cost: The estimate; its device counts only where `on_device` is true.
+        on_device: Whether the user named the device that the model ran on.
+        phases: Prefill, decode step, request.
+        memory: What the process needed for the model [B].
+        load_seconds: Building or loading the model [s].
+        threads: CPU threads.
+        rounds: Runs that count.
+        energy: Median energy of a request [J]; None where it could not be read.
+        energy_missing: Why not.
+    """
+
+    cost: Estimate
+    on_device: bool
+    phases: tuple[Phase, ...]
+    memory: float
+    load_seconds: float
+    threads: int
+    rounds: int
+    energy: float | None
+    energy_missing: str
+
+
+def measure(job: Job, limits: Limits, path: Path | None, tell: Tell, meter: Meter) -> list[Row]:
+    """Run a job and return its journal, which is kept only where a path is given.
+
+    Raises:
+        InputError: The job failed; the reason is the worker's.
+    """
+    with TemporaryDirectory() as folder:
+        target = path or Path(folder) / "run.jsonl"
+        with open_journal(target, resume=False) as journal:
+            run_group([job], limits, journal, tell, meter)
+            _raise_failure(journal)
+            return journal.rows
+
+
+def _raise_failure(journal: Journal) -> None:
+    for row in journal.of("failed"):
+        raise InputError(f"the model could not be run: {row['reason']}")
+
+
+def profile_of(rows: Sequence[Row], cost: Estimate, *, on_device: bool) -> Profile:
+    """What the runs of a job say beside an estimate of it."""
+    runs = [row for row in rows if row["kind"] == "run" and row["round"] >= 0]
+    loaded = next(row for row in rows if row["kind"] == "loaded")
+    energy = [row["energy_joules"] for row in runs if row["energy_joules"] is not None]
+    steps = float(cost.workload.decode_steps)
+    phases = [_phase("prefill", [r["prefill"] for r in runs], cost.ttft, cost.prefill.flops,
+                     cost.prefill.bytes, on_device)]  # fmt: skip
+    if steps:
+        each = [step for row in runs for step in row["steps"]]
+        phases.append(_phase("decode step", each, cost.tpot, cost.decode.flops / steps,
+                             cost.decode.bytes / steps, on_device))  # fmt: skip
+    phases.append(_phase("request", [r["total"] for r in runs], cost.total, cost.flops,
+                         cost.prefill.bytes + cost.decode.bytes, on_device))  # fmt: skip
+    held = [row["memory_peak_bytes"] - row["memory_before_bytes"] for row in runs]
+    return Profile(
+        cost=cost,
+        on_device=on_device,
+        phases=tuple(phases),
+        memory=float(np.median(held)),
+        load_seconds=loaded["load_seconds"],
+        threads=loaded["threads"],
+        rounds=len(runs),
+        energy=float(np.median(energy)) if len(energy) == len(runs) else None,
+        energy_missing=runs[0]["energy_missing"],
+    )
+
+
+def _phase(
+    name: str, times: list[float], predicted: float, flops: float, moved: float, on_device: bool
+) -> Phase:
+    low, middle, high = (float(q) for q in np.quantile(times, (0.25, 0.5, 0.75)))
+    return Phase(name, middle, low, high, float(predicted) if on_device else None, flops, moved)

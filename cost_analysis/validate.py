@@ -1,0 +1,409 @@
+"""Whether a claim holds on the hardware at hand: plans, ratios with intervals, verdicts.
+
+A plan runs the base, the base with 2, 4 and 8 streams, and parameter-scaled models. The wider
+model of equal loss lies between the measured ones, by the law, linear in N. Increases are those
+over the base of the same group, round by round, so that what slows the machine cancels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from cost_analysis.baselines import interpolation_weights, size_of, widened
+from cost_analysis.claims import Setting, System, mean_cost
+from cost_analysis.errors import InputError
+from cost_analysis.journal import Row
+from cost_analysis.memory import memory
+from cost_analysis.profiles import load_engine, load_hardware, load_model
+from cost_analysis.scaling_law import ScalingLaw, fit
+from cost_analysis.spec import ModelSpec, Precision, Workload
+from cost_analysis.training_runs import published_runs
+
+Array = npt.NDArray[np.float64]
+
+STREAMS = (2, 4, 8)
+PROCESS_BYTES = 0.7e9
+"""What a process holds beside its model: the interpreter, PyTorch and transformers [B]."""
+
+TINY = ModelSpec(
+    256, 1408, num_hidden_layers=4, num_attention_heads=8, vocab_size=4096, name="tiny"
+)
+"""The shape of the family, small enough for a first look."""
+
+METRIC_OF = {"latency": "total"}
+"""The metric of a claim, where it has another name."""
+
+RESAMPLES = 2000
+LEAST_ROUNDS = 5
+"""Fewer rounds say nothing of the noise."""
+
+METRICS = ("total", "ttft", "tpot", "energy")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A model of a plan.
+
+    Attributes:
+        label: "1.6B P=8".
+        spec: The architecture.
+        role: "base", "streams" or "parameters".
+    """
+
+    label: str
+    spec: ModelSpec
+    role: str
+
+
+def members(size: str, law: ScalingLaw) -> list[Member]:
+    """The models of a validation.
+
+    Args:
+        size: "tiny", "small" (the 0.5B family) or "paper" (1.6B, 2.8B and 4.4B as published).
+        law: Sizes the parameter-scaled model of "tiny".
+    """
+    if size == "tiny":
+        wide = law.equal_loss_size(size_of(TINY.with_streams(STREAMS[-1])), STREAMS[-1])
+        base, wider = TINY, [("wider", widened(TINY, float(wide)))]
+    else:
+        names = {"small": ("0.5B", "0.7B", "1.1B"), "paper": ("1.6B", "2.8B", "4.4B")}[size]
+        base, *rest = (load_model(name).spec for name in names)
+        wider = list(zip(names[1:], rest, strict=True))
+    name = base.name.upper()
+    return [
+        Member(f"{name} P=1", base, "base"),
+        *(Member(f"{name} P={p}", base.with_streams(p), "streams") for p in reversed(STREAMS)),
+        *(Member(f"{label} P=1", spec, "parameters") for label, spec in wider),
+    ]
+
+
+def needed_bytes(member: Member, workload: Workload, dtype: str) -> float:
+    """Memory of the process that runs a model [B]."""
+    held = memory(member.spec, workload, Precision(dtype, dtype, dtype)).total
+    return float(held) + PROCESS_BYTES
+
+
+def groups(
+    plan: Sequence[Member], workload: Workload, dtype: str, available: float, *, force: bool
+) -> tuple[list[list[Member]], list[tuple[Member, str]]]:
+    """Models that are loaded together, the base in every group, and those that cannot be run.
+
+    Args:
+        plan: The models, the base first.
+        workload: The request.
+        dtype: Type of weights and activations.
+        available: Memory that may be used [B].
+        force: Run what does not seem to fit too.
+    """
+    base, *others = plan
+    need = {member.label: needed_bytes(member, workload, dtype) for member in plan}
+    together: list[list[Member]] = []
+    refused = []
+    for member in others:
+        if need[member.label] > available and not force:
+            refused.append((member, too_large(need[member.label], available)))
+        elif need[member.label] + need[base.label] > available:
+            together.append([member])  # not beside the base: its times are not paired
+        else:
+            _join(together, base, member, need, available)
+    return together, refused
+
+
+def _join(
+    together: list[list[Member]],
+    base: Member,
+    member: Member,
+    need: dict[str, float],
+    available: float,
+) -> None:
+    """Put a model into the first group with the base that has room, or into a new one."""
+    for group in together:
+        if group[0] == base and sum(need[m.label] for m in (*group, member)) <= available:
+            group.append(member)
+            return
+    together.append([base, member])
+
+
+def too_large(need: float, available: float) -> str:
+    """What a model needs and what is there, in words."""
+    return f"needs {need / 2**30:.1f} GiB, {available / 2**30:.1f} GiB are free"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A model's increases over the base, round by round.
+
+    Attributes:
+        ratios: For each of `METRICS` the value over the base's of the same round, (rounds,);
+            energy only where every run has one.
+        memory: Memory that the process needs for it [B].
+        paired: Whether base and model ran in turn.
+    """
+
+    ratios: dict[str, Array]
+    memory: float
+    paired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One claim on the hardware at hand.
+
+    Attributes:
+        claim: "memory", "latency", "ttft" or "tpot".
+        streams: P.
+        predicted: Ratio of increases by the paper's cost model for this request.
+        measured: Ratio of increases as measured.
+        low: Lower end of its 95 % interval.
+        high: Upper end; infinite where the streams add nothing measurable.
+        verdict: "holds", "does not hold here" or "cannot be told".
+        why: A sentence.
+    """
+
+    claim: str
+    streams: int
+    predicted: float
+    measured: float
+    low: float
+    high: float
+    verdict: str
+    why: str
+
+
+def plan_of(rows: Sequence[Row]) -> Row:
+    """The first row of a journal: what was to be measured, where, and in which groups.
+
+    Raises:
+        InputError: Rows that are not those of a validation.
+    """
+    if not rows or rows[0].get("kind") != "plan" or "jobs" not in rows[0]:
+        raise InputError("the journal does not begin with the plan of a validation")
+    return rows[0]
+
+
+def measured_increases(rows: Sequence[Row]) -> dict[str, Measured]:
+    """What a journal says of each model, by its label."""
+    jobs = {job["job"]: job for job in plan_of(rows)["jobs"]}
+    samples: dict[str, dict[int, Row]] = {}
+    for row in rows:
+        if row["kind"] == "run" and row["round"] >= 0:
+            samples.setdefault(row["job"], {})[row["round"]] = row
+    found: dict[str, Measured] = {}
+    for name, job in jobs.items():
+        own, base = samples.get(name, {}), samples.get(job["base"], {})
+        if own and base and job["label"] not in found:
+            found[job["label"]] = Measured(
+                {
+                    metric: _ratios(metric, own, base, job["paired"])
+                    for metric in METRICS
+                    if all(_has(metric, row) for row in (*own.values(), *base.values()))
+                },
+                _needed(own),
+                job["paired"],
+            )
+    return found
+
+
+def _needed(rounds: dict[int, Row]) -> float:
+    """What the process needs beyond what it held before the model was loaded [B]."""
+    return float(
+        np.median([r["memory_peak_bytes"] - r["memory_before_bytes"] for r in rounds.values()])
+    )
+
+
+def _ratios(metric: str, own: dict[int, Row], base: dict[int, Row], paired: bool) -> Array:
+    """Times over the base's of the same round; over the base's median where none is the same."""
+    if paired:
+        shared = sorted(own.keys() & base.keys())
+        return np.array([_value(metric, own[i]) / _value(metric, base[i]) for i in shared])
+    usual = np.median([_value(metric, row) for row in base.values()])
+    return np.array([_value(metric, own[i]) / usual for i in sorted(own)])
+
+
+def _has(metric: str, row: Row) -> bool:
+    """Whether a run tells a metric: energy may be unreadable, one token takes no decode step."""
+    if metric == "energy":
+        return row.get("energy_joules") is not None
+    return metric != "tpot" or bool(row["steps"])
+
+
+def _value(metric: str, row: Row) -> float:
+    if metric in ("ttft", "energy"):
+        return float(row["prefill" if metric == "ttft" else "energy_joules"])
+    return float(np.median(row["steps"])) if metric == "tpot" else float(row["total"])
+
+
+def verdicts_of(rows: Sequence[Row]) -> tuple[dict[str, Measured], list[Verdict]]:
+    """What a journal alone says: the increases of its models, and its verdicts.
+
+    Raises:
+        InputError: Rows that are not those of a validation.
+    """
+    header = plan_of(rows)
+    law = fit(published_runs(header["dataset"])).law
+    plan = members(header["size"], law)
+    return measured_increases(rows), verdicts(rows, law, plan)
+
+
+def verdicts(
+    rows: Sequence[Row], law: ScalingLaw, plan: Sequence[Member], seed: int = 0
+) -> list[Verdict]:
+    """Every claim that a journal can test, for each number of streams.
+
+    Args:
+        rows: The journal.
+        law: Says which size is of equal loss.
+        plan: The models that were to be run.
+        seed: Of the bootstrap.
+
+    Raises:
+        InputError: A journal without the base.
+    """
+    found = measured_increases(rows)
+    base = plan[0]
+    if base.label not in found:
+        raise InputError("the journal holds no finished round of the base")
+    wide = [m for m in plan if m.role in ("base", "parameters") and m.label in found]
+    header = plan_of(rows)
+    result = []
+    for member in plan:
+        if member.role != "streams" or member.label not in found or len(wide) < 2:
+            continue
+        streams = int(member.spec.streams)
+        size = float(law.equal_loss_size(size_of(member.spec), streams))
+        nodes = np.array([size_of(m.spec) for m in wide], np.float64)
+        weights = np.array(interpolation_weights(size, nodes))
+        expected = _predicted(member, wide, weights, header)
+        for claim in _WHY:
+            metric = METRIC_OF.get(claim, claim)
+            if claim != "memory" and any(
+                metric not in found[label].ratios
+                for label in (member.label, *(m.label for m in wide))
+            ):
+                continue
+            added = _increases(claim, found, member, wide, weights, seed)
+            result.append(_judged(claim, streams, expected.get(claim), added))
+    return result
+
+
+def _predicted(
+    member: Member, wide: Sequence[Member], weights: Array, header: Row
+) -> dict[str, float]:
+    """Ratios of increases by the paper's cost model, on the device that it takes."""
+    system = System(load_hardware("a100-sxm-80gb"), load_engine("ideal"), Precision())
+    setting = Setting(
+        (header["batch_size"],), (header["input_length"],), (header["output_length"],)
+    )
+
+    def of(spec: ModelSpec) -> Array:
+        cost = mean_cost("published", spec, setting, system)
+        return np.array([cost.memory, cost.latency], np.float64)
+
+    wider = weights @ np.array([of(m.spec) for m in wide])
+    base = of(wide[0].spec)
+    memory_ratio, latency_ratio = (wider - base) / (of(member.spec) - base)
+    return {"memory": float(memory_ratio), "latency": float(latency_ratio)}
+
+
+@dataclass(frozen=True, slots=True)
+class Increases:
+    """What streams and parameters add to the base, as shares of it, with bootstrap samples.
+
+    Attributes:
+        streams: Added by the streams.
+        wider: Added by the parameter-scaled model of equal loss.
+        streams_samples: The same for each resample of the rounds.
+        wider_samples: Likewise.
+        rounds: Fewest rounds of any model in it.
+    """
+
+    streams: float
+    wider: float
+    streams_samples: Array
+    wider_samples: Array
+    rounds: int
+
+    @property
+    def ratio(self) -> float:
+        """Ratio of the increases; infinite where the streams add nothing."""
+        return self.wider / self.streams if self.streams > 0 else float("inf")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the ratio."""
+        added = self.streams_samples
+        ratios = np.where(added > 0, self.wider_samples / np.where(added > 0, added, 1.0), np.inf)
+        low, high = np.quantile(ratios, (0.025, 0.975), method="nearest")
+        return float(low), float(high)
+
+    @property
+    def told(self) -> bool:
+        """Whether both increases stand out of the noise, over enough rounds."""
+        return self.rounds >= LEAST_ROUNDS and all(
+            np.quantile(samples, 0.025) > 0 or np.quantile(samples, 0.975) < 0
+            for samples in (self.streams_samples, self.wider_samples)
+        )
+
+
+def _increases(
+    claim: str,
+    found: dict[str, Measured],
+    member: Member,
+    wide: Sequence[Member],
+    weights: Array,
+    seed: int,
+) -> Increases:
+    """The increases of a claim's quantity over the base."""
+    metric = METRIC_OF.get(claim, claim)
+    generator = np.random.default_rng(seed)
+    base = found[wide[0].label]
+
+    def relative(label: str) -> tuple[float, Array]:
+        if claim == "memory":
+            share = found[label].memory / base.memory
+            return share, np.full(RESAMPLES, share)
+        values = found[label].ratios[metric]
+        picks = generator.integers(0, len(values), (RESAMPLES, len(values)))
+        return float(np.median(values)), np.median(values[picks], axis=1)
+
+    parts = [(1.0, np.ones(RESAMPLES)), *(relative(m.label) for m in wide[1:])]
+    streams = relative(member.label)
+    labels = [member.label, *(m.label for m in wide[1:])]
+    return Increases(
+        streams=streams[0] - 1,
+        wider=float(weights @ np.array([part[0] for part in parts])) - 1,
+        streams_samples=streams[1] - 1,
+        wider_samples=np.asarray(weights @ np.stack([part[1] for part in parts])) - 1,
+        rounds=min(len(found[label].ratios["total"]) for label in labels),
+    )
+
+
+def _judged(claim: str, streams: int, predicted: float | None, added: Increases) -> Verdict:
+    """What measured increases say of the paper's figure, or of an advantage at all."""
+    expected = 1.0 if predicted is None else predicted
+    low, high = added.interval
+    less = "streams" if added.streams < added.wider else "parameters"
+    why = f"{less} add less: {_WHY[claim]}"
+    if claim == "memory":
+        word = "holds" if added.ratio >= expected else "does not hold here"
+    elif not added.told:
+        word = "cannot be told"
+        why = "an increase does not stand out of the noise; more rounds, or a quieter machine, tell"
+    elif predicted is None and low <= 1 <= high:
+        word, why = "cannot be told", "both add about the same"
+    else:
+        word = "holds" if high >= expected else "does not hold here"
+    return Verdict(claim, streams, expected, added.ratio, low, high, word, why)
+
+
+_WHY = {
+    "memory": "a process holds weights, cache and activations",
+    "latency": "prefill and decode together",
+    "ttft": "the prefill runs every token P times",
+    "tpot": "a step reads the weights once for all streams, and computes for each",
+    "energy": "power times time of the whole request",
+}

@@ -1,0 +1,160 @@
+"""Plans and verdicts, from journals that are written by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cost_analysis import InputError, Workload
+from cost_analysis.baselines import size_of
+from cost_analysis.scaling_law import ScalingLaw
+from cost_analysis.validate import (
+    STREAMS,
+    Member,
+    groups,
+    measured_increases,
+    members,
+    needed_bytes,
+    verdicts,
+    verdicts_of,
+)
+
+LAW = ScalingLaw(0.6912, 1.131e7, 0.1894, 0.3935)
+
+
+@pytest.mark.parametrize("size", ["tiny", "small", "paper"])
+def test_plans(size: str) -> None:
+    plan = members(size, LAW)
+    assert [member.role for member in plan].count("base") == 1
+    assert {m.spec.streams for m in plan if m.role == "streams"} == set(STREAMS)
+    assert len({member.label for member in plan}) == len(plan)
+    base = plan[0].spec
+    wider = [size_of(m.spec) for m in plan if m.role == "parameters"]
+    for member in plan:
+        if member.role == "streams":
+            equal = LAW.equal_loss_size(size_of(member.spec), member.spec.streams)
+            assert size_of(base) < equal < 1.02 * max(wider)
+
+
+@given(st.sampled_from(["tiny", "small", "paper"]), st.floats(1e8, 1e11), st.booleans())
+def test_groups_fit_and_lose_nobody(size: str, available: float, force: bool) -> None:
+    plan, work = members(size, LAW), Workload(1, 64, 16)
+    together, refused = groups(plan, work, "fp32", available, force=force)
+    ran = [member for group in together for member in group if member.role != "base"]
+    assert len(ran) + len(refused) == len(plan) - 1
+    assert not (force and refused)
+    for group in together:
+        need = sum(needed_bytes(member, work, "fp32") for member in group)
+        assert need <= available or len(group) == 1 or force
+    for _, reason in refused:
+        assert "are free" in reason
+
+
+def journal(
+    times: dict[str, Any], memory: dict[str, float], plan: list[Member], rounds: int = 20
+) -> list[dict[str, Any]]:
+    """A journal in which each model takes `times` (a number, or one for each round)."""
+    rows: list[dict[str, Any]] = [
+        {"kind": "plan", "size": "paper", "dataset": "stack", "batch_size": 1,
+         "input_length": 64, "output_length": 3, "dtype": "fp32", "engine": "eager",
+         "device": "cpu", "threads": None}
+    ]  # fmt: skip
+    base = plan[0].label
+    rows[0]["jobs"] = [
+        {"job": member.label, "label": member.label, "base": base, "role": member.role,
+         "paired": True, "group": 1}
+        for member in plan
+    ]  # fmt: skip
+    for index in range(-2, rounds):
+        for member in plan:
+            scale = np.broadcast_to(times[member.label], rounds)[max(index, 0)]
+            rows.append({"kind": "run", "job": member.label, "round": index,
+                         "prefill": 2 * float(scale), "steps": [float(scale)] * 2,
+                         "total": 4 * float(scale), "memory_before_bytes": 100,
+                         "memory_peak_bytes": 100 + memory[member.label]})  # fmt: skip
+    return rows
+
+
+PLAN = members("paper", LAW)
+LABELS = [member.label for member in PLAN]
+FLAT = dict(zip(LABELS, [1.0, 1.1, 1.05, 1.02, 2.0, 3.0], strict=True))
+
+
+def test_a_ratio_by_hand() -> None:
+    """P = 8 needs 2.90B: 92 % of the way from 2.8B's neighbours, between 2.0 and 3.0 times."""
+    found = {(v.claim, v.streams): v for v in verdicts(journal(FLAT, FLAT, PLAN), LAW, PLAN)}
+    equal = LAW.equal_loss_size(1595669000, 8)
+    share = (equal - 2774773760) / (4353203200 - 2774773760)
+    expected = (2.0 + share - 1) / 0.1
+    for claim in ("memory", "latency", "ttft", "tpot"):
+        verdict = found[claim, 8]
+        assert verdict.measured == pytest.approx(expected, rel=1e-6)
+        assert verdict.low == pytest.approx(expected, rel=1e-6)
+    # The paper's own cost model at batch 1, 64 in, 3 out.
+    assert found["memory", 8].predicted > 10
+    assert found["ttft", 8].predicted == 1.0
+    assert found["ttft", 8].verdict == "holds"
+    assert found["memory", 8].verdict == "does not hold here"
+
+
+def test_energy_is_judged_where_it_was_read() -> None:
+    rows = journal(FLAT, FLAT, PLAN)
+    assert {v.claim for v in verdicts(rows, LAW, PLAN)} == {"memory", "latency", "ttft", "tpot"}
+    for row in rows:
+        if row["kind"] == "run":
+            row["energy_joules"] = 7 * row["total"]
+    found = {(v.claim, v.streams): v for v in verdicts(rows, LAW, PLAN)}
+    assert found["energy", 8].measured == pytest.approx(found["latency", 8].measured)
+    rows[-1]["energy_joules"] = None
+    assert "energy" not in {v.claim for v in verdicts(rows, LAW, PLAN)}
+
+
+def test_a_slow_machine_cancels() -> None:
+    """All models twice as slow in some rounds: paired ratios do not move."""
+    drift = np.where(np.arange(20) % 3 == 0, 2.0, 1.0)
+    slowed = {label: value * drift for label, value in FLAT.items()}
+    steady = verdicts(journal(FLAT, FLAT, PLAN), LAW, PLAN)
+    drifting = verdicts(journal(slowed, FLAT, PLAN), LAW, PLAN)
+    for one, other in zip(steady, drifting, strict=True):
+        assert one.measured == pytest.approx(other.measured, rel=1e-9)
+
+
+def test_noise_cannot_be_told() -> None:
+    random = np.random.default_rng(0)
+    noisy = {label: 1.0 + 0.3 * random.standard_normal(20) for label in LABELS}
+    found = verdicts(journal(noisy, FLAT, PLAN), LAW, PLAN)
+    assert {v.verdict for v in found if v.claim != "memory"} == {"cannot be told"}
+
+
+def test_few_rounds_cannot_be_told() -> None:
+    found = verdicts(journal(FLAT, FLAT, PLAN, rounds=3), LAW, PLAN)
+    assert {v.verdict for v in found if v.claim == "latency"} == {"cannot be told"}
+
+
+def test_free_streams_and_dear_streams() -> None:
+    free = {**FLAT, "1.6B P=8": 0.9, "1.6B P=4": 4.0}
+    found = {(v.claim, v.streams): v for v in verdicts(journal(free, FLAT, PLAN), LAW, PLAN)}
+    assert found["latency", 8].measured == float("inf")
+    assert found["latency", 8].verdict == "holds"
+    assert found["latency", 4].measured < 1
+    assert found["latency", 4].verdict == "does not hold here"
+    assert "parameters add less" in found["latency", 4].why
+
+
+def test_unpaired_models_are_marked() -> None:
+    rows = journal(FLAT, FLAT, PLAN)
+    rows[0]["jobs"][-1]["paired"] = False
+    found = measured_increases(rows)
+    assert not found["4.4B P=1"].paired
+    assert np.median(found["4.4B P=1"].ratios["total"]) == pytest.approx(3.0)
+
+
+def test_journals_that_say_nothing() -> None:
+    with pytest.raises(InputError, match="does not begin with the plan"):
+        verdicts_of([{"kind": "job"}])
+    with pytest.raises(InputError, match="no finished round of the base"):
+        verdicts_of(journal(FLAT, FLAT, PLAN)[:1])

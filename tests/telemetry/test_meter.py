@@ -1,0 +1,77 @@
+"""Energy of a run: of a stub GPU, and of processors whose counters are files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from nvml_scenarios import COMPILER, ask, build
+
+from cost_analysis import meter
+from cost_analysis.host import cpu_energy
+from cost_analysis.meter import Meter
+
+needs_stub = pytest.mark.skipif(COMPILER is None, reason="no C compiler `cc` to build a stub with")
+
+
+@pytest.fixture(scope="module")
+def stub(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("stub"))
+
+
+@needs_stub
+def test_a_gpu_by_its_counter(stub: Path) -> None:
+    found = ask(stub, "meter", 1.2, power=200)
+    assert found["said"] == {"run": 1}
+    assert found["energy"]["energy_source"] == "counter"
+    assert found["energy"]["energy_joules"] == pytest.approx(240, rel=0.1)
+    assert found["about"]["gpu"] == "NVIDIA Stub 80GB"
+    assert found["about"]["power_limit_watts"] == 700
+    assert found["findings"] == []
+
+
+@needs_stub
+def test_a_gpu_that_throttles_and_is_shared(stub: Path) -> None:
+    found = ask(stub, "meter", 0.5, reasons=0x40, processes=f"77:{2**30},78:{2**30}")
+    text = " ".join(found["findings"])
+    assert "77" in text
+    assert "thermal" in text
+
+
+@needs_stub
+def test_a_gpu_that_is_lost(stub: Path) -> None:
+    found = ask(stub, "meter", 0.5, lost_after=60)
+    assert found["said"] == {"run": 1}
+    assert found["energy"]["energy_joules"] is None
+    assert any("GPU_IS_LOST" in sentence for sentence in found["findings"])
+
+
+def test_no_driver() -> None:
+    with Meter(0) as reader:
+        if reader.describe()["gpu"] is not None:
+            pytest.skip("an NVIDIA driver is here")
+        said, energy = reader.run(lambda: {"run": 1})
+    assert said == {"run": 1}
+    assert energy["energy_joules"] is None
+    assert "no NVIDIA driver library" in energy["energy_missing"]
+
+
+def test_processors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    zone = tmp_path / "intel-rapl:0"
+    zone.mkdir()
+    for name, value in (("name", "package-0"), ("max_energy_range_uj", 10**12), ("energy_uj", 5)):
+        (zone / name).write_text(f"{value}\n")
+    monkeypatch.setattr(meter, "cpu_energy", lambda: cpu_energy(tmp_path))
+
+    def work() -> dict[str, int]:
+        (zone / "energy_uj").write_text("3000005\n")
+        return {"run": 1}
+
+    with Meter() as reader:
+        _, energy = reader.run(work)
+    assert energy == {"energy_joules": 3.0, "energy_source": "rapl", "energy_missing": ""}
+    monkeypatch.setattr(meter, "cpu_energy", lambda: cpu_energy(tmp_path / "none"))
+    with Meter() as reader:
+        _, energy = reader.run(work)
+    assert energy["energy_joules"] is None
+    assert energy["energy_missing"] == "NOT_FOUND"
