@@ -77,6 +77,12 @@ def _count(name: str, default: int, text: str) -> Callable[[Command], Command]:
     )
 
 
+_device = section_option(
+    "Machine", "--device", default="cpu", show_default=True, help="cpu or cuda."
+)
+_threads = section_option(
+    "Machine", "--threads", type=click.IntRange(1), help="CPU threads. [default: PyTorch's]"
+)
 _rounds = section_option(
     "Repeats",
     "--rounds",
@@ -109,7 +115,7 @@ _time_limit = section_option(
 @_count("batch_size", 1, "Sequences.")
 @_count("input_length", 64, "Prompt tokens of each.")
 @_count("output_length", 16, "Generated tokens of each.")
-@section_option("Machine", "--device", default="cpu", show_default=True, help="cpu or cuda.")
+@_device
 @section_option(
     "Machine",
     "--dtype",
@@ -126,9 +132,7 @@ _time_limit = section_option(
     show_default=True,
     help="Op by op, or a compiled decode step over a static cache.",
 )
-@section_option(
-    "Machine", "--threads", type=click.IntRange(1), help="CPU threads. [default: PyTorch's]"
-)
+@_threads
 @_rounds
 @_time_limit
 @section_option("Repeats", "--force", is_flag=True, help="Run what does not seem to fit too.")
@@ -169,19 +173,28 @@ def validate(
 @click.argument("journals", nargs=-1, required=True)
 @output_options
 def report(journals: tuple[str, ...], form: str | None, output: str | None) -> None:
-    """Rebuild the tables of validations from their journals alone."""
+    """Rebuild the tables of validations from their journals alone, and merge several."""
+    from cost_analysis import measure_pages
     from cost_analysis.journal import read_journal
+    from cost_analysis.verdicts import verdicts_of
 
-    if len(journals) > 1 and output is not None:
-        raise InputError("one journal goes into one --output; give them one by one")
-    for journal in journals:
-        _report(read_journal(Path(journal)), form, output)
+    read = {Path(journal).name: read_journal(Path(journal)) for journal in journals}
+    if len(read) == 1:
+        _report(next(iter(read.values())), form, output)
+        return
+    judged = {name: (rows, verdicts_of(rows)[1]) for name, rows in read.items()}
+    records = [
+        {"journal": name, **measure_pages.verdict_record(verdict)}
+        for name, (_, verdicts) in judged.items()
+        for verdict in verdicts
+    ]
+    deliver(measure_pages.merged_page(judged), records, records, form, output)
 
 
 def _report(rows: list[dict[str, Any]], form: str | None, output: str | None) -> bool:
     """Deliver what a journal says; False where its times are not to be trusted."""
     from cost_analysis import measure_pages
-    from cost_analysis.validate import verdicts_of
+    from cost_analysis.verdicts import verdicts_of
 
     found, verdicts = verdicts_of(rows)
     records = [measure_pages.verdict_record(verdict) for verdict in verdicts]
@@ -194,7 +207,7 @@ def _report(rows: list[dict[str, Any]], form: str | None, output: str | None) ->
 @model_options
 @workload_options
 @system_options
-@section_option("Machine", "--device", default="cpu", show_default=True, help="cpu or cuda.")
+@_device
 @section_option(
     "Machine",
     "--mode",
@@ -203,9 +216,7 @@ def _report(rows: list[dict[str, Any]], form: str | None, output: str | None) ->
     show_default=True,
     help="How it runs here: op by op, or a compiled decode step over a static cache.",
 )
-@section_option(
-    "Machine", "--threads", type=click.IntRange(1), help="CPU threads. [default: PyTorch's]"
-)
+@_threads
 @section_option(
     "Machine",
     "--checkpoint",
@@ -268,7 +279,7 @@ def _fill_in_checkpoint(options: dict[str, Any], checkpoint: str) -> None:
 
 
 @click.command(cls=SectionedCommand)
-@section_option("Machine", "--device", default="cpu", show_default=True, help="cpu or cuda.")
+@_device
 @section_option(
     "Machine",
     "--dtype",

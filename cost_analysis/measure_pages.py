@@ -12,7 +12,8 @@ from cost_analysis.journal import Row
 from cost_analysis.records import Record
 from cost_analysis.report import Page, Table
 from cost_analysis.units import format_bytes, format_seconds
-from cost_analysis.validate import Measured, Verdict, plan_of
+from cost_analysis.validation_plan import plan_of
+from cost_analysis.verdicts import Measured, Verdict
 
 CLAIMS = {
     "memory": "memory increase",
@@ -59,6 +60,36 @@ def validation_page(
         summary,
         (_verdict_table(verdicts), _measured_table(rows, found)),
         tuple(_notes(rows, found)),
+    )
+
+
+def merged_page(judged: Mapping[str, tuple[Sequence[Row], Sequence[Verdict]]]) -> Page:
+    """The verdicts of several journals side by side, the largest P of each."""
+    body = []
+    for name, (rows, verdicts) in judged.items():
+        plan = plan_of(rows)
+        most = max((verdict.streams for verdict in verdicts), default=0)
+        body += [
+            (
+                name,
+                f"{plan['size']} {plan['dtype']}",
+                CLAIMS[verdict.claim],
+                f"{verdict.predicted:.2f}",
+                _times(verdict.measured),
+                verdict.verdict,
+            )
+            for verdict in verdicts
+            if verdict.streams == most
+        ]
+    machines = {
+        name: f"{plan_of(rows).get('machine', {}).get('cpu')}, {_threads(rows)}"
+        for name, (rows, _) in judged.items()
+    }
+    headers = ("journal", "models", "claim", "claimed", "measured", "verdict")
+    return Page(
+        f"Do streams add less? {len(judged)} runs, the most streams of each",
+        tuple(f"{name}: {machine}" for name, machine in machines.items()),
+        (Table("Ratio of increases", headers, tuple(body), left=(0, 1, 2, 5)),),
     )
 
 

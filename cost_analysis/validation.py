@@ -28,7 +28,7 @@ from cost_analysis.request import Request
 from cost_analysis.scaling_law import fit
 from cost_analysis.spec import Workload
 from cost_analysis.training_runs import published_runs
-from cost_analysis.validate import PROCESS_BYTES, Member, groups, members, plan_of, too_large
+from cost_analysis.validation_plan import PROCESS_BYTES, Member, groups, members, plan_of, too_large
 
 HEADROOM = 0.9
 """Share of the free memory that a group may take."""
