@@ -117,7 +117,7 @@ def _verdict_table(verdicts: Sequence[Verdict]) -> Table:
 
 
 def _times(value: float) -> str:
-    return f"{value:.2f}" if math.isfinite(value) else "none"
+    return f"{value:.2f}" if math.isfinite(value) else "free"
 
 
 def _measured_table(rows: Sequence[Row], found: Mapping[str, Measured]) -> Table:
@@ -154,6 +154,7 @@ def _notes(rows: Sequence[Row], found: Mapping[str, Measured]) -> list[str]:
     return [
         "claimed: the paper's cost model for this request on its A100; for TTFT, TPOT "
         "and energy the paper makes no claim, so 1: any advantage at all",
+        "free: the streams add nothing measurable",
         "memory: of a process, beyond what it held before the model was loaded",
         *(f"{name} was not measured: {reason}" for name, reason in failed.items()),
         *([f"not run beside the base, so not paired: {', '.join(alone)}"] if alone else []),
@@ -164,7 +165,9 @@ def _notes(rows: Sequence[Row], found: Mapping[str, Measured]) -> list[str]:
 
 def _energy_note(rows: Sequence[Row]) -> list[str]:
     reasons = {row["energy_missing"] for row in rows if row.get("energy_missing")}
-    return [f"energy cannot be told: {'; '.join(sorted(reasons))}"] if reasons else []
+    return (
+        [f"energy cannot be told; reading it gave: {'; '.join(sorted(reasons))}"] if reasons else []
+    )
 
 
 def stability_notes(rows: Sequence[Row], found: Mapping[str, Measured]) -> list[str]:

@@ -167,6 +167,7 @@ def _jobs(plan: list[Member], options: dict[str, Any], *, force: bool) -> Row:
     if not together:
         raise InputError(f"no model of this size fits: {refused[0][1]}; try a smaller --size")
     base = plan[0].label
+    home = next(n for n, group in enumerate(together, start=1) if group[0].label == base)
     jobs = []
     for number, group in enumerate(together, start=1):
         paired = group[0].label == base
@@ -177,7 +178,7 @@ def _jobs(plan: list[Member], options: dict[str, Any], *, force: bool) -> Row:
                     "label": member.label,
                     "role": member.role,
                     "group": number,
-                    "base": f"{base} ({number if paired else 1})",
+                    "base": f"{base} ({number if paired else home})",
                     "paired": paired,
                     "parameters": size_of(member.spec),
                 }

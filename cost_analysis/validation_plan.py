@@ -93,6 +93,8 @@ def groups(
             together.append([member])  # not beside the base: its times are not paired
         else:
             _join(together, base, member, need, available)
+    if together and not any(base in group for group in together):
+        together.insert(0, [base])  # nothing fits beside it, but all is measured against it
     return together, refused
 
 

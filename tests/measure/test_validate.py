@@ -39,6 +39,7 @@ def test_groups_fit_and_lose_nobody(size: str, available: float, force: bool) ->
     ran = [member for group in together for member in group if member.role != "base"]
     assert len(ran) + len(refused) == len(plan) - 1
     assert not (force and refused)
+    assert not together or any(plan[0] in group for group in together)
     for group in together:
         need = sum(needed_bytes(member, work, "fp32") for member in group)
         assert need <= available or len(group) == 1 or force
