@@ -68,7 +68,7 @@ def _phase_row(phase: Phase, profile: Profile) -> tuple[str, ...]:
         off = f"{phase.predicted / phase.measured - 1:+.1%}"
         share = _share(phase, profile.cost.hardware, profile)
     return (
-        phase.name,
+        phase.name.removeprefix("decode "),
         format_seconds(phase.measured),
         predicted,
         off,
@@ -82,8 +82,8 @@ def _share(phase: Phase, hardware: Hardware, profile: Profile) -> str:
     """Share of the roof that is nearer: bandwidth or compute."""
     peak = hardware.matmul_peak(profile.cost.precision.compute)
     shares = {
-        "bandwidth": phase.bytes_rate / hardware.bandwidth,
-        "compute": phase.flops_rate / peak,
+        "B/s": phase.bytes_rate / hardware.bandwidth,
+        "FLOP/s": phase.flops_rate / peak,
     }
     name = max(shares, key=lambda roof: shares[roof])
     return f"{shares[name]:.0%} {name}"

@@ -284,6 +284,8 @@ def _judged(claim: str, streams: int, predicted: float | None, added: Increases)
     elif not added.told:
         word = "cannot be told"
         why = "an increase does not stand out of the noise; more rounds, or a quieter machine, tell"
+        if added.rounds < LEAST_ROUNDS:
+            why = f"{added.rounds} rounds say nothing of the noise; give a longer --time_limit"
     elif predicted is None and low <= 1 <= high:
         word, why = "cannot be told", "both add about the same"
     else:
