@@ -75,9 +75,10 @@ def test_every_option_moves_every_reading(change: list[str], record: Record) -> 
 def test_our_own_options_move_our_own_readings(change: list[str], record: Record) -> None:
     fast = ["--samples", "20"]
     for old, new in zip(record("claims", *fast), record("claims", *fast, *change), strict=True):
-        same = (old["memory_ratio"], old["latency_ratio"]) == (
-            new["memory_ratio"], new["latency_ratio"],
-        )  # fmt: skip
+        # The fit of the law may differ in its last bits from one process to the next call.
+        same = [new["memory_ratio"], new["latency_ratio"]] == pytest.approx(
+            [old["memory_ratio"], old["latency_ratio"]], rel=1e-6
+        )
         assert same == (old["cost_model"] == "published")
 
 
