@@ -64,12 +64,22 @@ def points_of(parameters: Array, streams: Array, loss: Array) -> Points:
 
 def law_parameters(coordinates: Array, points: Points) -> tuple[Array, Array, Array, Array]:
     """E, A, alpha and k at coordinates whose last axis is the four."""
-    level, slope, bend, growth = np.moveaxis(coordinates, -1, 0)
+    level, slope, bend, growth = _columns(coordinates)
     alpha = slope + bend
     height = level + points.middle_loss
     log_a = points.middle_size + (height + np.log(slope / alpha)) / alpha
     k = np.expm1(growth) / points.largest_streams
     return np.exp(height) * bend / alpha, np.exp(np.clip(log_a, -700.0, 700.0)), alpha, k
+
+
+def _columns(coordinates: Array) -> Array:
+    """Coordinates with their last axis first, each in one piece.
+
+    NumPy's `exp` and `log` of an array with gaps may take their scalar or their vector path,
+    whose last bits differ, depending on where the array lies (seen with 1.26). A fit would then
+    end elsewhere along a crease of its objective from one call to the next.
+    """
+    return np.ascontiguousarray(np.moveaxis(coordinates, -1, 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +117,7 @@ class Surface:
 
 def log_predictions(coordinates: Array, points: Points) -> Array:
     """ln(predicted / loss₀), (starts, runs)."""
-    level, slope, bend, growth = coordinates.T[..., None]
+    level, slope, bend, growth = _columns(coordinates)[..., None]
     spread = points.log_size + np.log1p(points.log_streams * np.expm1(growth))
     alpha = slope + bend
     return np.asarray(level + np.log((bend + slope * np.exp(-alpha * spread) + TINY) / alpha))
@@ -126,7 +136,7 @@ def _huber(errors: Array, weights: Array) -> Array:
 
 def _curve(coordinates: Array, points: Points) -> Curve:
     """ln(predicted) and its derivatives."""
-    level, slope, bend, growth = coordinates.T[..., None]
+    level, slope, bend, growth = _columns(coordinates)[..., None]
     grown = 1.0 + points.log_streams * np.expm1(growth)
     spread = points.log_size + np.log(grown)
     moved = points.log_streams * np.exp(growth) / grown  # of spread by growth

@@ -191,12 +191,16 @@ def test_bootstrap_intervals(dataset: str) -> None:
 
 
 def test_bootstrap_is_deterministic() -> None:
-    again, other = (bootstrap(FITS["stack"], seed=seed) for seed in (0, 1))
-    for name in ("E", "A", "alpha", "k"):
-        first = getattr(SAMPLES["stack"].law, name)
-        # A matrix product may differ in its last bits with where NumPy puts an array.
-        np.testing.assert_allclose(first, getattr(again.law, name), rtol=1e-5)
-        assert not np.allclose(first, getattr(other.law, name), rtol=1e-5)
+    other = bootstrap(FITS["stack"], seed=1)
+    random = np.random.default_rng(0)
+    for _ in range(4):  # arrays lie elsewhere each time
+        keep = [bytearray(size) for size in random.integers(1, 100_000, 200)]
+        del keep[::2]
+        again = bootstrap(FITS["stack"])
+        for name in ("E", "A", "alpha", "k"):
+            first = getattr(SAMPLES["stack"].law, name)
+            np.testing.assert_array_equal(first, getattr(again.law, name))
+            assert not np.allclose(first, getattr(other.law, name), rtol=1e-5)
 
 
 def test_every_refit_of_the_published_runs_is_the_best_there_is() -> None:

@@ -44,7 +44,7 @@ def test_surface_holds_the_curves() -> None:
     surface, curves = loss_surface("pile"), loss_curves("pile")
     assert surface.streams[0] == 1
     assert surface.streams[-1] == pytest.approx(8)
-    assert surface.loss[[0, -1]] == pytest.approx(curves.loss[[0, -1]], rel=1e-9)
+    assert surface.loss[[0, -1]] == pytest.approx(curves.loss[[0, -1]], rel=1e-12)
     with pytest.raises(InputError, match="P is 1"):
         loss_surface("pile", 1)
 
