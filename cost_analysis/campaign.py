@@ -7,17 +7,19 @@ finished is not run again.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
-from cost_analysis.journal import Journal, Row
+from cost_analysis.journal import Journal, Row, requests_of
 from cost_analysis.measure import Job, serve
 from cost_analysis.meter import Meter
 
@@ -26,6 +28,9 @@ WARM_UPS = 5
 
 SETTLED = 0.05
 """Two runs of every job that differ by less than this share end the warm-up."""
+
+MOST_REQUESTS = 1000
+"""Requests of one run at most, where one is too short for its energy to be told."""
 
 LEAST_ROUNDS = 5
 PRECISION = 0.02
@@ -72,16 +77,21 @@ class Worker:
             return {"failed": f"the process died with exit code {self._process.exitcode}"}
         return said
 
-    def ask(self) -> Row:
-        """One run."""
+    @property
+    def pid(self) -> int | None:
+        """Id of the process."""
+        return self._process.pid
+
+    def ask(self, requests: int = 1) -> Row:
+        """One run of some requests."""
         with suppress(OSError):  # a worker that died is found out by its answer
-            self._pipe.send("run")
+            self._pipe.send(requests)
         return self.answer()
 
     def stop(self) -> None:
         """End the process."""
         with suppress(OSError):
-            self._pipe.send("stop")
+            self._pipe.send(0)
         self._process.join(timeout=10)
         if self._process.is_alive():
             self._process.kill()
@@ -109,6 +119,7 @@ def run_group(
     try:
         tell("loading", 0, 0.0)
         workers = [Worker(job) for job in jobs]
+        meter.watch([worker.pid for worker in workers if worker.pid is not None])
         for worker in list(workers):
             if not _kept(journal, worker.job, worker.answer()):
                 _drop(workers, worker)
@@ -128,6 +139,7 @@ def _run_rounds(
     totals = {worker.job.name: known.get(worker.job.name, {}) for worker in workers}
     whole = min((len(rounds) for rounds in totals.values()), default=0)
     start = time.monotonic()
+    fastest: dict[str, float] = {}
 
     def one_round(count: int) -> dict[str, float]:
         """Run every job that has no such round yet; their times."""
@@ -136,9 +148,12 @@ def _run_rounds(
             if count in totals[worker.job.name]:
                 continue
             tell(worker.job.name, count, time.monotonic() - start)
-            said, energy = meter.run(worker.ask)
-            if _kept(journal, worker.job, said, round=count, **energy):
-                times[worker.job.name] = said["run"]["total"]
+            name = worker.job.name
+            requests = _requests(meter.shortest_window, fastest.get(name))
+            said, readings = meter.run(partial(worker.ask, requests), requests, worker.pid)
+            if _kept(journal, worker.job, said, round=count, **readings):
+                times[name] = _total(said["run"])
+                fastest[name] = min(times[name], fastest.get(name, times[name]))
             else:
                 _drop(workers, worker)
                 totals.pop(worker.job.name)
@@ -151,6 +166,17 @@ def _run_rounds(
             return
         for name, seconds in one_round(count).items():
             totals[name][count] = seconds
+
+
+def _requests(window: float, seconds: float | None) -> int:
+    """Requests that fill a window, each of some seconds; one where that is not known yet."""
+    if seconds is None:
+        return 1
+    return min(max(math.ceil(window / seconds), 1), MOST_REQUESTS)
+
+
+def _total(run: Row) -> float:
+    return float(np.median([request["total"] for request in requests_of(run)]))
 
 
 def _warm_up(one_round: Callable[[int], dict[str, float]]) -> None:
@@ -168,7 +194,7 @@ def _known_rounds(journal: Journal) -> dict[str, dict[int, float]]:
     known: dict[str, dict[int, float]] = {}
     for row in journal.of("run"):
         if row["round"] >= 0:
-            known.setdefault(row["job"], {})[row["round"]] = row["total"]
+            known.setdefault(row["job"], {})[row["round"]] = _total(row)
     return known
 
 

@@ -54,6 +54,15 @@ class Journal:
         self.close()
 
 
+def requests_of(run: Row) -> list[Row]:
+    """The requests of a run, each with its `prefill`, `steps` and `total` [s].
+
+    A short request is run again within its round until the window is long enough for its energy
+    to be told; the repeats are under `again`.
+    """
+    return [run, *run.get("again", [])]
+
+
 def open_journal(path: Path, *, resume: bool) -> Journal:
     """A journal to append to.
 

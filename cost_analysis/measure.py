@@ -78,7 +78,8 @@ class Session:
     """A loaded model that runs one request again and again.
 
     Attributes:
-        memory: Bytes before loading, after loading, and the peak of the last run, by name.
+        memory: Bytes "before" loading, "loaded", and at the "peak" of the last run; on a GPU as
+            its allocator counts them, and what it had "reserved" at most.
     """
 
     def __init__(self, job: Job) -> None:
@@ -86,6 +87,8 @@ class Session:
         if job.threads is not None:
             torch.set_num_threads(job.threads)
         self.job, self.cuda = job, job.device.startswith("cuda")
+        if self.cuda:
+            torch.cuda.set_device(job.device)  # what counts memory and waits means this one
         self.memory = {"before": self._used()}
         start = time.perf_counter()
         self.model = _model(job)
@@ -95,6 +98,7 @@ class Session:
         self.prompt = torch.randint(0, int(job.spec.vocab_size), shape, device=job.device)
         self._kept = 0 if job.logits == "all" else 1
         self._step = decode_step(self.model, job.engine)
+        self._static: Any = None
 
     @torch.inference_mode()
     def run(self) -> Run:
@@ -102,7 +106,7 @@ class Session:
         job = self.job
         self._reset_peak()
         tokens = job.input_length + job.output_length - 1
-        cache = self.model.new_cache(job.batch_size, tokens if job.engine == "graphs" else None)
+        cache = self._cache(tokens)
         times: list[float] = []
         with self._timed(times):
             logits = self.model(self.prompt, cache, logits_to_keep=self._kept)
@@ -111,8 +115,19 @@ class Session:
             position = torch.full((1, 1), past, device=token.device)
             with self._timed(times):
                 logits = self._step(token, cache, position)
-        self.memory["peak"] = self._peak()
+        self._note_peaks()
         return Run(times[0], tuple(times[1:]))
+
+    def _cache(self, tokens: int) -> Any:
+        """A cache that grows, or the one static cache, which holds nothing but the prefixes."""
+        size = self.job.batch_size
+        if self.job.engine == "eager":
+            return self.model.new_cache(size)
+        if self._static is None:
+            self._static = self.model.new_cache(size, tokens)
+        else:
+            self.model.renew(self._static, size)
+        return self._static
 
     @contextmanager
     def _timed(self, times: list[float]) -> Iterator[None]:
@@ -135,10 +150,12 @@ class Session:
             return torch.cuda.memory_allocated()
         return int(process_memory().resident or 0)
 
-    def _peak(self) -> int:
+    def _note_peaks(self) -> None:
         if self.cuda:
-            return torch.cuda.max_memory_allocated()
-        return int(process_memory().peak or 0)
+            self.memory["peak"] = torch.cuda.max_memory_allocated()
+            self.memory["reserved"] = torch.cuda.max_memory_reserved()
+        else:
+            self.memory["peak"] = int(process_memory().peak or 0)
 
     def _reset_peak(self) -> None:
         if self.cuda:
@@ -177,9 +194,10 @@ def decode_step(model: ParallelModel, engine: str) -> Step:
 
 
 def serve(connection: Connection, job: Job) -> None:
-    """The worker process: load the job's model, then run it whenever the parent asks.
+    """The worker process: load the job's model, then run it as often as the parent asks.
 
-    Sends {"loaded": …} or {"failed": reason}; answers each "run" with the run or a failure.
+    Sends {"loaded": …} or {"failed": reason}; answers each number of requests with a run of so
+    many, or a failure, and ends at 0.
     """
     try:
         session = Session(job)
@@ -195,9 +213,10 @@ def serve(connection: Connection, job: Job) -> None:
                 }
             }
         )
-        while connection.recv() == "run":
-            run = session.run()
-            connection.send({"run": {**asdict(run), "total": run.total, **_in_bytes(session)}})
+        while requests := connection.recv():
+            run, *again = [_request(session.run()) for _ in range(requests)]
+            more = {"again": again} if again else {}
+            connection.send({"run": {**run, **more, **_in_bytes(session)}})
     except (MemoryError, torch.OutOfMemoryError) as error:
         connection.send({"failed": f"out of memory: {str(error).splitlines()[0]}"})
     except InputError as error:
@@ -206,6 +225,10 @@ def serve(connection: Connection, job: Job) -> None:
         connection.send({"failed": str(error).splitlines()[0]})
     except (EOFError, ConnectionError, KeyboardInterrupt):
         return  # the parent is gone or going
+
+
+def _request(run: Run) -> dict[str, Any]:
+    return {**asdict(run), "total": run.total}
 
 
 def _in_bytes(session: Session) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cost_analysis.journal import Row
+from cost_analysis.journal import Row, requests_of
 from cost_analysis.records import Record
 from cost_analysis.report import Page, Table
 from cost_analysis.units import format_bytes, format_seconds
@@ -129,9 +129,10 @@ def _measured_table(rows: Sequence[Row], found: Mapping[str, Measured]) -> Table
             for row in rows
             if row["kind"] == "run" and row["round"] >= 0 and labels[row["job"]] == label
         ]
-        total = np.median([row["total"] for row in runs])
-        prefill = np.median([row["prefill"] for row in runs])
-        steps = [np.median(row["steps"]) for row in runs if row["steps"]]
+        requests = [request for row in runs for request in requests_of(row)]
+        total = np.median([request["total"] for request in requests])
+        prefill = np.median([request["prefill"] for request in requests])
+        steps = [np.median(request["steps"]) for request in requests if request["steps"]]
         body.append(
             (
                 label,

@@ -5,9 +5,10 @@ Where neither can be read, runs go on without it, and the reason is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Self
 
+from cost_analysis.energy import LEAST_TICKS, POWER_AVERAGE, Window
 from cost_analysis.host import CpuEnergy, cpu_energy
 from cost_analysis.nvml import Device, Unavailable, open_device
 from cost_analysis.stability import stability
@@ -48,14 +49,42 @@ class Meter:
         if self._device is None:
             return {}
         about = self._device.describe()
-        return {"gpu": about.name, "gpu_uuid": about.uuid, "driver": about.driver,
-                "power_limit_watts": about.power_limit, "mig": about.mig}  # fmt: skip
+        return {
+            "gpu": about.name,
+            "gpu_uuid": about.uuid,
+            "driver": about.driver,
+            "power_limit_watts": about.power_limit,
+            "max_sm_clock_hz": about.max_sm_clock,
+            "max_memory_clock_hz": about.max_memory_clock,
+            "mig": about.mig,
+            "device_memory_used_bytes": about.memory and about.memory.used,
+            "gpu_unread": about.missing,
+        }
 
-    def run(self, work: Callable[[], Row]) -> tuple[Row, Row]:
-        """What a run says, and the energy that went into it.
+    def watch(self, workers: Collection[int]) -> None:
+        """Name the processes that run for the measurement from now on, by their ids."""
+        if self._sampler is not None:
+            self._sampler.own = tuple(workers)
+
+    @property
+    def shortest_window(self) -> float:
+        """Time that a run must take for its energy to be told [s]; 0 where any will do."""
+        if self._sampler is None or self._sampler.stopped:
+            return 0.0
+        tick = self._sampler.tick
+        return 1.1 * (POWER_AVERAGE if tick is None else LEAST_TICKS * tick)
+
+    def run(
+        self, work: Callable[[], Row], requests: int = 1, pid: int | None = None
+    ) -> tuple[Row, Row]:
+        """What a run says, and what was read meanwhile.
+
+        Read are the energy of one of its requests, and on a GPU memory and clocks.
 
         Args:
             work: Runs and returns a row; the device must have finished when it returns.
+            requests: Requests that it runs.
+            pid: Process that runs them.
         """
         if self._sampler is not None:
             start = self._sampler.mark()
@@ -63,10 +92,11 @@ class Meter:
             window = self._sampler.window(start, self._sampler.mark())
             # Where nothing is read at all, one reason says it.
             reason = "; ".join(window.reasons[:1] if self._sampler.stopped else window.reasons)
-            return said, _energy(window.joules, window.source, reason)
+            energy = _energy(window.joules, window.source, reason, requests)
+            return said, {**energy, **_readings(window, pid)}
         before = cpu_energy()
         said = work()
-        return said, _processors(cpu_energy(), before)
+        return said, _processors(cpu_energy(), before, requests)
 
     def cost(self) -> Row:
         """What the reading itself costs: processor time as a share of one core, and its rate."""
@@ -82,12 +112,33 @@ class Meter:
         return [*sentences, *filter(None, [self._sampler.stopped])]
 
 
-def _processors(after: CpuEnergy, before: CpuEnergy) -> Row:
+def _readings(window: Window, pid: int | None) -> Row:
+    """Memory and clocks of a GPU in a window; what was not read is None."""
+    used = [sample.memory_used for sample in window.samples if sample.memory_used is not None]
+    listed = [p for sample in window.samples for p in sample.processes or () if p.pid == pid]
+    held = [process.memory for process in listed if process.memory is not None]
+    return {
+        "device_memory_used_bytes": max(used, default=None),
+        "process_memory_bytes": max(held, default=None),
+        "sm_clock_hz": window.mean("sm_clock"),
+        "memory_clock_hz": window.mean("memory_clock"),
+        "temperature_celsius": window.mean("temperature"),
+        "utilisation": window.mean("utilisation"),
+        "watts": window.watts,
+    }
+
+
+def _processors(after: CpuEnergy, before: CpuEnergy, requests: int) -> Row:
     joules = after.since(before)
     if joules:
-        return _energy(sum(joules.values()), "rapl", "")
-    return _energy(None, None, "; ".join(sorted(set(after.missing.values()))) or "no counters")
+        return _energy(sum(joules.values()), "rapl", "", requests)
+    reason = "; ".join(sorted(set(after.missing.values()))) or "no counters"
+    return _energy(None, None, reason, requests)
 
 
-def _energy(joules: float | None, source: str | None, reason: str) -> Row:
-    return {"energy_joules": joules, "energy_source": source, "energy_missing": reason}
+def _energy(joules: float | None, source: str | None, reason: str, requests: int) -> Row:
+    return {
+        "energy_joules": None if joules is None else joules / requests,
+        "energy_source": source,
+        "energy_missing": reason,
+    }

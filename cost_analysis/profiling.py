@@ -12,7 +12,7 @@ import numpy as np
 from cost_analysis.campaign import Limits, Tell, run_group
 from cost_analysis.errors import InputError
 from cost_analysis.estimate import Estimate
-from cost_analysis.journal import Journal, Row, open_journal
+from cost_analysis.journal import Journal, Row, open_journal, requests_of
 from cost_analysis.measure import Job
 from cost_analysis.meter import Meter
 
@@ -102,13 +102,14 @@ def profile_of(rows: Sequence[Row], cost: Estimate, *, on_device: bool) -> Profi
     loaded = next(row for row in rows if row["kind"] == "loaded")
     energy = [row["energy_joules"] for row in runs if row["energy_joules"] is not None]
     steps = float(cost.workload.decode_steps)
-    phases = [_phase("prefill", [r["prefill"] for r in runs], cost.ttft, cost.prefill.flops,
+    requests = [request for row in runs for request in requests_of(row)]
+    phases = [_phase("prefill", [r["prefill"] for r in requests], cost.ttft, cost.prefill.flops,
                      cost.prefill.bytes, on_device)]  # fmt: skip
     if steps:
-        each = [step for row in runs for step in row["steps"]]
+        each = [step for request in requests for step in request["steps"]]
         phases.append(_phase("decode step", each, cost.tpot, cost.decode.flops / steps,
                              cost.decode.bytes / steps, on_device))  # fmt: skip
-    phases.append(_phase("request", [r["total"] for r in runs], cost.total, cost.flops,
+    phases.append(_phase("request", [r["total"] for r in requests], cost.total, cost.flops,
                          cost.prefill.bytes + cost.decode.bytes, on_device))  # fmt: skip
     held = [row["memory_peak_bytes"] - row["memory_before_bytes"] for row in runs]
     return Profile(

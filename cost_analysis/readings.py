@@ -6,7 +6,7 @@ What could not be read is None, and `missing` has the driver's own word for why.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -114,6 +114,7 @@ class Reading:
         memory_used: [B], in the sense of `Memory.used`.
         clock_events: Names from `CLOCK_EVENTS`.
         processes: None also where it was not looked at.
+        own: Ids of the processes that were part of the measurement then, as they know themselves.
         missing: Field to the driver's word for why it cannot be read.
     """
 
@@ -128,6 +129,7 @@ class Reading:
     memory_used: float | None = None
     clock_events: tuple[str, ...] | None = None
     processes: tuple[Process, ...] | None = None
+    own: tuple[int, ...] = ()
     missing: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -142,13 +144,21 @@ def clock_event_names(bits: int) -> tuple[str, ...]:
     return tuple(CLOCK_EVENTS.get(flag, f"{flag:#x}") for flag in flags)
 
 
-def own_and_others(processes: Sequence[Process]) -> tuple[Process | None, tuple[Process, ...]]:
-    """This process as the driver lists it, and the others.
+def own_and_others(
+    processes: Sequence[Process], own: Collection[int] = ()
+) -> tuple[tuple[Process, ...], tuple[Process, ...]]:
+    """The processes of a measurement as the driver lists them, and the others.
 
-    The driver lists the machine's process ids. In a container this process has another one: if
-    the list holds one process alone, and none of that id runs in here, it is taken for this one.
+    The driver lists the machine's process ids. In a container the measurement's processes have
+    others: where none of them is listed, and none of the listed ids runs in here, as many as the
+    measurement has are taken for its own.
+
+    Args:
+        processes: As the driver lists them.
+        own: Ids of the processes of the measurement beside this one.
     """
-    own = next((process for process in processes if process.pid == os.getpid()), None)
-    if own is None and len(processes) == 1 and not Path(f"/proc/{processes[0].pid}").exists():
-        own = processes[0]
-    return own, tuple(process for process in processes if process is not own)
+    known = {os.getpid(), *own}
+    mine = tuple(process for process in processes if process.pid in known)
+    if not mine and not any(Path(f"/proc/{process.pid}").exists() for process in processes):
+        mine = tuple(processes[: len(known)])
+    return mine, tuple(process for process in processes if process not in mine)

@@ -85,7 +85,8 @@ def _throttling(samples: Sequence[Reading]) -> Iterator[Finding]:
 def _company(samples: Sequence[Reading]) -> Iterator[Finding]:
     others: dict[int, Process] = {}
     for sample in samples:
-        others |= {process.pid: process for process in own_and_others(sample.processes or ())[1]}
+        strangers = own_and_others(sample.processes or (), sample.own)[1]
+        others |= {process.pid: process for process in strangers}
     if others:
         pids = ", ".join(str(pid) for pid in sorted(others)[:5])
         more = f" and {len(others) - 5} more" if len(others) > 5 else ""

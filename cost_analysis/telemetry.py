@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
+from dataclasses import replace
 from itertools import pairwise
 from typing import Self
 
@@ -46,6 +47,8 @@ class Sampler:
             )
         self.tick: float | None = None
         """Time between two updates of the energy counter [s], as measured at the start."""
+        self.own: tuple[int, ...] = ()
+        """Ids of other processes that are part of the measurement: its workers, while they live."""
         self.stopped: str | None = None
         """Why nothing is read any more: the device is gone, or was never there."""
         self._device = device if isinstance(device, Device) else None
@@ -121,7 +124,7 @@ class Sampler:
                 return None
             look = processes or time.perf_counter() - self._looked >= PROCESS_PERIOD
             try:
-                reading = self._device.read(processes=look)
+                reading = replace(self._device.read(processes=look), own=self.own)
             except Exception as error:
                 # What was recorded outlives whatever a driver or its binding comes up with.
                 self.stopped = f"reading the device failed ({type(error).__name__}: {error})"

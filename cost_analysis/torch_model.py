@@ -130,10 +130,25 @@ class ParallelModel(nn.Module):
             cache: Cache = DynamicCache(config=self.config)
         else:
             cache = StaticCache(config=self.config, max_cache_len=self.prefix_tokens + max_tokens)
+        self._fill_prefixes(cache, batch_size)
+        return cache
+
+    def renew(self, cache: Cache, batch_size: int) -> None:
+        """Empty a static cache but for the prefixes; its tensors stay where they are.
+
+        A CUDA graph is bound to the addresses that it was recorded with.
+
+        Args:
+            cache: From `new_cache`, with `max_tokens`.
+            batch_size: Sequences, B, as it was made for.
+        """
+        cache.reset()
+        self._fill_prefixes(cache, batch_size)
+
+    def _fill_prefixes(self, cache: Cache, batch_size: int) -> None:
         for layer, prefix in enumerate(self.prefixes):
             keys, values = prefix.unbind(0)  # (P, KV heads, T, head_dim) each
             cache.update(_for_batch(keys, batch_size), _for_batch(values, batch_size), layer)
-        return cache
 
     def forward(
         self,

@@ -15,7 +15,7 @@ import torch
 from cost_analysis import __version__
 from cost_analysis.baselines import size_of
 from cost_analysis.campaign import Limits, run_group
-from cost_analysis.errors import InputError
+from cost_analysis.errors import InputError, shown
 from cost_analysis.estimate import estimate
 from cost_analysis.host import host
 from cost_analysis.journal import Journal, Row, open_journal
@@ -119,8 +119,16 @@ def profile(
 
 
 def _check_device(device: str) -> None:
-    if device != "cpu" and not torch.cuda.is_available():
-        raise InputError(f"no CUDA device is here for --device {device}; use cpu")
+    try:
+        asked = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"--device is {shown(device)}; it must be cpu, cuda or cuda:N") from None
+    if asked.type not in ("cpu", "cuda"):
+        raise InputError(f"--device is {shown(device)}; it must be cpu, cuda or cuda:N")
+    here = torch.cuda.device_count()
+    if asked.type == "cuda" and (asked.index or 0) >= here:
+        counted = {0: "no CUDA device is", 1: "one CUDA device is"}.get(here, f"{here} are")
+        raise InputError(f"{counted} here for --device {device}; use another, or cpu")
 
 
 def _meter(device: str) -> Meter:
@@ -193,7 +201,7 @@ def _job(row: Row, spec: Any, options: dict[str, Any]) -> Job:
 
 def _available(options: dict[str, Any]) -> float:
     if options["device"] != "cpu":
-        return torch.cuda.mem_get_info()[0] * HEADROOM
+        return torch.cuda.mem_get_info(options["device"])[0] * HEADROOM
     free = host().memory_available
     return (free or 0.0) * HEADROOM
 

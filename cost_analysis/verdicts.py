@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cost_analysis.baselines import interpolation_weights, size_of
 from cost_analysis.claims import Setting, System, mean_cost
 from cost_analysis.errors import InputError
-from cost_analysis.journal import Row
+from cost_analysis.journal import Row, requests_of
 from cost_analysis.profiles import load_engine, load_hardware
 from cost_analysis.scaling_law import ScalingLaw, fit
 from cost_analysis.spec import ModelSpec, Precision
@@ -123,9 +123,10 @@ def _has(metric: str, row: Row) -> bool:
 
 
 def _value(metric: str, row: Row) -> float:
-    if metric in ("ttft", "energy"):
-        return float(row["prefill" if metric == "ttft" else "energy_joules"])
-    return float(np.median(row["steps"])) if metric == "tpot" else float(row["total"])
+    if metric == "energy":
+        return float(row["energy_joules"])
+    of = {"ttft": "prefill", "tpot": "steps", "total": "total"}[metric]
+    return float(np.median([np.median(request[of]) for request in requests_of(row)]))
 
 
 def verdicts_of(rows: Sequence[Row]) -> tuple[dict[str, Measured], list[Verdict]]:

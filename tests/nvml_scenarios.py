@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from cost_analysis.energy import Window
+from cost_analysis.journal import open_journal
 from cost_analysis.meter import Meter
 from cost_analysis.nvml import Unavailable, open_device
+from cost_analysis.spec import ModelSpec
 from cost_analysis.stability import stability
 from cost_analysis.telemetry import Sampler
 
@@ -90,6 +92,19 @@ def meter(seconds: str) -> Any:
         }
 
 
+def group(journal: str) -> Any:
+    """A small model run on the processors under the eyes of a device's driver."""
+    from cost_analysis.campaign import Limits, run_group  # PyTorch, which others can do without
+    from cost_analysis.measure import Job
+
+    job = Job("small", ModelSpec(64, 96, 2, 4, 2, vocab_size=97), 1, 4, 3)
+    with Meter(0) as reader, open_journal(Path(journal), resume=False) as kept:
+        window = reader.shortest_window
+        run_group([job], Limits(60, 5, 5), kept, lambda *_: None, reader)
+        return {"window": window, "failed": kept.of("failed"), "runs": kept.of("run"),
+                "findings": reader.findings()}  # fmt: skip
+
+
 def watch(seconds: str, rate: str = "20") -> Any:
     """A window between two marks of a sampler, and what is found on the way."""
     with open_device(0) as device:
@@ -115,7 +130,7 @@ def _shown(window: Window) -> dict[str, Any]:
 
 
 SCENARIOS: dict[str, Callable[..., Any]] = {
-    scenario.__name__: scenario for scenario in (describe, meter, read, reopen, watch)
+    scenario.__name__: scenario for scenario in (describe, group, meter, read, reopen, watch)
 }
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from nvml_scenarios import COMPILER, ask, build
 
 from cost_analysis import meter
 from cost_analysis.host import cpu_energy
+from cost_analysis.journal import requests_of
 from cost_analysis.meter import Meter
 
 needs_stub = pytest.mark.skipif(COMPILER is None, reason="no C compiler `cc` to build a stub with")
@@ -36,6 +37,28 @@ def test_a_gpu_that_throttles_and_is_shared(stub: Path) -> None:
     text = " ".join(found["findings"])
     assert "77" in text
     assert "thermal" in text
+
+
+@needs_stub
+def test_short_requests_are_repeated_until_their_energy_can_be_told(
+    stub: Path, tmp_path: Path
+) -> None:
+    found = ask(stub, "group", tmp_path / "run.jsonl", power=200, processes="self:1000")
+    assert found["failed"] == []
+    assert found["window"] == pytest.approx(1.1 * 10 * 0.02, rel=0.2)
+    counted = [run for run in found["runs"] if run["round"] >= 0]
+    assert len(counted) == 5
+    for run in counted:
+        requests = requests_of(run)
+        assert len(requests) > 5
+        taken = sum(request["total"] for request in requests)
+        assert taken > 0.5 * found["window"]
+        assert run["energy_source"] == "counter"
+        # 200 W all the time, the time between steps included.
+        assert run["energy_joules"] > 0.8 * 200 * taken / len(requests)
+        assert run["device_memory_used_bytes"] > 0
+        assert run["sm_clock_hz"] > 1e9
+    assert found["findings"] == []
 
 
 @needs_stub

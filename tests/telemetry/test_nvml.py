@@ -62,6 +62,7 @@ def test_description_is_in_si_units(stub: Path) -> None:
 def test_sample_is_in_si_units(stub: Path) -> None:
     (found,) = ask(stub, "read", power=123)
     assert found.pop("time") > 0
+    assert found.pop("own") == []
     assert found.pop("energy") == pytest.approx(123456.789, abs=60)
     assert found == {
         "power": pytest.approx(123),

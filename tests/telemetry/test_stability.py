@@ -67,16 +67,23 @@ def test_warming_and_standing_still_are_found() -> None:
 
 def test_other_processes_are_named_and_this_one_is_not() -> None:
     me, other = Process(os.getpid(), 1.0), Process(os.getppid(), 2.0)
-    assert own_and_others([other, me]) == (me, (other,))
-    assert own_and_others([other]) == (None, (other,))
-    assert own_and_others([]) == (None, ())
+    assert own_and_others([other, me]) == ((me,), (other,))
+    assert own_and_others([other, me], [other.pid]) == ((other, me), ())
+    assert own_and_others([other]) == ((), (other,))
+    assert own_and_others([]) == ((), ())
     many = tuple(Process(pid, None) for pid in range(2**22 + 1, 2**22 + 9))
     (finding,) = stability([replace(STEADY[0], processes=many)])
-    assert finding.seen.startswith("8 other processes on the device (pid 4194305, ")
-    assert finding.seen.endswith(" and 3 more)")
+    assert finding.seen.startswith("7 other processes on the device (pid 4194306, ")
+    assert finding.seen.endswith(" and 2 more)")
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc to look into")
-def test_a_lone_process_from_outside_the_container_is_this_one() -> None:
-    outside = Process(2**22 + 1, 3.0)  # above any id that Linux gives
-    assert own_and_others([outside]) == (outside, ())
+def test_processes_from_outside_the_container_are_as_many_as_there_should_be() -> None:
+    outside = [Process(2**22 + 1 + i, 3.0) for i in range(4)]  # above any id that Linux gives
+    assert own_and_others(outside[:1]) == ((outside[0],), ())
+    assert own_and_others(outside[:3], [77, 78]) == (tuple(outside[:3]), ())
+    mine, others = own_and_others(outside, [77, 78])
+    assert (len(mine), len(others)) == (3, 1)
+    crowd = [replace(STEADY[0], processes=tuple(outside), own=(77, 78))]
+    (finding,) = stability(crowd)
+    assert finding.seen.startswith("1 other process on the device")
