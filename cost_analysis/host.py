@@ -22,6 +22,7 @@ KIB = 1024
 POWERCAP = Path("/sys/class/powercap")
 CGROUPS = Path("/sys/fs/cgroup")
 PROC = Path("/proc")
+SYSTEM_CPU = Path("/sys/devices/system/cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,9 @@ class Host:
         cores: Physical cores.
         logical_cores: Hardware threads.
         affinity: Those of them that this process may run on.
+        clock: Of the processors now, the mean over them [Hz].
+        max_clock: Highest that they are allowed [Hz]; None where the system does not say.
+        governor: What decides on the clock ("performance", "powersave", …), likewise.
         cpu_quota: Cores' worth of time that its control group grants; None means no limit.
         threads: Of this process, now.
         memory: Of the machine [B].
@@ -47,6 +51,9 @@ class Host:
     cores: int | None
     logical_cores: int | None
     affinity: tuple[int, ...] | None
+    clock: float | None
+    max_clock: float | None
+    governor: str | None
     cpu_quota: float | None
     threads: int | None
     memory: float | None
@@ -119,6 +126,9 @@ def host() -> Host:
         cores=get("cores", lambda: int(_psutil().cpu_count(logical=False))),
         logical_cores=os.cpu_count(),
         affinity=get("affinity", _affinity),
+        clock=get("clock", lambda: _clock("current")),
+        max_clock=_first({}, "", lambda: _clock("max")),
+        governor=_first({}, "", _governor),
         cpu_quota=quota,
         threads=get("threads", lambda: int(_psutil().Process().num_threads())),
         memory=get("memory", _memory),
@@ -229,7 +239,8 @@ def _first(missing: dict[str, str], name: str, *ways: Callable[[], Any]) -> Any:
     for way in ways:
         try:
             return way()
-        except (OSError, ImportError, AttributeError, LookupError, TypeError, ValueError) as error:
+        except (OSError, ImportError, AttributeError, LookupError, RuntimeError, TypeError,
+                ValueError) as error:  # fmt: skip
             reason = _named(error)
     missing[name] = reason
     return None
@@ -266,6 +277,18 @@ def _memory() -> float:
 
 def _affinity() -> tuple[int, ...]:
     return tuple(sorted(os.sched_getaffinity(0)))
+
+
+def _clock(name: str) -> float:
+    """A clock of the processors [Hz]; psutil has 0 where the system does not say."""
+    clock = float(getattr(_psutil().cpu_freq(), name))
+    if not clock:
+        raise LookupError(name)
+    return 1e6 * clock
+
+
+def _governor() -> str:
+    return (SYSTEM_CPU / "cpu0/cpufreq/scaling_governor").read_text().strip()
 
 
 def _cpu_name() -> str:

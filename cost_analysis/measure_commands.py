@@ -32,7 +32,7 @@ from cost_analysis.report import write_file
 from cost_analysis.spec import FLAGS
 
 UNSTABLE = 3
-"""Exit code of a validation whose times are not to be trusted."""
+"""Exit code of a measurement whose times are not to be trusted."""
 
 
 @contextmanager
@@ -175,14 +175,12 @@ def validate(
 def report(journals: tuple[str, ...], form: str | None, output: str | None) -> None:
     """Rebuild the tables of validations from their journals alone, and merge several."""
     from cost_analysis import measure_pages
-    from cost_analysis.journal import read_journal
-    from cost_analysis.verdicts import verdicts_of
+    from cost_analysis.verdicts import read_verdicts
 
-    read = {Path(journal).name: read_journal(Path(journal)) for journal in journals}
-    if len(read) == 1:
-        _report(next(iter(read.values())), form, output)
+    judged = read_verdicts(list(dict.fromkeys(journals)))
+    if len(judged) == 1:
+        _report(next(iter(judged.values()))[0], form, output)
         return
-    judged = {name: (rows, verdicts_of(rows)[1]) for name, rows in read.items()}
     records = [
         {"journal": name, **measure_pages.verdict_record(verdict)}
         for name, (_, verdicts) in judged.items()
@@ -264,6 +262,8 @@ def profile(
     title = f"{request.title}, P = {request.spec.streams}, measured on {device}, {mode}"
     record = profile_pages.profile_record(found)
     deliver(profile_pages.profile_page(found, title), record, record["phases"], form, output)
+    if found.unstable:
+        raise click.exceptions.Exit(UNSTABLE)
 
 
 def _fill_in_checkpoint(options: dict[str, Any], checkpoint: str) -> None:

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from cost_analysis.journal import Row, requests_of
 from cost_analysis.records import Record
 from cost_analysis.report import Page, Table
+from cost_analysis.stability import WIDEST_SPREAD, relative_spread
 from cost_analysis.units import format_bytes, format_seconds
 from cost_analysis.validation_plan import plan_of
-from cost_analysis.verdicts import Measured, Verdict
-
-CLAIMS = {
-    "memory": "memory increase",
-    "latency": "latency increase",
-    "ttft": "time to first token",
-    "tpot": "time per output token",
-    "energy": "energy increase",
-}
+from cost_analysis.verdicts import CLAIM_NAMES, Measured, Verdict
 
 
 def verdict_record(verdict: Verdict) -> Record:
@@ -73,7 +65,7 @@ def merged_page(judged: Mapping[str, tuple[Sequence[Row], Sequence[Verdict]]]) -
             (
                 name,
                 f"{plan['size']} {plan['dtype']}",
-                CLAIMS[verdict.claim],
+                CLAIM_NAMES[verdict.claim],
                 f"{verdict.predicted:.2f}",
                 _times(verdict.measured),
                 verdict.verdict,
@@ -101,7 +93,7 @@ def _threads(rows: Sequence[Row]) -> str:
 def _verdict_table(verdicts: Sequence[Verdict]) -> Table:
     rows = tuple(
         (
-            CLAIMS[verdict.claim],
+            CLAIM_NAMES[verdict.claim],
             str(verdict.streams),
             f"{verdict.predicted:.2f}",
             _times(verdict.measured),
@@ -177,17 +169,11 @@ def stability_notes(rows: Sequence[Row], found: Mapping[str, Measured]) -> list[
     wide = [
         label
         for label, measured in found.items()
-        if len(measured.ratios["total"]) > 2 and relative_spread(measured.ratios["total"]) > 0.10
+        if relative_spread(measured.ratios["total"].tolist()) > WIDEST_SPREAD
     ]
     if wide:
         notes.append(
-            f"unstable: times over the base's vary by more than 10 % for {', '.join(wide)}; close "
-            "other programs, or give more --rounds"
+            f"unstable: times over the base's vary by more than {WIDEST_SPREAD:.0%} for "
+            f"{', '.join(wide)}; close other programs, or give more --rounds"
         )
     return notes
-
-
-def relative_spread(values: Any) -> float:
-    """Distance of the quartiles, as a share of the median."""
-    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
-    return float((high - low) / middle)

@@ -254,6 +254,21 @@ def breakdown(
     _draw("breakdown", compute, output, dpi)
 
 
+@plot.command(cls=SectionedCommand)
+@click.argument("journals", nargs=-1, required=True, metavar="RUN...")
+@_output
+@_dpi
+def measured(journals: tuple[str, ...], output: str | None, dpi: int) -> None:
+    """What validations measured, beside what was claimed; from journals."""
+
+    def compute() -> Any:
+        from cost_analysis.verdicts import read_verdicts
+
+        return {name: verdicts for name, (_, verdicts) in read_verdicts(journals).items()}
+
+    _draw("measured", compute, output, dpi)
+
+
 def stream_counts(largest: int) -> tuple[int, ...]:
     """1, 2, 4, … up to the largest, which is always among them."""
     powers = (1 << exponent for exponent in range(largest.bit_length()))

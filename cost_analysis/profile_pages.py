@@ -37,6 +37,7 @@ def profile_record(profile: Profile) -> Record:
         "runs": profile.rounds,
         "energy_joules": profile.energy,
         "energy_missing": profile.energy_missing,
+        "unstable": list(profile.unstable),
     }
 
 
@@ -103,4 +104,4 @@ def _notes(profile: Profile) -> list[str]:
         notes.append(f"energy of a request: {profile.energy:.3g} J")
     elif profile.energy_missing:
         notes.append(f"energy cannot be told: {profile.energy_missing}")
-    return notes
+    return [*notes, *(f"unstable: {sentence}" for sentence in profile.unstable)]

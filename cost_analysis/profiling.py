@@ -15,6 +15,7 @@ from cost_analysis.estimate import Estimate
 from cost_analysis.journal import Journal, Row, open_journal, requests_of
 from cost_analysis.measure import Job
 from cost_analysis.meter import Meter
+from cost_analysis.stability import WIDEST_SPREAD, relative_spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Profile:
         rounds: Runs that count.
         energy: Median energy of a request [J]; None where it could not be read.
         energy_missing: Why not.
+        unstable: Sentences on what makes the times doubtful.
     """
 
     cost: Estimate
@@ -75,6 +77,7 @@ class Profile:
     rounds: int
     energy: float | None
     energy_missing: str
+    unstable: tuple[str, ...]
 
 
 def measure(job: Job, limits: Limits, path: Path | None, tell: Tell, meter: Meter) -> list[Row]:
@@ -96,8 +99,17 @@ def _raise_failure(journal: Journal) -> None:
         raise InputError(f"the model could not be run: {row['reason']}")
 
 
-def profile_of(rows: Sequence[Row], cost: Estimate, *, on_device: bool) -> Profile:
-    """What the runs of a job say beside an estimate of it."""
+def profile_of(
+    rows: Sequence[Row], cost: Estimate, findings: Sequence[str], *, on_device: bool
+) -> Profile:
+    """What the runs of a job say beside an estimate of it.
+
+    Args:
+        rows: The journal of the job.
+        cost: What is predicted.
+        findings: What makes the readings of a GPU doubtful.
+        on_device: Whether the user named the device that the model ran on.
+    """
     runs = [row for row in rows if row["kind"] == "run" and row["round"] >= 0]
     loaded = next(row for row in rows if row["kind"] == "loaded")
     energy = [row["energy_joules"] for row in runs if row["energy_joules"] is not None]
@@ -122,7 +134,15 @@ def profile_of(rows: Sequence[Row], cost: Estimate, *, on_device: bool) -> Profi
         rounds=len(runs),
         energy=float(np.median(energy)) if len(energy) == len(runs) else None,
         energy_missing=runs[0]["energy_missing"],
+        unstable=(*findings, *_wide([request["total"] for request in requests])),
     )
+
+
+def _wide(times: Sequence[float]) -> list[str]:
+    spread = relative_spread(times)
+    if spread <= WIDEST_SPREAD:
+        return []
+    return [f"times vary by {spread:.0%}; close other programs, or give more --rounds"]
 
 
 def _phase(

@@ -15,6 +15,9 @@ HARMLESS = frozenset({"gpu_idle", "applications_clocks_setting"})
 CLOCK_SPREAD = 0.05
 """Share of its median over which a clock may vary."""
 
+WIDEST_SPREAD = 0.10
+"""Distance of the quartiles of repeated times, as a share of their median, that may be trusted."""
+
 WARMING = 10.0
 """Rise of the temperature above which a device is still warming up [degC]."""
 
@@ -71,6 +74,14 @@ def stability(samples: Sequence[Reading]) -> tuple[Finding, ...]:
         *_warming(samples),
         *_standing(samples),
     )
+
+
+def relative_spread(values: Sequence[float]) -> float:
+    """Distance of the quartiles, as a share of the median; 0 for fewer than three values."""
+    if len(values) < 3:
+        return 0.0
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return (high - low) / middle
 
 
 def _throttling(samples: Sequence[Reading]) -> Iterator[Finding]:

@@ -63,7 +63,7 @@ def run(
 
                 run_group(group, Limits(**limits), journal, tell, meter)
                 bar.remove_task(task)
-        journal.append({"kind": "ended", **meter.cost()})
+        journal.append({"kind": "ended", "clock_hz": host().clock, **meter.cost()})
         for finding in meter.findings():
             journal.append({"kind": "finding", "text": finding})
         return journal.rows
@@ -114,8 +114,9 @@ def profile(
             bar.update(task, description=stage, completed=max(count, 0))
 
         rows = measure(job, limits, path, tell, meter)
+        findings = meter.findings()
     cost = estimate(request.spec, work, request.hardware, request.engine, precision)
-    return profile_of(rows, cost, on_device=on_device)
+    return profile_of(rows, cost, findings, on_device=on_device)
 
 
 def _check_device(device: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from cost_analysis.baselines import interpolation_weights, size_of
 from cost_analysis.claims import Setting, System, mean_cost
 from cost_analysis.errors import InputError
-from cost_analysis.journal import Row, requests_of
+from cost_analysis.journal import Row, read_journal, requests_of
 from cost_analysis.profiles import load_engine, load_hardware
 from cost_analysis.scaling_law import ScalingLaw, fit
 from cost_analysis.spec import ModelSpec, Precision
@@ -25,6 +26,18 @@ from cost_analysis.validation_plan import Member, members, plan_of
 Array = npt.NDArray[np.float64]
 
 METRICS = ("total", "ttft", "tpot", "energy")
+
+CLAIM_NAMES = {
+    "memory": "memory increase",
+    "latency": "latency increase",
+    "ttft": "time to first token",
+    "tpot": "time per output token",
+    "energy": "energy increase",
+}
+"""Claims, and what pages and figures call them."""
+
+CLAIMED = ("memory", "latency")
+"""Claims that the paper makes a figure for."""
 
 METRIC_OF = {"latency": "total"}
 """The metric of a claim, where it has another name."""
@@ -141,6 +154,22 @@ def verdicts_of(rows: Sequence[Row]) -> tuple[dict[str, Measured], list[Verdict]
     return measured_increases(rows), verdicts(rows, law, plan)
 
 
+def read_verdicts(
+    journals: Sequence[str],
+) -> dict[str, tuple[list[Row], list[Verdict]]]:
+    """Rows and verdicts of journals, by the name of the file; by its path where names are alike.
+
+    Raises:
+        InputError: A file that cannot be read, or is not the journal of a validation.
+    """
+    names = [Path(journal).name for journal in journals]
+    found = {}
+    for journal, name in zip(journals, names, strict=True):
+        rows = read_journal(Path(journal))
+        found[name if names.count(name) == 1 else journal] = rows, verdicts_of(rows)[1]
+    return found
+
+
 def verdicts(
     rows: Sequence[Row], law: ScalingLaw, plan: Sequence[Member], seed: int = 0
 ) -> list[Verdict]:
@@ -198,7 +227,7 @@ def _predicted(
     wider = weights @ np.array([of(m.spec) for m in wide])
     base = of(wide[0].spec)
     memory_ratio, latency_ratio = (wider - base) / (of(member.spec) - base)
-    return {"memory": float(memory_ratio), "latency": float(latency_ratio)}
+    return dict(zip(CLAIMED, (float(memory_ratio), float(latency_ratio)), strict=True))
 
 
 @dataclass(frozen=True, slots=True)

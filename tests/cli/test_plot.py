@@ -25,7 +25,18 @@ def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 
 def test_every_figure_is_a_command() -> None:
-    assert tuple(sorted(plot_command.plot.commands)) == FIGURES
+    assert tuple(sorted(plot_command.plot.commands)) == tuple(sorted((*FIGURES, "measured")))
+
+
+def test_measured_runs(answer: Callable[..., str], refusal: Callable[..., str]) -> None:
+    runs = sorted((Path(__file__).parents[2] / "profiles" / "runs").glob("*.jsonl"))
+    assert answer("plot", "measured", *map(str, runs), "--output", "a.svg") == "wrote a.svg\n"
+    text = Path("a.svg").read_text()
+    assert all(run.name in text for run in runs)
+    assert "cannot read 'none.jsonl'" in refusal("plot", "measured", "none.jsonl")
+    Path("b.jsonl").write_text('{"kind": "run"}\n')
+    assert "does not begin with the plan" in refusal("plot", "measured", "b.jsonl")
+    assert not Path("measured.png").exists()
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -29,7 +29,7 @@ def lay_out(root: Path, files: dict[str, str]) -> Path:
 
 def test_the_machine_is_described() -> None:
     here = host()
-    assert here.missing == {}
+    assert here.missing.keys() <= {"clock"}  # some systems do not say
     assert here.cpu
     assert here.cores is not None
     assert here.logical_cores is not None
@@ -39,6 +39,8 @@ def test_the_machine_is_described() -> None:
     assert 2.0**27 < here.memory_available < here.memory
     assert here.threads is not None
     assert here.threads >= 1
+    assert here.clock is None or 1e8 < here.clock < 1e10
+    assert here.max_clock is None or 1e8 < here.max_clock < 1e10
 
 
 def test_memory_of_this_process_grows_with_what_it_holds() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 from cost_analysis import Workload, load_engine, load_hardware, load_model
 from cost_analysis.baselines import chosen_baseline
@@ -13,8 +14,10 @@ from cost_analysis.law_data import LossSurface, loss_curves, loss_surface
 from cost_analysis.scaling_law import Fit, fit
 from cost_analysis.spec import Precision
 from cost_analysis.training_runs import published_runs
+from cost_analysis.verdicts import Verdict, read_verdicts
 
 BASE = load_model("1.6B").spec
+RUNS = Path(__file__).parents[2] / "profiles" / "runs"
 STREAMS = (1, 2, 4, 8)
 BATCHES = (1, 2, 4, 8)
 
@@ -49,6 +52,13 @@ def ratios(engine: str = "graphs", cost_model: str = "operators") -> CrossoverMa
     streamed = BASE.with_streams(8)
     baseline = chosen_baseline(streamed, "law", law())
     return crossover_map(streamed, baseline, system(engine), cost_model)
+
+
+@cache
+def measured_runs() -> dict[str, list[Verdict]]:
+    """Verdicts of the recorded runs."""
+    found = read_verdicts([str(path) for path in sorted(RUNS.glob("*.jsonl"))])
+    return {name: verdicts for name, (_, verdicts) in found.items()}
 
 
 @cache

@@ -13,7 +13,7 @@ from functools import partial
 import matplotlib
 import numpy as np
 import pytest
-from figure_cases import BASE, curves, grid, parts, ratios, surfaces, system
+from figure_cases import BASE, curves, grid, measured_runs, parts, ratios, surfaces, system
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
@@ -34,6 +34,7 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
     "figure4": lambda: plots.figure4(grid()),
     "crossover": lambda: plots.crossover(ratios()),
     "breakdown": lambda: plots.breakdown(parts()),
+    "measured": lambda: plots.measured(measured_runs()),
 }
 LABELS = {
     "figure2": ("Parameters without embeddings, N [billions]", "Loss", "Pile", "P = 8"),
@@ -41,6 +42,7 @@ LABELS = {
     "figure4": ("Memory [GiB]", "Latency [s]", "batch 8", "22.55×", "6.43×", "NVIDIA A100"),
     "crossover": ("Batch size [sequences]", "Prompt length [tokens]", "1/2×", "80.0 GiB"),
     "breakdown": ("Memory [GiB]", "Time [ms]", "Added to P = 1 [MiB]", "KV cache", "engine graphs"),
+    "measured": ("Memory increase", "Time per output token", "paper-bf16.jsonl", "free", "16×"),
 }
 
 
@@ -124,6 +126,12 @@ DEGENERATE: dict[str, Callable[[], Figure]] = {
     "nothing increases": lambda: plots.crossover(ratios("eager")),
     "one bar, no decode": lambda: plots.breakdown(
         breakdown(BASE, (1,), Workload(1, 64, 1), system())
+    ),
+    "one run of one claim": lambda: plots.measured(
+        {"a.jsonl": measured_runs()["paper-fp32.jsonl"][:1]}
+    ),
+    "many runs": lambda: plots.measured(
+        {str(i): measured_runs()["paper-bf16.jsonl"] for i in range(9)}
     ),
     "many bars": lambda: plots.breakdown(breakdown(BASE, stream_counts(256), Workload(), system())),
 }
