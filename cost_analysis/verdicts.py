@@ -262,9 +262,9 @@ class Increases:
         return float(low), float(high)
 
     @property
-    def told(self) -> bool:
-        """Whether both increases stand out of the noise, over enough rounds."""
-        return self.rounds >= LEAST_ROUNDS and all(
+    def stand_out(self) -> bool:
+        """Whether both increases stand out of the noise."""
+        return all(
             np.quantile(samples, 0.025) > 0 or np.quantile(samples, 0.975) < 0
             for samples in (self.streams_samples, self.wider_samples)
         )
@@ -311,11 +311,12 @@ def _judged(claim: str, streams: int, predicted: float | None, added: Increases)
     why = f"{less} add less: {_WHY[claim]}"
     if claim == "memory":
         word = "holds" if added.ratio >= expected else "does not hold here"
-    elif not added.told:
+    elif added.rounds < LEAST_ROUNDS:
+        word = "cannot be told"
+        why = f"{added.rounds} rounds say nothing of the noise; give a longer --time_limit"
+    elif not added.stand_out and low < expected <= high:
         word = "cannot be told"
         why = "an increase does not stand out of the noise; more rounds, or a quieter machine, tell"
-        if added.rounds < LEAST_ROUNDS:
-            why = f"{added.rounds} rounds say nothing of the noise; give a longer --time_limit"
     elif predicted is None and low <= 1 <= high:
         word, why = "cannot be told", "both add about the same"
     else:

@@ -123,6 +123,16 @@ def test_noise_cannot_be_told() -> None:
     assert {v.verdict for v in found if v.claim != "memory"} == {"cannot be told"}
 
 
+def test_streams_that_are_lost_in_the_noise_hold_where_the_interval_is_above_the_claim() -> None:
+    random = np.random.default_rng(0)
+    nearly = {**FLAT, "1.6B P=8": 1.0 + 0.01 * random.standard_normal(20)}
+    found = {(v.claim, v.streams): v for v in verdicts(journal(nearly, FLAT, PLAN), LAW, PLAN)}
+    latency = found["latency", 8]
+    assert latency.predicted < latency.low
+    assert latency.high == float("inf")
+    assert latency.verdict == "holds"
+
+
 def test_few_rounds_cannot_be_told() -> None:
     found = verdicts(journal(FLAT, FLAT, PLAN, rounds=3), LAW, PLAN)
     assert {v.verdict for v in found if v.claim == "latency"} == {"cannot be told"}
