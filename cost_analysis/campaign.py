@@ -26,6 +26,9 @@ from cost_analysis.meter import Meter
 WARM_UPS = 5
 """Most runs of each job whose samples are kept apart, while caches and clocks settle."""
 
+WARM_UP_SHARE = 0.25
+"""Share of a group's time limit after which its warm-up is over in any case."""
+
 SETTLED = 0.05
 """Two runs of every job that differ by less than this share end the warm-up."""
 
@@ -45,9 +48,10 @@ class Limits:
     """When the repeats of a group end.
 
     Attributes:
-        seconds: Time limit of a group, loading not counted.
+        seconds: Time limit of a group, loading and the fewest rounds not counted: fewer would say
+            nothing of the noise.
         rounds: Most rounds.
-        least: Fewest rounds, unless time is up.
+        least: Fewest rounds.
     """
 
     seconds: float = 120.0
@@ -159,7 +163,7 @@ def _run_rounds(
                 totals.pop(worker.job.name)
         return times
 
-    _warm_up(one_round)
+    _warm_up(one_round, WARM_UP_SHARE * limits.seconds)
     start = time.monotonic()
     for count in range(whole, limits.rounds):
         if not workers or _enough(totals, count, time.monotonic() - start, limits):
@@ -179,11 +183,14 @@ def _total(run: Row) -> float:
     return float(np.median([request["total"] for request in requests_of(run)]))
 
 
-def _warm_up(one_round: Callable[[int], dict[str, float]]) -> None:
-    """Rounds before the first that counts, until two in a row take the same time."""
+def _warm_up(one_round: Callable[[int], dict[str, float]], most_seconds: float) -> None:
+    """Rounds before the first that counts: until two in a row take the same time, or time is up."""
     before: dict[str, float] = {}
+    start = time.monotonic()
     for count in range(-WARM_UPS, 0):
         times = one_round(count)
+        if time.monotonic() - start > most_seconds:
+            return
         if before and all(abs(times[name] / before[name] - 1) < SETTLED for name in times):
             return
         before = times
@@ -201,9 +208,9 @@ def _known_rounds(journal: Journal) -> dict[str, dict[int, float]]:
 def _enough(
     totals: dict[str, dict[int, float]], rounds: int, seconds: float, limits: Limits
 ) -> bool:
-    if seconds > limits.seconds and rounds > 0:
-        return True
-    return rounds >= limits.least and all(
+    if rounds < limits.least:
+        return False
+    return seconds > limits.seconds or all(
         spread(list(times.values())) < PRECISION for times in totals.values()
     )
 

@@ -17,12 +17,30 @@ from typing import Any
 import torch
 
 from cost_analysis.checkpoints import checkpoint_folder, load_checkpoint
-from cost_analysis.errors import InputError
+from cost_analysis.errors import InputError, shown
 from cost_analysis.host import process_memory, reset_peak_memory
 from cost_analysis.spec import ModelSpec
 from cost_analysis.torch_model import ParallelModel, build
 
 ENGINES = ("eager", "graphs")
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not here.
+
+    Raises:
+        InputError: Neither "cpu" nor a CUDA device of this machine.
+    """
+    try:
+        asked = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"--device is {shown(device)}; it must be cpu, cuda or cuda:N") from None
+    if asked.type not in ("cpu", "cuda"):
+        raise InputError(f"--device is {shown(device)}; it must be cpu, cuda or cuda:N")
+    here = torch.cuda.device_count()
+    if asked.type == "cuda" and (asked.index or 0) >= here:
+        counted = {0: "no CUDA device is", 1: "one CUDA device is"}.get(here, f"{here} are")
+        raise InputError(f"{counted} here for --device {device}; use another, or cpu")
 
 
 @dataclass(frozen=True, slots=True)

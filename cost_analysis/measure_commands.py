@@ -50,22 +50,6 @@ def _profile_extra() -> Iterator[None]:
         ) from None
 
 
-@click.command(cls=SectionedCommand)
-@click.argument("folder")
-@output_options
-def parity(folder: str, form: str | None, output: str | None) -> None:
-    """Check the measured model against recorded logits of the published code."""
-    with _profile_extra():
-        from cost_analysis import parity_pages
-        from cost_analysis.parity import check_folder
-
-        outcomes = list(check_folder(Path(folder)))
-    rows = [parity_pages.outcome_record(outcome) for outcome in outcomes]
-    deliver(parity_pages.parity_page(outcomes), rows, rows, form, output)
-    if not all(outcome.passed for outcome in outcomes):
-        raise click.exceptions.Exit(1)
-
-
 def _count(name: str, default: int, text: str) -> Callable[[Command], Command]:
     return section_option(
         "Request",
@@ -98,8 +82,27 @@ _time_limit = section_option(
     default=60.0,
     show_default=True,
     metavar="S",
-    help="Seconds of a group, loading not counted.",
+    help="Seconds of a group; loading and its first 5 rounds do not count.",
 )
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("folder")
+@_device
+@output_options
+def parity(folder: str, device: str, form: str | None, output: str | None) -> None:
+    """Check the measured model against recorded logits of the published code."""
+    with _profile_extra():
+        from cost_analysis import parity_pages
+        from cost_analysis.measure import check_device
+        from cost_analysis.parity import check_folder
+
+        check_device(device)
+        outcomes = list(check_folder(Path(folder), device))
+    rows = [parity_pages.outcome_record(outcome) for outcome in outcomes]
+    deliver(parity_pages.parity_page(outcomes), rows, rows, form, output)
+    if not all(outcome.passed for outcome in outcomes):
+        raise click.exceptions.Exit(1)
 
 
 @click.command(cls=SectionedCommand)
@@ -301,7 +304,9 @@ def calibrate(device: str, dtypes: tuple[str, ...], output: str) -> None:
     """Benchmark this machine, and write it as profiles."""
     with _profile_extra():
         from cost_analysis import calibrate as work
+        from cost_analysis.measure import check_device
 
+        check_device(device)
         found = work.calibrate(device, tuple(dict.fromkeys(dtypes)))
     target = Path(output)
     engine = target.with_suffix(".engine.toml")

@@ -60,8 +60,12 @@ class Outcome:
         return within and self.same_tokens is not False
 
 
-def check_folder(folder: Path) -> Iterator[Outcome]:
+def check_folder(folder: Path, device: str = "cpu") -> Iterator[Outcome]:
     """Run every case of a folder.
+
+    Args:
+        folder: Recorded models and logits.
+        device: "cpu" or a CUDA device.
 
     Raises:
         InputError: A folder that does not hold such cases.
@@ -70,8 +74,9 @@ def check_folder(folder: Path) -> Iterator[Outcome]:
     if not isinstance(index.get("models"), list) or not isinstance(index.get("base"), dict):
         raise InputError(f"{str(folder / 'index.json')!r} must hold 'base' and a list 'models'")
     for entry, attention in product(index["models"], ATTENTIONS):
-        model = _load(folder, index["base"], entry, attention)
+        model = _load(folder, index["base"], entry, attention).to(device)
         recorded = read_tensors(folder / f"{entry['name']}.io.safetensors")
+        recorded = {name: tensor.to(device) for name, tensor in recorded.items()}
         for cache in CACHES:
             for case in entry["cases"]:
                 errors = _run(model, case, recorded, static=cache == "static")

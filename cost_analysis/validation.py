@@ -15,11 +15,11 @@ import torch
 from cost_analysis import __version__
 from cost_analysis.baselines import size_of
 from cost_analysis.campaign import Limits, run_group
-from cost_analysis.errors import InputError, shown
+from cost_analysis.errors import InputError
 from cost_analysis.estimate import estimate
 from cost_analysis.host import host
 from cost_analysis.journal import Journal, Row, open_journal
-from cost_analysis.measure import Job
+from cost_analysis.measure import Job, check_device
 from cost_analysis.memory import memory
 from cost_analysis.meter import Meter
 from cost_analysis.profiling import Profile, measure, profile_of
@@ -50,7 +50,7 @@ def run(
     Raises:
         InputError: A journal of another plan, a device that is not there, or nothing that fits.
     """
-    _check_device(options["device"])
+    check_device(options["device"])
     with open_journal(path, resume=resume) as journal, _meter(options["device"]) as meter:
         jobs = _plan(journal, options, meter, force=force)
         with progress() as bar:
@@ -98,7 +98,7 @@ def profile(
     precision, work = request.precision, request.workload
     if len({precision.weights, precision.activations, precision.kv_cache}) > 1:
         raise InputError("a real run has one type; give all three dtypes alike")
-    _check_device(device)
+    check_device(device)
     need = float(memory(request.spec, work, precision).total) + PROCESS_BYTES
     free = _available({"device": device})
     if need > free:
@@ -117,19 +117,6 @@ def profile(
         findings = meter.findings()
     cost = estimate(request.spec, work, request.hardware, request.engine, precision)
     return profile_of(rows, cost, findings, on_device=on_device)
-
-
-def _check_device(device: str) -> None:
-    try:
-        asked = torch.device(device)
-    except RuntimeError:
-        raise InputError(f"--device is {shown(device)}; it must be cpu, cuda or cuda:N") from None
-    if asked.type not in ("cpu", "cuda"):
-        raise InputError(f"--device is {shown(device)}; it must be cpu, cuda or cuda:N")
-    here = torch.cuda.device_count()
-    if asked.type == "cuda" and (asked.index or 0) >= here:
-        counted = {0: "no CUDA device is", 1: "one CUDA device is"}.get(here, f"{here} are")
-        raise InputError(f"{counted} here for --device {device}; use another, or cpu")
 
 
 def _meter(device: str) -> Meter:

@@ -313,7 +313,9 @@ def _judged(claim: str, streams: int, predicted: float | None, added: Increases)
         word = "holds" if added.ratio >= expected else "does not hold here"
     elif added.rounds < LEAST_ROUNDS:
         word = "cannot be told"
-        why = f"{added.rounds} rounds say nothing of the noise; give a longer --time_limit"
+        why = (
+            f"{added.rounds} rounds say nothing of the noise; give {LEAST_ROUNDS} --rounds or more"
+        )
     elif not added.stand_out and low < expected <= high:
         word = "cannot be told"
         why = "an increase does not stand out of the noise; more rounds, or a quieter machine, tell"

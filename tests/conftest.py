@@ -53,11 +53,11 @@ def ideal() -> Engine:
 def answer(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """What a call that succeeds prints."""
 
-    def run(*arguments: str) -> str:
+    def run(*arguments: str, codes: tuple[int, ...] = (0,)) -> str:
         with pytest.raises(SystemExit) as stop:
             main(arguments)
         printed = capsys.readouterr()
-        assert stop.value.code == 0, printed.err
+        assert stop.value.code in codes, printed.err
         return printed.out
 
     return run
@@ -66,7 +66,7 @@ def answer(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 @pytest.fixture
 def record(answer: Callable[..., str]) -> Callable[..., Any]:
     """What a call prints as JSON."""
-    return lambda *arguments: json.loads(answer(*arguments, "--format", "json"))
+    return lambda *arguments, **codes: json.loads(answer(*arguments, "--format", "json", **codes))
 
 
 @pytest.fixture

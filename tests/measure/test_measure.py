@@ -65,6 +65,19 @@ def test_both_engines_compute_the_same() -> None:
     torch.testing.assert_close(asked, told)
 
 
+def test_a_renewed_cache_forgets_the_last_request() -> None:
+    model = Session(Job("x", SMALL.with_streams(2), 1, 7, 2)).model
+    first, second = torch.randint(0, 97, (2, 1, 7))
+    with torch.inference_mode():
+        cache = model.new_cache(1, 7)
+        expected = model(first, cache)
+        model.renew(cache, 1)
+        other = model(second, cache)
+        model.renew(cache, 1)
+        torch.testing.assert_close(model(first, cache), expected)
+    assert not torch.allclose(other, expected)
+
+
 def test_a_group_is_run_in_turn(tmp_path: Path) -> None:
     jobs = [Job(name, SMALL.with_streams(p), 1, 4, 2) for name, p in (("a", 1), ("b", 2))]
     with open_journal(tmp_path / "run.jsonl", resume=False) as journal:
@@ -75,6 +88,12 @@ def test_a_group_is_run_in_turn(tmp_path: Path) -> None:
     assert rounds[:2] == [-5, -4]
     assert [count for count in rounds if count >= 0] == list(range(rounds[-1] + 1))
     assert runs == [(name, count) for count in rounds for name in ("a", "b")]
+
+
+def test_the_fewest_rounds_are_run_however_short_the_time(tmp_path: Path) -> None:
+    with open_journal(tmp_path / "run.jsonl", resume=False) as journal:
+        run_group([Job("a", SMALL, 1, 4, 2)], Limits(0.0, 9, 5), journal, no_tell, Meter())
+        assert [row["round"] for row in journal.of("run")] == [-5, 0, 1, 2, 3, 4]
 
 
 def test_running_out_of_memory_is_a_row(tmp_path: Path) -> None:

@@ -20,12 +20,15 @@ Record = Callable[..., Any]
 SMALL = ["--hidden_size", "64", "--intermediate_size", "96", "--num_hidden_layers", "2",
          "--num_attention_heads", "4", "--vocab_size", "97", "--input_length", "8",
          "--output_length", "4", "--rounds", "5", "--time_limit", "5"]  # fmt: skip
+EITHER = (0, 3)
+"""Exit codes of a measurement: a machine with neighbours may be called unstable."""
+
 FLOAT32 = ["--weight_dtype", "fp32", "--activation_dtype", "fp32", "--kv_cache_dtype", "fp32"]
 
 
 def test_profile(record: Record, answer: Answer, tmp_path: Path) -> None:
     journal = tmp_path / "one.jsonl"
-    got = record("profile", *SMALL, *FLOAT32, "--P", "2", "--journal", str(journal))
+    got = record("profile", *SMALL, *FLOAT32, "--P", "2", "--journal", str(journal), codes=EITHER)
     assert [phase["phase"] for phase in got["phases"]] == ["prefill", "decode step", "request"]
     for phase in got["phases"]:
         assert phase["predicted_s"] is None  # nobody said what device this is
@@ -37,7 +40,7 @@ def test_profile(record: Record, answer: Answer, tmp_path: Path) -> None:
     kinds = [json.loads(line)["kind"] for line in journal.read_text().splitlines()]
     assert kinds[0] == "loaded"
     assert kinds[-1] == "finished"
-    text = answer("profile", *SMALL, *FLOAT32, "--gpu_config", "epyc-9654")
+    text = answer("profile", *SMALL, *FLOAT32, "--gpu_config", "epyc-9654", codes=EITHER)
     assert max(map(len, text.splitlines())) <= 80
     assert "EPYC 9654" in text
 
@@ -48,7 +51,7 @@ def test_profile_of_a_checkpoint(record: Record, refusal: Answer, tmp_path: Path
     (tmp_path / "config.json").write_text(json.dumps(config))
     shutil.copy(DATA / "parity" / "P2_T48_seed12.weights.safetensors", tmp_path / "a.safetensors")
     short = ["--input_length", "4", "--output_length", "2", "--rounds", "5", "--time_limit", "3"]
-    got = record("profile", "--checkpoint", str(tmp_path), *short, *FLOAT32)
+    got = record("profile", "--checkpoint", str(tmp_path), *short, *FLOAT32, codes=EITHER)
     assert got["runs"] >= 1
     sentence = refusal("profile", "--checkpoint", "nobody/nothing", *short, *FLOAT32)
     assert "neither a folder nor a Hugging Face id in the cache" in sentence
@@ -83,7 +86,7 @@ def test_calibrate_writes_profiles(answer: Answer, record: Record, tmp_path: Pat
     assert "median of 7" in engine.source
     got = record(
         "profile", *SMALL, *FLOAT32, "--gpu_config", str(device), "--engine",
-        str(tmp_path / "here.engine.toml"),
+        str(tmp_path / "here.engine.toml"), codes=EITHER,
     )  # fmt: skip
     assert all(phase["predicted_s"] > 0 for phase in got["phases"])
 
