@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cost_analysis.readings import CLOCK_EVENTS, Process, Reading, clock_event_names, own_and_others
-from cost_analysis.stability import HARMLESS, stability
+from cost_analysis.stability import HARMLESS, relative_spread, stability
 
 STEADY = tuple(
     Reading(
@@ -63,6 +63,14 @@ def test_warming_and_standing_still_are_found() -> None:
     assert [f.seen for f in stability(warmer)] == ["the device warmed by 29 degC, to 69 degC"]
     still = [replace(s, energy=5.0) for s in STEADY]
     assert [f.seen for f in stability(still)] == ["the energy counter stood still for 2.9 s"]
+
+
+@pytest.mark.parametrize(
+    ("times", "spread"),
+    [([1.0, 9.0], 0.0), ([1.0, 2.0, 3.0, 4.0, 5.0], 2 / 3), ([2.0] * 7, 0.0)],
+)
+def test_spread_of_quartiles(times: list[float], spread: float) -> None:
+    assert relative_spread(times) == pytest.approx(spread)
 
 
 def test_other_processes_are_named_and_this_one_is_not() -> None:
