@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from cost_analysis.arrays import Number, as_float, maximum, where
 from cost_analysis.latency import Phase, decode_phase, prefill_phase
+from cost_analysis.ledger import Operator
 from cost_analysis.memory import Memory, memory
-from cost_analysis.operators import Operator, context_growth, forward_pass
+from cost_analysis.operators import context_growth, forward_pass
 from cost_analysis.parameters import Parameters, parameters
-from cost_analysis.spec import Engine, Hardware, ModelSpec, Precision, Workload
+from cost_analysis.spec import ModelSpec, Precision, Workload
+from cost_analysis.system import Engine, Hardware
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ def estimate(
     hardware: Hardware,
     engine: Engine,
     precision: Precision | None = None,
+    *,
+    tensor_parallel: Number = 1,
 ) -> Estimate:
     """The cost of a request.
 
@@ -92,13 +96,23 @@ def estimate(
         hardware: The device (`load_hardware`).
         engine: What runs the model on it (`load_engine`).
         precision: Storage formats; bf16 throughout if None.
+        tensor_parallel: Devices that share each layer over the device's interconnect. Operators,
+            FLOPs and bytes are then those of one of them; memory is that of all together.
     """
     precision = precision or Precision()
     prompt, batch = workload.input_length, workload.batch_size
     prefill = forward_pass(
-        spec, batch, prompt, spec.prefix, precision, logits=workload.logits, fills_prefix=True
+        spec,
+        batch,
+        prompt,
+        spec.prefix,
+        precision,
+        logits=workload.logits,
+        fills_prefix=True,
+        tensor_parallel=tensor_parallel,
     )
-    first_step = forward_pass(spec, batch, 1, as_float(spec.prefix) + prompt, precision)
+    past = as_float(spec.prefix) + prompt
+    first_step = forward_pass(spec, batch, 1, past, precision, tensor_parallel=tensor_parallel)
     layers = as_float(spec.num_hidden_layers)
     return Estimate(
         spec=spec,
@@ -111,7 +125,7 @@ def estimate(
         prefill=prefill_phase(prefill, layers, hardware, engine),
         decode=decode_phase(
             first_step,
-            context_growth(spec, batch, precision),
+            context_growth(spec, batch, precision, tensor_parallel=tensor_parallel),
             workload.decode_steps,
             layers,
             hardware,

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cost_analysis.errors import LONGEST_PATH, InputError, shown, unknown_name
-from cost_analysis.spec import Engine, Hardware, ModelSpec
+from cost_analysis.spec import ModelSpec
+from cost_analysis.system import Engine, Hardware
 from cost_analysis.units import DTYPES, parse_quantity
 
 T = TypeVar("T")
