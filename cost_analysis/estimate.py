@@ -60,6 +60,11 @@ class Estimate:
         """Time of the whole request [s]."""
         return self.prefill.seconds + self.decode.seconds
 
+    def interval(self, seconds: Number) -> tuple[Number, Number] | None:
+        """The 80 % interval of one of its times [s]; None where nothing was measured."""
+        spread = self.engine.spread
+        return None if spread is None else spread.interval(seconds, self.hardware.name)
+
     @property
     def tokens_per_second(self) -> Number:
         """Generated tokens of the whole batch per second of the whole request [1/s]."""
@@ -74,6 +79,57 @@ class Estimate:
     def flops(self) -> Number:
         """FLOPs of the whole request."""
         return self.prefill.flops + self.decode.flops
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """The forward passes of a request, before anything says what runs them.
+
+    Attributes:
+        prefill: Operators of the pass over the prompt.
+        first_step: Operators of the first decode step.
+        growth: What each further step adds to the attention.
+        steps: Decode steps.
+        layers: Layers of the model.
+    """
+
+    prefill: tuple[Operator, ...]
+    first_step: tuple[Operator, ...]
+    growth: Operator
+    steps: Number
+    layers: Number
+
+
+def passes(
+    spec: ModelSpec, workload: Workload, precision: Precision, *, tensor_parallel: Number = 1
+) -> Passes:
+    """The forward passes of a request; arguments as for `estimate`."""
+    prompt, batch = workload.input_length, workload.batch_size
+    past = as_float(spec.prefix) + prompt
+    return Passes(
+        prefill=forward_pass(
+            spec,
+            batch,
+            prompt,
+            spec.prefix,
+            precision,
+            logits=workload.logits,
+            fills_prefix=True,
+            tensor_parallel=tensor_parallel,
+        ),
+        first_step=forward_pass(spec, batch, 1, past, precision, tensor_parallel=tensor_parallel),
+        growth=context_growth(spec, batch, precision, tensor_parallel=tensor_parallel),
+        steps=workload.decode_steps,
+        layers=as_float(spec.num_hidden_layers),
+    )
+
+
+def phases(work: Passes, hardware: Hardware, engine: Engine) -> tuple[Phase, Phase]:
+    """The times of the prefill and of all decode steps."""
+    return (
+        prefill_phase(work.prefill, work.layers, hardware, engine),
+        decode_phase(work.first_step, work.growth, work.steps, work.layers, hardware, engine),
+    )
 
 
 def estimate(
@@ -100,20 +156,8 @@ def estimate(
             FLOPs and bytes are then those of one of them; memory is that of all together.
     """
     precision = precision or Precision()
-    prompt, batch = workload.input_length, workload.batch_size
-    prefill = forward_pass(
-        spec,
-        batch,
-        prompt,
-        spec.prefix,
-        precision,
-        logits=workload.logits,
-        fills_prefix=True,
-        tensor_parallel=tensor_parallel,
-    )
-    past = as_float(spec.prefix) + prompt
-    first_step = forward_pass(spec, batch, 1, past, precision, tensor_parallel=tensor_parallel)
-    layers = as_float(spec.num_hidden_layers)
+    work = passes(spec, workload, precision, tensor_parallel=tensor_parallel)
+    prefill, decode = phases(work, hardware, engine)
     return Estimate(
         spec=spec,
         workload=workload,
@@ -122,14 +166,7 @@ def estimate(
         engine=engine,
         parameters=parameters(spec),
         memory=memory(spec, workload, precision),
-        prefill=prefill_phase(prefill, layers, hardware, engine),
-        decode=decode_phase(
-            first_step,
-            context_growth(spec, batch, precision, tensor_parallel=tensor_parallel),
-            workload.decode_steps,
-            layers,
-            hardware,
-            engine,
-        ),
-        first_step=first_step,
+        prefill=prefill,
+        decode=decode,
+        first_step=work.first_step,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cost_analysis.arrays import Number, maximum, minimum, square_root, where
+from cost_analysis.arrays import Number, maximum, square_root, where
 from cost_analysis.ledger import Operator
 from cost_analysis.system import Engine, Hardware
 
@@ -115,15 +115,11 @@ def transfer_time(operator: Operator, hardware: Hardware, engine: Engine) -> Num
 
 
 def _attention_transfer_time(operator: Operator, rate: Number, engine: Engine) -> Number:
-    """Time to read the cache, to copy it where the engine does, and to pass over the scores.
-
-    A block reads one KV head of one sequence. Few blocks do not fill the device: they read at what
-    each can, whatever the bandwidth.
-    """
+    """Time to read the cache, to copy it where the engine does, and to pass over the scores."""
     kernels = engine.attention
-    reached = minimum(rate * kernels.bandwidth_share, operator.readers * kernels.reader_bandwidth)
-    copied = operator.bytes * kernels.cache_copies + operator.score_values * kernels.score_bytes
-    return operator.bytes / reached + copied / rate
+    copied = operator.expanded_bytes * kernels.cache_copies
+    scores = operator.score_values * kernels.score_bytes
+    return operator.bytes / (rate * kernels.bandwidth_share) + (copied + scores) / rate
 
 
 def _all_reduce_time(operator: Operator, hardware: Hardware, engine: Engine) -> Number:

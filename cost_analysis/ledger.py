@@ -24,13 +24,12 @@ class Operator:
         cache_bytes: Cached keys and values read or written [B].
         activation_bytes: Activations read and written [B].
         score_values: Scores of queries and keys, the full rectangle, over all heads.
+        expanded_bytes: Keys and values of the context, were they copied to all query heads [B].
         link_bytes: Activations that the devices of a tensor-parallel group sum [B].
         kernels: Kernels launched.
         compute: Data type of its matrix products; None where it has none.
         kind: Which kernel it is: "product", "attention", "elementwise", "all-reduce" or "host".
         quantised: Its weights are stored below 16 bits.
-        readers: KV heads of all sequences and streams, for each query: blocks that an attention
-            kernel can spread over the device without splitting the context.
     """
 
     name: str
@@ -41,12 +40,12 @@ class Operator:
     cache_bytes: Number = 0.0
     activation_bytes: Number = 0.0
     score_values: Number = 0.0
+    expanded_bytes: Number = 0.0
     link_bytes: Number = 0.0
     kernels: Number = 0.0
     compute: DType | None = None
     kind: str = "elementwise"
     quantised: bool = False
-    readers: Number = 0.0
 
     @property
     def kernel_flops(self) -> Number:
@@ -85,6 +84,7 @@ _TERMS = (
     "cache_bytes",
     "activation_bytes",
     "score_values",
+    "expanded_bytes",
     "link_bytes",
     "kernels",
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from cost_analysis.arrays import Number, as_float, maximum
+from cost_analysis.arrays import Number, as_float, binary_logarithm, maximum
 from cost_analysis.ledger import Operator, masked_pairs
 from cost_analysis.spec import ModelSpec, Precision
 
@@ -198,10 +198,10 @@ class _Pass:
         if isinstance(self.devices, float) and self.devices == 1.0:
             return []
         values = self.rows * self.size("hidden_size") * self.precision.accumulate.bytes
-        several = as_float(self.devices > 1)
+        rounds = binary_logarithm(self.devices)
         # Each device of a ring sends and receives (n - 1) / n of the values twice.
         moved = 2.0 * values * (self.devices - 1.0) / self.devices
-        return [Operator("all-reduce", part, link_bytes=moved, kernels=several, kind="all-reduce")]
+        return [Operator("all-reduce", part, link_bytes=moved, kernels=rounds, kind="all-reduce")]
 
 
 def _embedding(step: _Pass) -> list[Operator]:
@@ -270,11 +270,11 @@ def _scores_and_values(step: _Pass) -> Operator:
         skipped_flops=per_pair * masked_pairs(step.queries),
         cache_bytes=streams * context * 2.0 * key_value * step.precision.cache.bytes,
         activation_bytes=step.rows * 2.0 * query * step.precision.accumulate.bytes,
+        expanded_bytes=streams * context * 2.0 * query * step.precision.cache.bytes,
         score_values=per_pair * (step.queries * context) / (4.0 * step.size("head_dim")),
         kernels=1.0,
         compute=step.precision.accumulate,
         kind="attention",
-        readers=step.rows * step.key_value_heads,
     )
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from cost_analysis.errors import LONGEST_PATH, InputError, shown, unknown_name
 from cost_analysis.spec import ModelSpec
-from cost_analysis.system import Engine, Hardware
+from cost_analysis.system import AttentionKernels, Engine, Hardware, Spread
 from cost_analysis.units import DTYPES, parse_quantity
 
 T = TypeVar("T")
@@ -191,6 +192,18 @@ def _texts(value: Any) -> dict[str, str]:
     return {str(key): _text(item) for key, item in value.items()}
 
 
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{shown(value)} must be a table")
+    return dict(value)
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise InputError(f"{shown(value)} must be a list of texts")
+    return tuple(_text(item) for item in value)
+
+
 def _switch(value: Any) -> bool:
     if not isinstance(value, bool):
         raise InputError(f"{shown(value)} must be true or false")
@@ -239,24 +252,81 @@ def _hardware(table: _Table, name: str) -> Callable[[], Hardware]:
         interconnect=table.take("interconnect", _quantity("B/s"), None),
         tdp=table.take("tdp", _quantity("W"), None),
         sources=table.take("sources", _texts, dict[str, str]()),
+        **_reached(table),
         memory=table.take("memory", _quantity("B")),
         bandwidth=table.take("bandwidth", _quantity("B/s")),
         peak=table.take("peak", _peaks),
     )
 
 
+def _reached(table: _Table) -> dict[str, float]:
+    """What its kernels reach: as the profile states, else as its generation is known to."""
+    generations = _generations()
+    words = table.content.get("architecture")
+    first = words.split()[0] if isinstance(words, str) and words.strip() else ""
+    known = generations.get(first, generations["other"])
+    stated = table.take("reached", _mapping, dict[str, Any]())
+    for name in stated:
+        if name not in known:
+            raise unknown_name("field", name, known)
+    shares = {name: _number(stated.get(name, share)) for name, share in known.items()}
+    return {f"reached_{name}": share for name, share in shares.items()}
+
+
+@cache
+def _generations() -> dict[str, dict[str, float]]:
+    """Shares of the datasheet that the kernels of an architecture generation reach."""
+    table = _parse(profiles_folder() / "generations.toml")
+    return {
+        name: {roof: float(row[roof]) for roof in ("flops", "bandwidth")}
+        for name, row in table.items()
+    }
+
+
 def _engine(table: _Table, name: str) -> Callable[[], Engine]:
+    shares = ("elementwise_share", "quantised_flops_share", "quantised_bandwidth_share")
+    fields: dict[str, Any] = {field: table.take(field, _number, 1.0) for field in shares}
+    times = ("kernel_floor", "link_latency", "layer_host_time", "step_host_time")
+    fields |= {field: table.take(field, _time, 0.0) for field in times}
+    fields |= {
+        field: table.take(field, _switch, False) for field in ("device_shares", "soft_roofs")
+    }
     return partial(
         Engine,
         name=name,
         description=table.take("description", _text, name),
         source=table.take("source", _text, ""),
-        kernel_floor=table.take("kernel_floor", _time, 0.0),
-        layer_host_time=table.take("layer_host_time", _time, 0.0),
-        step_host_time=table.take("step_host_time", _time, 0.0),
         flops_efficiency=table.take("flops_efficiency", _number),
         bandwidth_efficiency=table.take("bandwidth_efficiency", _number),
+        link_share=table.take("link_share", _number, 1.0),
+        attention=table.take("attention", _attention_kernels, AttentionKernels()),
+        engine_class=table.take("engine_class", _text, ""),
+        words=table.take("words", _words, tuple[str, ...]()),
+        spread=table.take("spread", _spread, None),
+        **fields,
     )
+
+
+def _attention_kernels(value: Any) -> AttentionKernels:
+    content = _mapping(value)
+    times = {name: _time(content.pop(name)) for name in ("floor",) if name in content}
+    _check_known(content, AttentionKernels)
+    return AttentionKernels(**times, **{name: _number(item) for name, item in content.items()})
+
+
+def _spread(value: Any) -> Spread | None:
+    content = _mapping(value)
+    devices = _words(content.pop("devices", []))
+    _check_known(content, Spread)
+    numbers = {name: _number(item) for name, item in content.items()}
+    return Spread(**numbers, devices=devices)
+
+
+def _check_known(content: Mapping[str, Any], kind: type) -> None:
+    known = [item.name for item in dataclass_fields(kind)]
+    for name in content:
+        if name not in known:
+            raise unknown_name("field", name, known)
 
 
 def _model(table: _Table, name: str) -> Callable[[], ModelProfile]:

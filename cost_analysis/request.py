@@ -19,7 +19,7 @@ from cost_analysis.spec import (
 from cost_analysis.system import Engine, Hardware
 
 DEFAULT_DEVICE = "a100-sxm-80gb"
-DEFAULT_ENGINES = {"gpu": "graphs"}
+DEFAULT_ENGINES = {"gpu": "graphs", "cpu": "cpu"}
 """The engine by kind of device; for kinds that no measurements were fitted on it is "ideal"."""
 
 

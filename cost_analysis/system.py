@@ -6,7 +6,6 @@ broadcast against those of models and workloads.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -135,16 +134,14 @@ class AttentionKernels:
         flops_share: Share of the matrix products' rate that scores and values reach, in a prefill.
         bandwidth_share: Share of the weights' rate that reading the cache reaches.
         floor: Time beyond the kernel floor that a layer's attention takes, however short [s].
-        reader_bandwidth: Rate at which one sequence reads one KV head [B/s]: a kernel that does not
-            split the context has a block for each, and few blocks do not fill the device.
         score_bytes: Traffic of each score of a query and key where scores go to memory [B].
-        cache_copies: How often a decode step moves the cache beyond reading it once.
+        cache_copies: How often keys and values, copied to all query heads, are moved beyond
+            reading the cache once: concatenation and expansion of grouped heads.
     """
 
     flops_share: Number = 1.0
     bandwidth_share: Number = 1.0
     floor: Number = 0.0
-    reader_bandwidth: Number = math.inf
     score_bytes: Number = 0.0
     cache_copies: Number = 0.0
 
@@ -153,9 +150,40 @@ class AttentionKernels:
         _check_positive("attention flops_share", self.flops_share)
         _check_positive("attention bandwidth_share", self.bandwidth_share)
         _check_time("attention floor", self.floor)
-        _check_positive("reader_bandwidth", self.reader_bandwidth)
         _check_count("score_bytes", self.score_bytes)
         _check_count("cache_copies", self.cache_copies)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """What measured times were, as multiples of the predicted ones.
+
+    Attributes:
+        low: The 10th percentile on devices that the engine was measured on.
+        high: The 90th percentile there.
+        other_low: The 10th percentile on devices that the fit had not seen.
+        other_high: The 90th percentile there.
+        devices: Devices that the engine was measured on.
+    """
+
+    low: float = 1.0
+    high: float = 1.0
+    other_low: float = 1.0
+    other_high: float = 1.0
+    devices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("low", "high", "other_low", "other_high"):
+            _check_positive(f"spread {name}", getattr(self, name))
+        if self.low > self.high or self.other_low > self.other_high:
+            raise InputError("a spread's low end must not be above its high end")
+
+    def interval(self, seconds: Number, device: str) -> tuple[Number, Number]:
+        """The 80 % interval of a predicted time [s]."""
+        if device in self.devices:
+            return seconds * self.low, seconds * self.high
+        return seconds * self.other_low, seconds * self.other_high
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +212,10 @@ class Engine:
         layer_host_time: Time the host needs to launch one layer [s]; a pass cannot be faster.
         step_host_time: Time the host adds to every pass, e.g. for sampling [s].
         source: What the figures were taken from, or fitted on.
+        engine_class: "eager", "graphs", "native" or "cpu", where the engine was fitted as one
+            of them; the engine of that name is the class itself.
+        words: Words of a measurement's `engine_detail` that name this engine.
+        spread: How far measured times were from predicted ones; None where nothing was measured.
     """
 
     name: str
@@ -202,6 +234,9 @@ class Engine:
     layer_host_time: Number = 0.0
     step_host_time: Number = 0.0
     source: str = ""
+    engine_class: str = ""
+    words: tuple[str, ...] = ()
+    spread: Spread | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges."""
