@@ -9,7 +9,8 @@ import numpy as np
 
 from cost_analysis.accuracy import summary
 from cost_analysis.accuracy_pages import HEADERS, summary_cells
-from cost_analysis.latency_fit import COEFFICIENTS, QUANTISED, Coefficient, EngineFit
+from cost_analysis.coefficients import COEFFICIENTS, QUANTISED, Coefficient
+from cost_analysis.latency_fit import EngineFit
 from cost_analysis.latency_folds import Errors
 from cost_analysis.measurements import Measurement
 from cost_analysis.operator_fit import DeviceFit

@@ -17,74 +17,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cost_analysis.coefficients import COEFFICIENTS, QUANTISED, Coefficient, with_coefficients
 from cost_analysis.measurements import Measurement
 from cost_analysis.predictions import (
     Floats,
-    Rows,
     class_engines,
     engine_of,
     rows_of,
     stacked_engine,
 )
 from cost_analysis.profiles import load_engine
-from cost_analysis.system import AttentionKernels, Engine
+from cost_analysis.system import Engine
 
 TOLERANCE = 0.06
 """Error of the logarithm of time from which the loss grows slower than its square."""
 
+Places = npt.NDArray[np.intp]
+
 STEP = 1e-4
 """Change of a coefficient's logarithm by which derivatives are taken."""
-
-
-@dataclass(frozen=True, slots=True)
-class Coefficient:
-    """A coefficient of engines, and what is believed of it before any row is seen.
-
-    Attributes:
-        name: Field of `Engine`, or of its attention as "attention.field".
-        start: Its value for all engines.
-        low: Its least value.
-        high: Its largest value.
-        shared: How far its logarithm may lie from the start, for all engines together.
-        of_class: How far for a class.
-        of_engine: How far for an engine of a class.
-        starts: Its value for a class whose physics is another.
-    """
-
-    name: str
-    start: float
-    low: float
-    high: float
-    shared: float
-    of_class: float
-    of_engine: float
-    starts: tuple[tuple[str, float], ...] = ()
-
-
-COEFFICIENTS = (
-    Coefficient("flops_efficiency", 0.95, 0.3, 1.0, 0.1, 0.05, 0.15),
-    Coefficient("bandwidth_efficiency", 0.95, 0.4, 1.0, 0.03, 0.03, 0.2),
-    Coefficient("kernel_floor", 4.5e-6, 3e-7, 3e-5, 0.1, 0.05, 0.5),
-    Coefficient("elementwise_share", 0.6, 0.05, 3.0, 0.3, 0.2, 0.3),
-    Coefficient("attention.flops_share", 0.7, 0.1, 1.0, 0.3, 0.15, 0.2),
-    Coefficient("attention.bandwidth_share", 0.75, 0.1, 1.0, 0.2, 0.1, 0.2),
-    Coefficient("attention.floor", 8e-6, 1e-7, 1e-4, 0.2, 0.1, 0.3),
-    Coefficient("attention.score_bytes", 2.0, 0.01, 100.0, 1.5, 0.5, 1.0),
-    Coefficient("attention.cache_copies", 0.05, 0.01, 6.0, 1.0, 1.5, 0.3, starts=(("eager", 2.0),)),
-    Coefficient("link_share", 0.5, 0.05, 1.2, 0.3, 0.15, 0.3),
-    Coefficient("link_latency", 6e-6, 1e-6, 2e-4, 0.5, 0.2, 0.4),
-    Coefficient("layer_host_time", 1e-6, 1e-7, 2e-3, 0.5, 1.0, 0.2, starts=(("eager", 7e-4),)),
-    Coefficient("step_host_time", 6e-4, 1e-6, 3e-2, 0.5, 0.3, 1.0),
-)
-"""The coefficients that 16-bit rows tell. The starts are measured operators (floors, shares) and
-what Python costs a layer (eager); the widths say what engines share: their matrix products, mostly,
-which are the vendor's, less so their overheads."""
-
-QUANTISED = (
-    Coefficient("quantised_flops_share", 0.5, 0.02, 1.5, 0.7, 0.5, 0.5),
-    Coefficient("quantised_bandwidth_share", 0.8, 0.05, 1.5, 0.5, 0.3, 0.5),
-)
-"""The coefficients that only rows with narrower weights tell; the others stay as fitted."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,6 +99,53 @@ def _merged(first: EngineFit, second: EngineFit) -> EngineFit:
     )
 
 
+class _Layout:
+    """Where the departures of the coefficients stand: all engines, each class, each engine."""
+
+    def __init__(self, coefficients: Sequence[Coefficient], engines: Sequence[Engine]) -> None:
+        self.coefficients = coefficients
+        self.classes = sorted(class_engines())
+        known = {engine.name: engine.engine_class for engine in engines}
+        self.names = sorted(known.keys() - set(self.classes))
+        self.class_of_name = [known[name] for name in self.names]
+        self.start = np.log(
+            [[dict(c.starts).get(name, c.start) for c in coefficients] for name in self.classes]
+        )
+        self.low = np.log([item.low for item in coefficients])
+        self.high = np.log([item.high for item in coefficients])
+        self.widths = np.array(
+            [[c.shared for c in coefficients]]
+            + [[c.of_class for c in coefficients]] * len(self.classes)
+            + [[c.of_engine for c in coefficients]] * len(self.names)
+        ).ravel()
+
+    def places(self, engines: Sequence[Engine]) -> tuple[Places, Places]:
+        """The class of each engine, and its place among the names; -1 for a class itself."""
+        own = [self.names.index(e.name) if e.name in self.names else -1 for e in engines]
+        return np.array([self.classes.index(e.engine_class) for e in engines]), np.array(own)
+
+    def values(self, departures: Floats, classes: Places, own: Places) -> Floats:
+        """Logarithms of the coefficients, (engines, coefficients), not yet within their limits."""
+        blocks = departures.reshape(-1, len(self.coefficients))
+        named = np.vstack([blocks[1 + len(self.classes) :], np.zeros(len(self.coefficients))])
+        values: Floats = self.start[classes] + blocks[0] + blocks[1 + classes] + named[own]
+        return values
+
+    def clipped(self, values: Floats) -> Floats:
+        """The values within their limits."""
+        return np.clip(values, self.low, self.high)
+
+    def spread_out(self, slopes: Floats, classes: Places, own: Places) -> Floats:
+        """Slopes by an engine's own coefficients as slopes by the departures that make them."""
+        blocks = np.zeros((len(slopes), 1 + len(self.classes) + len(self.names), slopes.shape[1]))
+        every = np.arange(len(slopes))
+        blocks[:, 0] = slopes
+        blocks[every, 1 + classes] = slopes
+        named = own >= 0
+        blocks[every[named], 1 + len(self.classes) + own[named]] = slopes[named]
+        return blocks.reshape(len(slopes), -1)
+
+
 class _Problem:
     """A least-squares problem: rows, coefficients, and the engines that hold all others."""
 
@@ -157,98 +155,63 @@ class _Problem:
         coefficients: Sequence[Coefficient],
         engines: dict[str, Engine],
     ) -> None:
-        self.coefficients = coefficients
         self.groups = rows_of(measurements)
         ordered = [row for rows in self.groups for row in rows.measurements]
         named = [engine_of(row) for row in ordered]
-        self.classes = sorted(class_engines())
-        self.names = sorted({engine.name for engine in named} - set(self.classes))
-        self.of_class = np.array([self.classes.index(e.engine_class) for e in named])
-        self.of_engine = np.array(
-            [self.names.index(e.name) if e.name in self.names else -1 for e in named]
-        )
-        self.class_of_name = [
-            next(e.engine_class for e in named if e.name == name) for name in self.names
-        ]
-        self.fixed = engines
-        self.weights = _source_weights(ordered)
-        self.low, self.high = (
-            np.log([getattr(item, end) for item in coefficients]) for end in ("low", "high")
-        )
-        self.start = np.log(
-            [[dict(c.starts).get(name, c.start) for c in coefficients] for name in self.classes]
-        )
-        self.widths = np.concatenate(
-            [[c.shared for c in coefficients]]
-            + [[c.of_class for c in coefficients]] * len(self.classes)
-            + [[c.of_engine for c in coefficients]] * len(self.names)
-        )
-        # Column block of the engine's own departure; rows of a class itself have none.
-        self.rows_fixed = [self._fixed_engine(engine) for engine in named]
-
-    def _fixed_engine(self, engine: Engine) -> Engine:
-        return self.fixed.get(engine.name) or self.fixed[engine.engine_class]
+        self.coefficients = coefficients
+        self.layout = _Layout(coefficients, named)
+        self.classes, self.own = self.layout.places(named)
+        self.engines = engines
+        self.held = [engines.get(e.name) or engines[e.engine_class] for e in named]
+        self.weights = _source_weights(ordered) / TOLERANCE
+        self.counts = Counter(name for e in named for name in {e.name, e.engine_class})
 
     def solved(self, most_evaluations: int) -> EngineFit:
         """The fit."""
         from scipy.optimize import least_squares
 
-        count = len(self.coefficients) * (1 + len(self.classes) + len(self.names))
         loss: Any = self._loss
         result = least_squares(
             self._residuals,
-            np.zeros(count),
+            np.zeros(len(self.layout.widths)),
             jac=self._jacobian,
             loss=loss,
             max_nfev=most_evaluations,
         )
         return self._fit(result.x, np.asarray(result.jac))
 
-    def _values(self, departures: Floats, classes: Any, engines: Any) -> Floats:
-        """Logarithms of the coefficients, (rows, coefficients), not yet within their limits."""
-        blocks = departures.reshape(-1, len(self.coefficients))
-        own = np.vstack([blocks[1 + len(self.classes) :], np.zeros(len(self.coefficients))])
-        values: Floats = self.start[classes] + blocks[0] + blocks[1 + classes] + own[engines]
-        return values
-
     def _errors(self, values: Floats) -> Floats:
+        """ln(predicted / measured time) of each row with coefficients of its own."""
         errors, begin = [], 0
         for rows in self.groups:
             end = begin + len(rows.measurements)
-            errors.append(self._group_errors(rows, values[begin:end], begin))
+            numbers = np.exp(values[begin:end]).T
+            engine = with_coefficients(
+                stacked_engine(self.held[begin:end]), self.coefficients, numbers
+            )
+            errors.append(np.log(rows.predicted(engine) / rows.seconds))
             begin = end
         return np.concatenate(errors)
 
-    def _group_errors(self, rows: Rows, values: Floats, begin: int) -> Floats:
-        held = stacked_engine(self.rows_fixed[begin : begin + len(rows.measurements)])
-        engine = with_coefficients(held, self.coefficients, np.exp(values).T)
-        errors: Floats = np.log(rows.predicted(engine) / rows.seconds)
-        return errors
-
     def _residuals(self, departures: Floats) -> Floats:
-        values = self._values(departures, self.of_class, self.of_engine)
-        errors = self._errors(np.clip(values, self.low, self.high))
-        return np.concatenate([errors * self.weights / TOLERANCE, departures / self.widths])
+        values = self.layout.values(departures, self.classes, self.own)
+        errors = self._errors(self.layout.clipped(values))
+        return np.concatenate([errors * self.weights, departures / self.layout.widths])
 
     def _jacobian(self, departures: Floats) -> Floats:
         """Derivatives: each row depends on its own coefficients only, so one step a coefficient."""
-        values = self._values(departures, self.of_class, self.of_engine)
-        inside = (values >= self.low) & (values <= self.high)
-        values = np.clip(values, self.low, self.high)
-        here, count = self._errors(values), len(self.coefficients)
-        slopes = np.empty_like(values)
-        for index in range(count):
+        layout = self.layout
+        values = layout.values(departures, self.classes, self.own)
+        inside = (values >= layout.low) & (values <= layout.high)
+        values = layout.clipped(values)
+        here, slopes = self._errors(values), np.empty_like(values)
+        for index in range(len(self.coefficients)):
             moved = values.copy()
             moved[:, index] -= STEP
             slopes[:, index] = (here - self._errors(moved)) / STEP
-        slopes *= inside * (self.weights / TOLERANCE)[:, None]
-        blocks = np.zeros((len(slopes), 1 + len(self.classes) + len(self.names), count))
-        every = np.arange(len(slopes))
-        blocks[:, 0] = slopes
-        blocks[every, 1 + self.of_class] = slopes
-        own = self.of_engine >= 0
-        blocks[every[own], 1 + len(self.classes) + self.of_engine[own]] = slopes[own]
-        return np.vstack([blocks.reshape(len(slopes), -1), np.diag(1.0 / self.widths)])
+        slopes *= inside * self.weights[:, None]
+        rows = layout.spread_out(slopes, self.classes, self.own)
+        return np.vstack([rows, np.diag(1.0 / layout.widths)])
 
     def _loss(self, squares: Floats) -> Floats:
         """Soft L1 for the rows; the priors stay quadratic."""
@@ -259,49 +222,43 @@ class _Problem:
         return values
 
     def _fit(self, departures: Floats, jacobian: Floats) -> EngineFit:
-        classes = np.array(
-            [*range(len(self.classes)), *map(self.classes.index, self.class_of_name)]
-        )
-        engines = np.array([*[-1] * len(self.classes), *range(len(self.names))])
-        names = [*self.classes, *self.names]
-        values = np.clip(self._values(departures, classes, engines), self.low, self.high)
-        errors = self._standard_errors(jacobian, classes, engines)
-        counts = Counter(engines_rows(self))
+        layout = self.layout
+        names = [*layout.classes, *layout.names]
+        engines = [self._engine(name) for name in names]
+        classes, own = layout.places(engines)
+        values = np.exp(layout.clipped(layout.values(departures, classes, own)))
+        errors = self._standard_errors(jacobian, classes, own)
         return EngineFit(
             engines={
-                name: with_coefficients(self._held(name), self.coefficients, np.exp(value))
-                for name, value in zip(names, values, strict=True)
+                engine.name: with_coefficients(engine, self.coefficients, value)
+                for engine, value in zip(engines, values, strict=True)
             },
             uncertainty={
-                name: {c.name: float(e) for c, e in zip(self.coefficients, error, strict=True)}
+                name: dict(zip((c.name for c in self.coefficients), error.tolist(), strict=True))
                 for name, error in zip(names, errors, strict=True)
             },
-            rows={name: counts[name] for name in names},
+            rows={name: self.counts[name] for name in names},
         )
 
-    def _held(self, name: str) -> Engine:
-        if name in self.fixed:
-            return self.fixed[name]
+    def _engine(self, name: str) -> Engine:
+        """The engine whose other coefficients a fitted one keeps."""
+        if name in self.engines:
+            return self.engines[name]
         profile = load_engine(name)
-        fixed = self.fixed[profile.engine_class]
-        return replace(fixed, name=name, words=profile.words, description=profile.description)
+        like = self.engines[profile.engine_class]
+        return replace(like, name=name, words=profile.words, description=profile.description)
 
-    def _standard_errors(self, jacobian: Floats, classes: Any, engines: Any) -> Floats:
+    def _standard_errors(self, jacobian: Floats, classes: Places, own: Places) -> Floats:
+        """Standard errors of the logarithms, (engines, coefficients)."""
         covariance = np.linalg.inv(jacobian.T @ jacobian)
         count = len(self.coefficients)
         errors = np.empty((len(classes), count))
-        for place, (of_class, own) in enumerate(zip(classes, engines, strict=True)):
-            blocks = [0, 1 + of_class] + ([1 + len(self.classes) + own] if own >= 0 else [])
-            for index in range(count):
-                columns = [block * count + index for block in blocks]
-                errors[place, index] = np.sqrt(covariance[np.ix_(columns, columns)].sum())
+        for index in range(count):
+            one = np.zeros((len(classes), count))
+            one[:, index] = 1.0
+            sums = self.layout.spread_out(one, classes, own)
+            errors[:, index] = np.sqrt(np.einsum("ij,jk,ik->i", sums, covariance, sums))
         return errors
-
-
-def engines_rows(problem: _Problem) -> list[str]:
-    """The engine of each row, and its class, so that counting them counts both."""
-    own = [problem.names[place] for place in problem.of_engine if place >= 0]
-    return [*own, *(problem.classes[place] for place in problem.of_class)]
 
 
 def _source_weights(rows: Sequence[Measurement]) -> Floats:
@@ -311,19 +268,3 @@ def _source_weights(rows: Sequence[Measurement]) -> Floats:
     weights = np.array([sizes[source] ** -0.5 for source in sources])
     scaled: Floats = weights / np.sqrt(np.mean(weights**2))
     return scaled
-
-
-def with_coefficients(
-    engine: Engine, coefficients: Sequence[Coefficient], values: npt.NDArray[Any]
-) -> Engine:
-    """An engine with other coefficients: a number, or an array over rows, for each."""
-    plain: dict[str, Any] = {}
-    kernels: dict[str, Any] = {}
-    for item, value in zip(coefficients, values, strict=True):
-        number = value if np.ndim(value) else float(value)
-        if item.name.startswith("attention."):
-            kernels[item.name.removeprefix("attention.")] = number
-        else:
-            plain[item.name] = number
-    attention: AttentionKernels = replace(engine.attention, **kernels)
-    return replace(engine, attention=attention, device_shares=True, soft_roofs=True, **plain)

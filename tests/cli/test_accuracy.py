@@ -1,4 +1,4 @@
-"""The accuracy and fit-latency commands: every row answered, errors in the right sense, refusals."""
+"""The accuracy and fit-latency commands: every row answered, errors of time, refusals."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def test_a_few_dozen_rows_ride_free_on_an_a100(a100: Hardware) -> None:
     def products(batch: int) -> float:
         layer = forward_pass(replace(spec, num_hidden_layers=1), batch, 1, 100)
         times = [operator_time(op, a100, engine) for op in layer if op.kind == "product"]
-        return sum(time.seconds for time in times if time.operator.part != "lm head")
+        return float(sum(time.seconds for time in times if time.operator.part != "lm head"))
 
     one = products(1)
     assert one == pytest.approx(0.266e-3, rel=0.1)
