@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 from cost_analysis.compare import Increase, increase
 from cost_analysis.errors import InputError
 from cost_analysis.estimate import Estimate, estimate
+from cost_analysis.ledger import Operator
 from cost_analysis.memory import Memory, kv_cache_bytes, memory
-from cost_analysis.operators import Operator, forward_pass
+from cost_analysis.operators import forward_pass
 from cost_analysis.parameters import Parameters, parameters
 from cost_analysis.profiles import load_engine, load_hardware, load_model
 from cost_analysis.published import PublishedCost, published_cost
-from cost_analysis.spec import Engine, Hardware, ModelSpec, Precision, Workload
+from cost_analysis.spec import ModelSpec, Precision, Workload
+from cost_analysis.system import Engine, Hardware
 
 if TYPE_CHECKING:
     from cost_analysis.scaling_law import ScalingLaw, fit

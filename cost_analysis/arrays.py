@@ -68,6 +68,16 @@ def ceil(value: Number) -> Number:
     return float(math.ceil(value)) if math.isfinite(value) else value
 
 
+def square_root(value: Number) -> Number:
+    """The square root, correctly rounded for numbers and arrays alike."""
+    return _numpy().sqrt(value) if is_array(value) else math.sqrt(value)
+
+
+def binary_logarithm(value: Number) -> Number:
+    """The logarithm to base 2."""
+    return _numpy().log2(value) if is_array(value) else math.log2(value)
+
+
 def where(condition: Number, a: Number, b: Number) -> Number:
     """`a` where a condition holds, else `b`."""
     if is_array(condition) or is_array(a) or is_array(b):

@@ -8,7 +8,7 @@ from cost_analysis.parameters import parameters
 from cost_analysis.profiles import ModelProfile
 from cost_analysis.records import Record, spec_record, whole
 from cost_analysis.report import Page, Table
-from cost_analysis.spec import Hardware
+from cost_analysis.system import Hardware
 from cost_analysis.units import DTYPES, format_bytes, format_count, format_peak, format_rate
 
 

@@ -25,7 +25,8 @@ from cost_analysis.estimate import estimate
 from cost_analysis.law_intervals import LEVEL, SAMPLES, LawSamples, bootstrap
 from cost_analysis.published import published_cost
 from cost_analysis.scaling_law import Fit, fit
-from cost_analysis.spec import Engine, Hardware, ModelSpec, Precision, Workload
+from cost_analysis.spec import ModelSpec, Precision, Workload
+from cost_analysis.system import Engine, Hardware
 from cost_analysis.training_runs import DATASETS, published_runs
 
 COST_MODELS = ("published", "operators")

@@ -11,6 +11,7 @@ import click
 
 from cost_analysis import (
     __version__,
+    accuracy_commands,
     catalogue,
     claim_commands,
     measure_commands,
@@ -115,6 +116,8 @@ for command in (
     claim_commands.crossover,
     claim_commands.fit,
     plot_command.plot,
+    accuracy_commands.accuracy,
+    accuracy_commands.fit_latency,
     measure_commands.profile,
     measure_commands.validate,
     measure_commands.report,

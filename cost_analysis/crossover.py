@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cost_analysis.arrays import Number
-from cost_analysis.spec import Engine, Hardware, Precision
+from cost_analysis.spec import Precision
+from cost_analysis.system import Engine, Hardware
 from cost_analysis.units import dtype_named
 
 PER_OCTAVE = 48
@@ -92,8 +93,8 @@ def ridge_tokens(hardware: Hardware, engine: Engine, precision: Precision) -> Nu
         engine: Shares of its roofs that are reached.
         precision: Storage formats.
     """
-    flops = hardware.matmul_peak(precision.compute) * engine.flops_efficiency
-    bandwidth = hardware.bandwidth * engine.bandwidth_efficiency
+    flops = engine.flops_rate(hardware, precision.compute)
+    bandwidth = engine.bytes_rate(hardware)
     return flops / bandwidth * dtype_named(precision.weights).bytes / 2.0
 
 

@@ -1,8 +1,5 @@
-"""Seconds of operators on a device under an engine, and which roof binds.
+"""Seconds of a prefill and of all decode steps: the operators' times, and the host's.
 
-An operator takes the engine's floor for each of its kernels, plus the larger of the time that its
-FLOPs and its bytes need (Williams, Waterman and Patterson, "Roofline", CACM 2009). The peak is the
-dense one of its data type; causal attention is charged the triangle that a fused kernel computes.
 A pass cannot be faster than the host launches its layers, and the host may add a time of its own.
 """
 
@@ -12,64 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cost_analysis.arrays import Number, ceil, clip, maximum, minimum, where
-from cost_analysis.operators import Operator
-from cost_analysis.spec import Engine, Hardware
-
-
-@dataclass(frozen=True, slots=True)
-class OperatorTime:
-    """An operator and the time that each of its limits asks for [s].
-
-    An operator that repeats unchanged keeps the numbers of one run; the properties that begin
-    with `total_` are those of all runs.
-
-    Attributes:
-        operator: FLOPs, bytes and kernels of one run.
-        flops_rate: FLOP/s that its products reach.
-        bytes_rate: B/s that its traffic reaches.
-        overhead: Floor of its kernels, or waiting for the host.
-        seconds: Time that one run takes.
-        runs: How often it runs in the phase.
-    """
-
-    operator: Operator
-    flops_rate: Number
-    bytes_rate: Number
-    overhead: Number
-    seconds: Number
-    runs: Number = 1.0
-
-    @property
-    def compute(self) -> Number:
-        """Time of one run at the compute roof [s]."""
-        return self.operator.kernel_flops / self.flops_rate
-
-    @property
-    def transfer(self) -> Number:
-        """Time of one run at the memory roof [s]."""
-        return self.operator.bytes / self.bytes_rate
-
-    @property
-    def total_seconds(self) -> Number:
-        """Time of all runs [s]."""
-        return self.seconds * self.runs
-
-    @property
-    def total_flops(self) -> Number:
-        """FLOPs of all runs, attention as the full rectangle."""
-        return self.operator.flops * self.runs
-
-    @property
-    def total_bytes(self) -> Number:
-        """Bytes moved in all runs [B]."""
-        return self.operator.bytes * self.runs
-
-    @property
-    def bound(self) -> Number:
-        """Which limit asks for most: "compute", "memory" or "overhead"."""
-        compute, transfer = self.compute, self.transfer
-        roof = where(compute > transfer, "compute", "memory")
-        return where(self.overhead > maximum(compute, transfer), "overhead", roof)
+from cost_analysis.kernel_time import OperatorTime, operator_time
+from cost_analysis.ledger import Operator
+from cost_analysis.system import Engine, Hardware
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +50,7 @@ def prefill_phase(
         hardware: The device.
         engine: What runs the model on it.
     """
-    times = [_time(operator, hardware, engine) for operator in operators]
+    times = [operator_time(operator, hardware, engine) for operator in operators]
     device = _sum_of_seconds(times)
     host = maximum(layers * engine.layer_host_time - device, 0.0) + engine.step_host_time
     return Phase("prefill", (*times, _host(host)), device + host)
@@ -136,9 +78,9 @@ def decode_phase(
         hardware: The device.
         engine: What runs the model on it.
     """
-    steady = [_time(op, hardware, engine, steps) for op in first if op.name != growth.name]
+    steady = [operator_time(op, hardware, engine, steps) for op in first if op.name != growth.name]
     place = [operator.name for operator in first].index(growth.name)
-    attention, slope = (_time(op, hardware, engine) for op in (first[place], growth))
+    attention, slope = (operator_time(op, hardware, engine) for op in (first[place], growth))
     grown = _grow(attention, slope, steps)
     step = _sum_of_seconds(steady)
     slack = layers * engine.layer_host_time - step - attention.overhead
@@ -152,20 +94,8 @@ def _sum_of_seconds(times: Sequence[OperatorTime]) -> Number:
     return sum((time.seconds for time in times), 0.0)
 
 
-def _time(
-    operator: Operator, hardware: Hardware, engine: Engine, runs: Number = 1.0
-) -> OperatorTime:
-    flops_rate: Number = 1.0
-    if operator.compute is not None:
-        flops_rate = hardware.matmul_peak(operator.compute) * engine.flops_efficiency
-    bytes_rate = hardware.bandwidth * engine.bandwidth_efficiency
-    overhead = operator.kernels * engine.kernel_floor
-    roofs = maximum(operator.kernel_flops / flops_rate, operator.bytes / bytes_rate)
-    return OperatorTime(operator, flops_rate, bytes_rate, overhead, overhead + roofs, runs)
-
-
 def _host(seconds: Number) -> OperatorTime:
-    return OperatorTime(Operator("host", "host"), 1.0, 1.0, seconds, seconds)
+    return OperatorTime(Operator("host", "host", kind="host"), 0.0, 0.0, seconds, seconds)
 
 
 def _grow(first: OperatorTime, slope: OperatorTime, steps: Number) -> OperatorTime:
@@ -177,6 +107,8 @@ def _grow(first: OperatorTime, slope: OperatorTime, steps: Number) -> OperatorTi
         operator=first.operator.combined(
             lambda start, gain: arithmetic_sum(start, gain, steps), slope.operator
         ),
+        compute=arithmetic_sum(first.compute, slope.compute, steps),
+        transfer=arithmetic_sum(first.transfer, slope.transfer, steps),
         overhead=overhead,
         seconds=overhead + roofs,
     )

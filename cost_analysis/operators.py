@@ -8,92 +8,11 @@ full rectangle queries × context, norms and activations as 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from cost_analysis.arrays import Number, as_float, maximum
+from cost_analysis.arrays import Number, as_float, binary_logarithm, maximum
+from cost_analysis.ledger import Operator, masked_pairs
 from cost_analysis.spec import ModelSpec, Precision
-from cost_analysis.units import DType
-
-
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """One kind of operator of a forward pass, summed over the layers.
-
-    A plain 0.0 is a term that the operator does not have; it stays a scalar among arrays.
-
-    Attributes:
-        name: What it does.
-        part: "embedding", "attention", "mlp", "aggregator", "lm head", or "host".
-        flops: FLOPs of matrix products, attention as the full rectangle.
-        skipped_flops: Those of the rectangle that a fused causal kernel does not compute.
-        weight_bytes: Parameters read [B].
-        cache_bytes: Cached keys and values read or written [B].
-        activation_bytes: Activations read and written [B].
-        kernels: Kernels launched.
-        compute: Data type of its matrix products.
-    """
-
-    name: str
-    part: str
-    flops: Number = 0.0
-    skipped_flops: Number = 0.0
-    weight_bytes: Number = 0.0
-    cache_bytes: Number = 0.0
-    activation_bytes: Number = 0.0
-    kernels: Number = 0.0
-    compute: DType | None = None
-
-    @property
-    def kernel_flops(self) -> Number:
-        """FLOPs that its kernel computes."""
-        return self.flops - self.skipped_flops if _present(self.skipped_flops) else self.flops
-
-    @property
-    def bytes(self) -> Number:
-        """Everything it moves to or from memory [B]."""
-        terms = (self.weight_bytes, self.cache_bytes, self.activation_bytes)
-        return sum(filter(_present, terms[1:]), terms[0])
-
-    @property
-    def intensity(self) -> Number:
-        """FLOPs of its kernel per byte moved [FLOP/B]; 0 where nothing moves."""
-        return self.kernel_flops / maximum(self.bytes, 1.0)
-
-    def combined(self, combine: Callable[..., Number], *others: Operator) -> Operator:
-        """The operator with each of its terms combined with those of others."""
-        terms = {
-            name: combine(getattr(self, name), *(getattr(other, name) for other in others))
-            for name in _TERMS
-            if _present(getattr(self, name))
-        }
-        return replace(self, **terms)
-
-    def times(self, count: Number) -> Operator:
-        """The same operator, run `count` times."""
-        return self.combined(lambda term: term * count)
-
-
-_TERMS = (
-    "flops",
-    "skipped_flops",
-    "weight_bytes",
-    "cache_bytes",
-    "activation_bytes",
-    "kernels",
-)
-
-
-def _present(term: Number) -> bool:
-    return not (isinstance(term, float) and term == 0.0)
-
-
-def masked_pairs(queries: Number) -> Number:
-    """Query-key pairs that the causal mask hides: each query sees the past and itself.
-
-    A fused causal kernel skips this triangle of the rectangle queries · (past + queries).
-    """
-    return queries * (queries - 1.0) / 2.0
 
 
 def forward_pass(
@@ -105,6 +24,7 @@ def forward_pass(
     *,
     logits: str = "last",
     fills_prefix: bool = False,
+    tensor_parallel: Number = 1,
 ) -> tuple[Operator, ...]:
     """The operators of one forward pass.
 
@@ -116,6 +36,9 @@ def forward_pass(
         precision: Storage formats; bf16 throughout if None.
         logits: "last" or "all" positions whose logits are computed.
         fills_prefix: The pass copies the learned prefixes into an empty cache first.
+        tensor_parallel: Devices that share each layer; the operators are those of one of them.
+            Heads, MLP columns and vocabulary are divided; a KV head is never, so that below one
+            a device it is copied. After attention and MLP the group sums its activations.
 
     Returns:
         Operators in the order of execution, those of a layer summed over the layers. What only
@@ -129,6 +52,7 @@ def forward_pass(
         past=as_float(past),
         logits=logits,
         fills_prefix=fills_prefix,
+        devices=as_float(tensor_parallel),
     )
     layers = as_float(spec.num_hidden_layers)
     per_layer = [*_attention(step), *_mlp(step)]
@@ -136,7 +60,11 @@ def forward_pass(
 
 
 def context_growth(
-    spec: ModelSpec, batch_size: Number, precision: Precision | None = None
+    spec: ModelSpec,
+    batch_size: Number,
+    precision: Precision | None = None,
+    *,
+    tensor_parallel: Number = 1,
 ) -> Operator:
     """What one more position of context adds to the attention of a decode step.
 
@@ -145,7 +73,14 @@ def context_growth(
     """
     near, far = (
         _scores_and_values(
-            _Pass(spec, precision or Precision(), as_float(batch_size), as_float(1), past)
+            _Pass(
+                spec=spec,
+                precision=precision or Precision(),
+                batch=as_float(batch_size),
+                queries=as_float(1),
+                past=past,
+                devices=as_float(tensor_parallel),
+            )
         )
         for past in (as_float(0), as_float(1))
     )
@@ -164,6 +99,7 @@ class _Pass:
     past: Number
     logits: str = "last"
     fills_prefix: bool = False
+    devices: Number = 1.0
 
     def size(self, name: str) -> Number:
         """A size of the model as float64."""
@@ -178,6 +114,26 @@ class _Pass:
     def rows(self) -> Number:
         """Token-streams, P·B·queries: the rows of every matrix product of a layer."""
         return self.tokens * self.size("streams")
+
+    def shared(self, size: Number) -> Number:
+        """What one device of the group has of a size that is divided among them."""
+        alone = isinstance(self.devices, float) and self.devices == 1.0
+        return size if alone else size / self.devices
+
+    @property
+    def query(self) -> Number:
+        """Width of the query heads on one device."""
+        return self.shared(as_float(self.spec.query_size))
+
+    @property
+    def key_value_heads(self) -> Number:
+        """KV heads on one device, which are at least one."""
+        return maximum(self.shared(self.size("num_key_value_heads")), 1.0)
+
+    @property
+    def key_value(self) -> Number:
+        """Width of the KV heads on one device."""
+        return self.key_value_heads * self.size("head_dim")
 
     @property
     def parallel(self) -> Number:
@@ -218,6 +174,8 @@ class _Pass:
             activation_bytes=rows * (inputs + outputs) * moved.bytes,
             kernels=1.0,
             compute=precision.compute if quantised else precision.head_compute,
+            kind="product",
+            quantised=quantised and precision.matrix.bits < 16,
         )
 
     def elementwise(
@@ -231,6 +189,19 @@ class _Pass:
             activation_bytes=values * self.precision.accumulate.bytes,
             kernels=1.0,
         )
+
+    def all_reduce(self, part: str) -> list[Operator]:
+        """The sum over a tensor-parallel group of what its devices computed; alone there is none.
+
+        It is counted where the group has an array of sizes, too, and then costs one device nothing.
+        """
+        if isinstance(self.devices, float) and self.devices == 1.0:
+            return []
+        values = self.rows * self.size("hidden_size") * self.precision.accumulate.bytes
+        rounds = binary_logarithm(self.devices)
+        # Each device of a ring sends and receives (n - 1) / n of the values twice.
+        moved = 2.0 * values * (self.devices - 1.0) / self.devices
+        return [Operator("all-reduce", part, link_bytes=moved, kernels=rounds, kind="all-reduce")]
 
 
 def _embedding(step: _Pass) -> list[Operator]:
@@ -264,7 +235,7 @@ def _prefix_fill(step: _Pass) -> Operator:
 def _attention(step: _Pass) -> list[Operator]:
     """One layer's attention. Keys and values are read for the KV heads only (GQA)."""
     hidden, rows = step.size("hidden_size"), step.rows
-    query, key_value = as_float(step.spec.query_size), as_float(step.spec.key_value_size)
+    query, key_value = step.query, step.key_value
     heads_out = query + 2.0 * key_value
     bias = heads_out * step.spec.qkv_bias
     head_norms = 2.0 * step.size("head_dim") * step.spec.qk_norm
@@ -274,6 +245,7 @@ def _attention(step: _Pass) -> list[Operator]:
         _rotary(step, query, key_value, head_norms),
         _scores_and_values(step),
         step.linear("output projection", "attention", rows, query, hidden),
+        *step.all_reduce("attention"),
     ]
 
 
@@ -287,7 +259,7 @@ def _rotary(step: _Pass, query: Number, key_value: Number, head_norms: Number) -
 
 def _scores_and_values(step: _Pass) -> Operator:
     """Fused attention: q·kᵀ, softmax and ·v; scores never reach memory."""
-    query, key_value = as_float(step.spec.query_size), as_float(step.spec.key_value_size)
+    query, key_value = step.query, step.key_value
     streams = step.batch * step.size("streams")
     context = step.past + step.queries
     per_pair = 4.0 * streams * query
@@ -298,14 +270,18 @@ def _scores_and_values(step: _Pass) -> Operator:
         skipped_flops=per_pair * masked_pairs(step.queries),
         cache_bytes=streams * context * 2.0 * key_value * step.precision.cache.bytes,
         activation_bytes=step.rows * 2.0 * query * step.precision.accumulate.bytes,
+        expanded_bytes=streams * context * 2.0 * query * step.precision.cache.bytes,
+        score_values=per_pair * (step.queries * context) / (4.0 * step.size("head_dim")),
         kernels=1.0,
         compute=step.precision.accumulate,
+        kind="attention",
     )
 
 
 def _mlp(step: _Pass) -> list[Operator]:
     """One layer's MLP."""
-    hidden, inner, rows = step.size("hidden_size"), step.size("intermediate_size"), step.rows
+    hidden, rows = step.size("hidden_size"), step.rows
+    inner = step.shared(step.size("intermediate_size"))
     gated = step.spec.gated_mlp
     widened = inner * (2.0 if gated else 1.0)
     up = "gate, up projection" if gated else "up projection"
@@ -314,13 +290,14 @@ def _mlp(step: _Pass) -> list[Operator]:
         step.linear(up, "mlp", rows, hidden, widened),
         step.elementwise("activation", "mlp", rows * (widened + inner)),
         step.linear("down projection", "mlp", rows, inner, hidden),
+        *step.all_reduce("mlp"),
         step.elementwise("residual", "mlp", 3.0 * rows * hidden),
     ]
 
 
 def _head(step: _Pass) -> list[Operator]:
     """Final norm, aggregation of the streams, LM head: once a pass."""
-    hidden, vocab = step.size("hidden_size"), step.size("vocab_size")
+    hidden, vocab = step.size("hidden_size"), step.shared(step.size("vocab_size"))
     norm = step.elementwise("final norm", "lm head", 2.0 * step.rows * hidden, weights=hidden)
     rows = step.tokens if step.logits == "all" else step.batch
     head = step.linear("lm head", "lm head", rows, hidden, vocab, quantised=False)

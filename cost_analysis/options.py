@@ -129,8 +129,10 @@ system_options = _chain(
         "Device and engine",
         "--engine",
         metavar="NAME|FILE",
-        help="What runs the model: ideal, eager, graphs, native, llm-analysis, or a TOML file. "
-        f"[default: {DEFAULT_ENGINES['gpu']} on a GPU, else ideal]",
+        help="What runs the model: eager, graphs, native, cpu, ideal, llm-analysis, a named engine "
+        "such as vllm or hf-transformers-fa2, or a TOML file. "
+        f"[default: {DEFAULT_ENGINES['gpu']} on a GPU, {DEFAULT_ENGINES['cpu']} on a CPU, "
+        "else ideal]",
     ),
     section_option(
         "Device and engine",

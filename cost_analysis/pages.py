@@ -17,6 +17,7 @@ from cost_analysis.units import (
     format_bytes,
     format_count,
     format_flops,
+    format_interval,
     format_per,
     format_seconds,
     gib,
@@ -73,8 +74,17 @@ def _summary(answer: Answer) -> list[str]:
         "",
         f"Memory   {memory:>10}{_over(change['memory'], format_bytes, spec.streams)}",
         f"Latency  {total:>10}{_over(change['total'], format_seconds, spec.streams)}",
+        *_interval_lines(cost),
         *_fit_lines(answer),
     ]
+
+
+def _interval_lines(cost: Estimate) -> list[str]:
+    """Where 80 % of measured runs would lie, by the errors on runs that the fit had not seen."""
+    interval = cost.interval(cost.total)
+    if interval is None:
+        return []
+    return [f"         {format_interval(*interval)} in 80 % of measured runs"]
 
 
 def _over(change: Increase, form: Format, streams: int) -> str:
@@ -244,15 +254,20 @@ def _departures_table(answer: Answer) -> Table:
     return Table("Where it departs from a real run", ("", "memory", "latency"), rows)
 
 
+def _reached(cost: Estimate) -> str:
+    """The shares of the datasheet that large products and large reads reach."""
+    hardware, dtype = cost.hardware, cost.precision.compute
+    flops = cost.engine.flops_rate(hardware, dtype) / hardware.matmul_peak(dtype)
+    bandwidth = cost.engine.bytes_rate(hardware) / hardware.bandwidth
+    return f"{flops:.3g} of peak FLOP/s, {bandwidth:.3g} of bandwidth"
+
+
 def _notes(answer: Answer) -> list[str]:
     cost, request = answer.cost, answer.request
     filled = {name: value for name, value in request.assumed.items() if name != "engine"}
     notes = [f"assumed: {name} = {value}" for name, value in filled.items()]
     chosen = " (assumed)" if "engine" in request.assumed else ""
-    notes.append(
-        f"engine {cost.engine.name}{chosen}: {cost.engine.flops_efficiency:.3g} of peak FLOP/s, "
-        f"{cost.engine.bandwidth_efficiency:.3g} of bandwidth; {cost.engine.source}"
-    )
+    notes.append(f"engine {cost.engine.name}{chosen}: {_reached(cost)}; {cost.engine.source}")
     for dtype in dict.fromkeys((cost.precision.compute, cost.precision.accumulate)):
         used = cost.hardware.peak_dtype(dtype)
         if used != dtype.name:

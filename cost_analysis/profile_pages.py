@@ -5,7 +5,7 @@ from __future__ import annotations
 from cost_analysis.profiling import Phase, Profile
 from cost_analysis.records import Record, whole
 from cost_analysis.report import Page, Table
-from cost_analysis.spec import Hardware
+from cost_analysis.system import Hardware
 from cost_analysis.units import format_bytes, format_rate, format_seconds
 
 

@@ -5,21 +5,33 @@ They lie in `profiles/` of a checkout, and in `cost_analysis/_profiles` of an in
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from cost_analysis.errors import LONGEST_PATH, InputError, shown, unknown_name
-from cost_analysis.spec import Engine, Hardware, ModelSpec
-from cost_analysis.units import DTYPES, parse_quantity
+from cost_analysis.profile_fields import (
+    Table,
+    attention_kernels,
+    mapping,
+    number,
+    parse,
+    peaks,
+    quantity,
+    size,
+    spread,
+    switch,
+    text,
+    texts,
+    time,
+    words,
+)
+from cost_analysis.spec import ModelSpec
+from cost_analysis.system import AttentionKernels, Engine, Hardware
 
 T = TypeVar("T")
-
-LARGEST_FILE = 1_000_000
-"""A profile is a page of text; a larger file is not one [B]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +98,7 @@ def aliases(kind: str) -> dict[str, str]:
     """Every other name of the profiles of a kind, in lower case, and the profile it stands for."""
     found = {}
     for name in profile_names(kind):
-        table = _parse(profiles_folder() / kind / f"{name}.toml")
+        table = parse(profiles_folder() / kind / f"{name}.toml")
         for alias in table.get("aliases", ()):
             found[str(alias).lower()] = name
     return found
@@ -113,63 +125,14 @@ def _expanded(name: str) -> Path:
         raise InputError(f"cannot read profile {shown(name)}: {error}") from None
 
 
-def _parse(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            text = file.read(LARGEST_FILE + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(
-            f"cannot read profile {shown(str(path), LONGEST_PATH)}: {reason}"
-        ) from None
-    if len(text) > LARGEST_FILE:
-        raise InputError(
-            f"profile {shown(str(path), LONGEST_PATH)} is larger than {LARGEST_FILE} bytes"
-        )
-    try:
-        return tomllib.loads(text.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"profile {shown(str(path), LONGEST_PATH)} is not TOML: {error}") from None
-
-
-class _Table:
-    """A TOML table whose fields are taken one by one, so that what is left over is a mistake."""
-
-    def __init__(self, path: Path, content: dict[str, Any]) -> None:
-        self.path = path
-        self.content = content
-        self.taken: set[str] = {"aliases"}
-
-    def take(self, field: str, convert: Callable[[Any], T], *default: T) -> T:
-        """The converted value of a field, or its default; without a default it must be there."""
-        self.taken.add(field)
-        try:
-            if field in self.content:
-                return convert(self.content[field])
-            if default:
-                return default[0]
-            raise InputError("is missing")
-        except InputError as error:
-            raise InputError(
-                f"profile {shown(str(self.path), LONGEST_PATH)}, field {field!r}: {error}"
-            ) from None
-
-    def refuse_the_rest(self) -> None:
-        """Refuse fields that nobody took, with the nearest that exist."""
-        for field in self.content:
-            if field not in self.taken:
-                error = unknown_name("field", field, self.taken - {"aliases"})
-                raise InputError(f"profile {shown(str(self.path), LONGEST_PATH)}: {error}")
-
-
-def _read(path: Path, build: Callable[[_Table, str], Callable[[], T]]) -> T:
+def _read(path: Path, build: Callable[[Table, str], Callable[[], T]]) -> T:
     """Parse a profile and build what it describes; an error names the file, and the field.
 
     Args:
         path: The file.
         build: Takes the fields of the table, and returns what makes the result of them.
     """
-    table = _Table(path, _parse(path))
+    table = Table(path, parse(path))
     make = build(table, path.stem)
     table.refuse_the_rest()
     try:
@@ -178,95 +141,79 @@ def _read(path: Path, build: Callable[[_Table, str], Callable[[], T]]) -> T:
         raise InputError(f"profile {shown(str(path), LONGEST_PATH)}: {error}") from None
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise InputError(f"{shown(value)} must be text in quotes")
-    return " ".join(value.split())
-
-
-def _texts(value: Any) -> dict[str, str]:
-    if not isinstance(value, Mapping):
-        raise InputError(f"{shown(value)} must be a table of texts")
-    return {str(key): _text(item) for key, item in value.items()}
-
-
-def _switch(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise InputError(f"{shown(value)} must be true or false")
-    return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
-        raise InputError(f"{shown(value)} must be a number")
-    return float(value)
-
-
-def _size(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InputError(f"{shown(value)} must be a whole number")
-    return value
-
-
-def _quantity(unit: str) -> Callable[[Any], float]:
-    return lambda value: parse_quantity(value, unit)
-
-
-def _time(value: Any) -> float:
-    """A time that may be nothing."""
-    nothing = value == 0 and not isinstance(value, bool)
-    return 0.0 if nothing else parse_quantity(value, "s")
-
-
-def _peaks(value: Any) -> dict[str, float]:
-    peaks = {}
-    for dtype, text in _texts(value).items():
-        if dtype not in DTYPES:
-            raise unknown_name("data type", dtype, DTYPES)
-        peaks[dtype] = parse_quantity(text, "FLOP/s")
-    return peaks
-
-
-def _hardware(table: _Table, name: str) -> Callable[[], Hardware]:
+def _hardware(table: Table, name: str) -> Callable[[], Hardware]:
     return partial(
         Hardware,
         name=name,
-        description=table.take("description", _text, name),
-        vendor=table.take("vendor", _text, ""),
-        architecture=table.take("architecture", _text, ""),
-        kind=table.take("kind", _text, "gpu"),
-        interconnect=table.take("interconnect", _quantity("B/s"), None),
-        tdp=table.take("tdp", _quantity("W"), None),
-        sources=table.take("sources", _texts, dict[str, str]()),
-        memory=table.take("memory", _quantity("B")),
-        bandwidth=table.take("bandwidth", _quantity("B/s")),
-        peak=table.take("peak", _peaks),
+        description=table.take("description", text, name),
+        vendor=table.take("vendor", text, ""),
+        architecture=table.take("architecture", text, ""),
+        kind=table.take("kind", text, "gpu"),
+        interconnect=table.take("interconnect", quantity("B/s"), None),
+        tdp=table.take("tdp", quantity("W"), None),
+        sources=table.take("sources", texts, dict[str, str]()),
+        **_reached(table),
+        memory=table.take("memory", quantity("B")),
+        bandwidth=table.take("bandwidth", quantity("B/s")),
+        peak=table.take("peak", peaks),
     )
 
 
-def _engine(table: _Table, name: str) -> Callable[[], Engine]:
+def _reached(table: Table) -> dict[str, float]:
+    """What its kernels reach: as the profile states, else as its generation is known to."""
+    generations = _generations()
+    words = table.content.get("architecture")
+    first = words.split()[0] if isinstance(words, str) and words.strip() else ""
+    known = generations.get(first, generations["other"])
+    stated = table.take("reached", mapping, dict[str, Any]())
+    for name in stated:
+        if name not in known:
+            raise unknown_name("field", name, known)
+    shares = {name: number(stated.get(name, share)) for name, share in known.items()}
+    return {f"reached_{name}": share for name, share in shares.items()}
+
+
+@cache
+def _generations() -> dict[str, dict[str, float]]:
+    """Shares of the datasheet that the kernels of an architecture generation reach."""
+    table = parse(profiles_folder() / "generations.toml")
+    return {
+        name: {roof: float(row[roof]) for roof in ("flops", "bandwidth")}
+        for name, row in table.items()
+    }
+
+
+def _engine(table: Table, name: str) -> Callable[[], Engine]:
+    shares = ("elementwise_share", "quantised_flops_share", "quantised_bandwidth_share")
+    fields: dict[str, Any] = {field: table.take(field, number, 1.0) for field in shares}
+    times = ("kernel_floor", "link_latency", "layer_host_time", "step_host_time")
+    fields |= {field: table.take(field, time, 0.0) for field in times}
+    fields |= {field: table.take(field, switch, False) for field in ("device_shares", "soft_roofs")}
     return partial(
         Engine,
         name=name,
-        description=table.take("description", _text, name),
-        source=table.take("source", _text, ""),
-        kernel_floor=table.take("kernel_floor", _time, 0.0),
-        layer_host_time=table.take("layer_host_time", _time, 0.0),
-        step_host_time=table.take("step_host_time", _time, 0.0),
-        flops_efficiency=table.take("flops_efficiency", _number),
-        bandwidth_efficiency=table.take("bandwidth_efficiency", _number),
+        description=table.take("description", text, name),
+        source=table.take("source", text, ""),
+        flops_efficiency=table.take("flops_efficiency", number),
+        bandwidth_efficiency=table.take("bandwidth_efficiency", number),
+        link_share=table.take("link_share", number, 1.0),
+        attention=table.take("attention", attention_kernels, AttentionKernels()),
+        engine_class=table.take("engine_class", text, ""),
+        words=table.take("words", words, tuple[str, ...]()),
+        spread=table.take("spread", spread, None),
+        **fields,
     )
 
 
-def _model(table: _Table, name: str) -> Callable[[], ModelProfile]:
-    description = table.take("description", _text, name)
-    source = table.take("source", _text, "")
+def _model(table: Table, name: str) -> Callable[[], ModelProfile]:
+    description = table.take("description", text, name)
+    source = table.take("source", text, "")
     fields: dict[str, Any] = {
-        field: table.take(field, _switch, field == "gated_mlp")
+        field: table.take(field, switch, field == "gated_mlp")
         for field in ("gated_mlp", "qkv_bias", "qk_norm", "tie_word_embeddings")
     }
-    fields |= {field: table.take(field, _size) for field in _MODEL_SIZES}
-    warning = table.take("warning", _text, "")
+    fields |= {field: table.take(field, size) for field in _MODEL_SIZES}
+    warning = table.take("warning", text, "")
     return lambda: ModelProfile(name, description, source, ModelSpec(name=name, **fields), warning)
 
 

@@ -14,7 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cost_analysis.arrays import Number, as_float, maximum
-from cost_analysis.spec import Hardware, ModelSpec, Workload
+from cost_analysis.spec import ModelSpec, Workload
+from cost_analysis.system import Hardware
 from cost_analysis.units import dtype_named
 
 BYTES = 2.0

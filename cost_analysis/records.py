@@ -110,6 +110,7 @@ def estimate_record(answer: Answer) -> Record:
             "decode": whole(cost.decode.seconds),
             "total": whole(cost.total),
         },
+        "latency_interval_s": interval_record(cost),
         "tokens_per_s": whole(cost.tokens_per_second),
         "device": device_record(cost),
         "increase_over_one_stream": increase_record(answer),
@@ -117,6 +118,16 @@ def estimate_record(answer: Answer) -> Record:
     }
     if answer.published is not None:
         record["published"] = published_record(answer)
+    return record
+
+
+def interval_record(cost: Estimate) -> Record:
+    """The ends of the 80 % intervals of the times [s]; null where nothing was measured."""
+    times = {"ttft": cost.ttft, "tpot": cost.tpot, "total": cost.total}
+    record: Record = {}
+    for name, seconds in times.items():
+        low, high = cost.interval(seconds) or (None, None)
+        record |= {f"{name}_low": whole(low), f"{name}_high": whole(high)}
     return record
 
 
@@ -191,6 +202,7 @@ def estimate_row(answer: Answer) -> Record:
     row |= {f"memory_{name}_bytes": value for name, value in record["memory_bytes"].items()}
     row |= {f"flops_{name}": value for name, value in record["flops"].items()}
     row |= {f"latency_{name}_s": value for name, value in record["latency_s"].items()}
+    row |= {f"latency_{name}_s": value for name, value in record["latency_interval_s"].items()}
     row["tokens_per_s"] = record["tokens_per_s"]
     device = record["device"]
     row |= {
@@ -231,6 +243,7 @@ def _engine_record(cost: Estimate) -> Record:
         "kernel_floor_s": float(engine.kernel_floor),
         "layer_host_time_s": float(engine.layer_host_time),
         "step_host_time_s": float(engine.step_host_time),
+        "device_shares": engine.device_shares,
         "source": engine.source,
     }
 

@@ -11,16 +11,15 @@ from cost_analysis.errors import InputError
 from cost_analysis.profiles import load_engine, load_hardware, load_model
 from cost_analysis.spec import (
     FLAGS,
-    Engine,
-    Hardware,
     ModelSpec,
     Precision,
     Workload,
     family_intermediate_size,
 )
+from cost_analysis.system import Engine, Hardware
 
 DEFAULT_DEVICE = "a100-sxm-80gb"
-DEFAULT_ENGINES = {"gpu": "graphs"}
+DEFAULT_ENGINES = {"gpu": "graphs", "cpu": "cpu"}
 """The engine by kind of device; for kinds that no measurements were fitted on it is "ideal"."""
 
 
@@ -112,7 +111,9 @@ def make_system(
     Raises:
         InputError: No such device or engine, or a share outside (0, 1].
     """
-    hardware = load_hardware(gpu_config)
+    hardware = load_hardware(gpu_config).at_datasheet(
+        flops=flops_efficiency is not None, bandwidth=bandwidth_efficiency is not None
+    )
     name = engine or DEFAULT_ENGINES.get(hardware.kind, "ideal")
     chosen = load_engine(name).with_efficiency(flops_efficiency, bandwidth_efficiency)
     return hardware, chosen, engine is None

@@ -7,14 +7,12 @@ each other, so that one description can stand for a million rows.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from cost_analysis.arrays import Number, as_float, holds, is_array, is_finite, is_real
+from cost_analysis.arrays import Number, as_float, holds, is_array, is_real
 from cost_analysis.errors import InputError, shown
-from cost_analysis.units import WIDER, DType, dtype_named
+from cost_analysis.units import DType, dtype_named
 
 LARGEST_SIZE = 2**31 - 1
 """Upper limit of every size: what a 32-bit index reaches, far beyond any model."""
@@ -29,9 +27,6 @@ FLAGS = {
     "kv_cache": "kv_cache_dtype",
 }
 """What the command line and its records call a field, where that is another name."""
-
-LEAST_EFFICIENCY = 1e-6
-"""No engine is slower; below it, times would leave the range of numbers."""
 
 
 def _whole_number(name: str, value: object, lowest: int) -> Number:
@@ -262,121 +257,3 @@ class Precision:
         """Type of the products with unquantised weights."""
         wide = self.unquantised
         return self.accumulate if self.accumulate.bits >= wide.bits else wide
-
-
-KINDS = ("gpu", "cpu", "soc")
-"""Kinds of devices."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hardware:
-    """One device, as its datasheet states it, in SI base units.
-
-    Attributes:
-        name: Profile name.
-        description: What people call it.
-        memory: Capacity that the driver reports [B].
-        bandwidth: Peak memory bandwidth [B/s].
-        peak: Dense peak of matrix products for each data type that has one [FLOP/s].
-        interconnect: Link to other devices, both directions together [B/s]; None if none.
-        tdp: Power limit [W]; None if not stated.
-        kind: "gpu", "cpu" or "soc".
-        vendor: Maker.
-        architecture: Generation.
-        sources: For each figure the document that states it.
-    """
-
-    name: str
-    description: str
-    memory: Number
-    bandwidth: Number
-    peak: Mapping[str, float]
-    interconnect: float | None = None
-    tdp: float | None = None
-    kind: str = "gpu"
-    vendor: str = ""
-    architecture: str = ""
-    sources: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Check that figures are positive and at least one peak is given."""
-        if self.kind not in KINDS:
-            raise InputError(f"kind is {shown(self.kind)}; it must be one of {', '.join(KINDS)}")
-        for name in ("memory", "bandwidth"):
-            value = getattr(self, name)
-            if not (is_real(value) and holds((value > 0) & is_finite(value))):
-                raise InputError(f"{name} of device {self.name} must be a positive number")
-        if not self.peak:
-            raise InputError(f"device {self.name} has no peak for any data type")
-        for dtype, peak in self.peak.items():
-            dtype_named(dtype)
-            if not 0 < peak < math.inf:
-                raise InputError(f"peak {dtype} of device {self.name} must be a positive number")
-
-    def peak_dtype(self, dtype: DType) -> str:
-        """The type in which this device computes products of `dtype` values.
-
-        Its own where the device has units for it, else the nearest wider one.
-
-        Raises:
-            InputError: The device has no peak for the type nor for any wider one.
-        """
-        for name in (dtype.name, *WIDER[dtype.name]):
-            if name in self.peak:
-                return name
-        raise InputError(
-            f"device {self.name} states no peak for {dtype.name} or a wider type; "
-            f"it has {', '.join(self.peak)}"
-        )
-
-    def matmul_peak(self, dtype: DType) -> float:
-        """Dense peak of matrix products of `dtype` values [FLOP/s]."""
-        return self.peak[self.peak_dtype(dtype)]
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """What runs the model: the share of each roof that it reaches, and its overheads.
-
-    Attributes:
-        name: Profile name.
-        description: What it stands for.
-        flops_efficiency: Share of the peak that a large matrix product reaches, in (0, 1].
-        bandwidth_efficiency: Share of the bandwidth that a large read reaches, in (0, 1].
-        kernel_floor: Time that a kernel takes however small it is [s].
-        layer_host_time: Time the host needs to launch one layer [s]; a pass cannot be faster.
-        step_host_time: Time the host adds to every pass, e.g. for sampling [s].
-        source: What the figures were taken from, or fitted on.
-    """
-
-    name: str
-    description: str = ""
-    flops_efficiency: Number = 1.0
-    bandwidth_efficiency: Number = 1.0
-    kernel_floor: Number = 0.0
-    layer_host_time: Number = 0.0
-    step_host_time: Number = 0.0
-    source: str = ""
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        for name in ("flops_efficiency", "bandwidth_efficiency"):
-            value = getattr(self, name)
-            if not (is_real(value) and holds((value >= LEAST_EFFICIENCY) & (value <= 1))):
-                spoken = FLAGS.get(name, name)
-                raise InputError(
-                    f"{spoken} is {shown(value)}; it must be from {LEAST_EFFICIENCY:g} to 1"
-                )
-        for name in ("kernel_floor", "layer_host_time", "step_host_time"):
-            value = getattr(self, name)
-            if not (is_real(value) and holds((value >= 0) & is_finite(value))):
-                raise InputError(f"{name} is {shown(value)}; it must be 0 or a positive time")
-
-    def with_efficiency(self, flops: float | None, bandwidth: float | None) -> Engine:
-        """The same engine with the user's own shares of the roofs; None keeps the engine's."""
-        changed = self
-        if flops is not None:
-            changed = replace(changed, flops_efficiency=flops)
-        if bandwidth is not None:
-            changed = replace(changed, bandwidth_efficiency=bandwidth)
-        return changed

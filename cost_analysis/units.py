@@ -187,6 +187,13 @@ def format_seconds(value: float) -> str:
     raise AssertionError("the last unit takes every value")
 
 
+def format_interval(low: float, high: float) -> str:
+    """Two times in the unit of the larger one: "10.9 to 14.6 ms"."""
+    figure, unit = format_seconds(high).split()
+    size = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}[unit]
+    return f"{_digits(low / size)} to {figure} {unit}"
+
+
 def gib(value: float) -> float:
     """Bytes in GiB."""
     return value / GIB

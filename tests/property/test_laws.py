@@ -188,10 +188,13 @@ def test_rescaling_the_device_rescales_time(
         device,
         bandwidth=device.bandwidth * factor,
         peak={dtype: peak * factor for dtype, peak in device.peak.items()},
+        interconnect=None if device.interconnect is None else device.interconnect * factor,
     )
     quicker = replace(
         engine,
         kernel_floor=engine.kernel_floor / factor,
+        attention=replace(engine.attention, floor=engine.attention.floor / factor),
+        link_latency=engine.link_latency / factor,
         layer_host_time=engine.layer_host_time / factor,
         step_host_time=engine.step_host_time / factor,
     )

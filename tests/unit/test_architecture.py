@@ -21,6 +21,7 @@ MODULES = sorted(PACKAGE.glob("*.py"))
 ALLOWED = {
     "click": {
         "commands",
+        "accuracy_commands",
         "claim_commands",
         "plot_command",
         "measure_commands",
@@ -43,9 +44,15 @@ ORDER = (
     {"units", "energy", "nvml"},
     {"telemetry", "stability", "journal"},
     {"meter"},
-    {"spec"},
-    {"parameters", "operators", "memory", "latency"},
+    {"spec", "ledger"},
+    {"system"},
+    {"parameters", "operators", "memory", "kernel_time"},
+    {"latency", "profile_fields"},
     {"estimate", "capacity", "profiles", "csv_table", "law_curve"},
+    {"measurements"},
+    {"predictions", "coefficients"},
+    {"latency_fit", "operator_fit", "accuracy"},
+    {"latency_folds", "engine_profile"},
     {"published", "compare", "training_runs", "law_minimum"},
     {"departures", "request", "law_evidence", "torch_model"},
     {"scaling_law", "checkpoints", "measure"},
@@ -61,9 +68,11 @@ ORDER = (
     {"plot_style"},
     {"law_plots", "cost_plots", "breakdown_plot", "measured_plot"},
     {"plots"},
+    {"accuracy_pages"},
+    {"fit_pages"},
     {"pages", "catalogue", "claim_pages", "measure_pages", "parity_pages", "profile_pages"},
     {"options", "delivery"},
-    {"claim_commands", "plot_command", "measure_commands"},
+    {"claim_commands", "plot_command", "measure_commands", "accuracy_commands"},
     {"commands"},
 )
 

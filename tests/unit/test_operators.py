@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cost_analysis import ModelSpec, Operator, Precision, forward_pass, memory
-from cost_analysis.operators import context_growth, masked_pairs
+from cost_analysis.ledger import masked_pairs
+from cost_analysis.operators import context_growth
 from cost_analysis.spec import Workload
 
 # h = 8, inner = 20, 2 layers, 4 heads of 2, 2 KV heads, vocabulary 50, P = 3, prefix 5.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -199,5 +200,66 @@ def test_names_in_any_case_and_the_nearest_for_a_wrong_one() -> None:
     assert load_model("qwen/qwen3-0.6B").name == "qwen3-0.6b"
     with pytest.raises(InputError, match="unknown device 'h10'; did you mean h100"):
         load_hardware("h10")
-    with pytest.raises(InputError, match="unknown engine 'zzz'; known: eager, graphs"):
+    with pytest.raises(InputError, match="unknown engine 'zzz'; known: cpu, eager, exllama"):
         load_engine("zzz")
+
+
+def test_measured_terms_of_an_engine(tmp_path: Path) -> None:
+    engine = tmp_path / "mine.toml"
+    plain = "flops_efficiency = 0.9\nbandwidth_efficiency = 0.8\n"
+    engine.write_text(
+        f'{plain}link_latency = "5 us"\nwords = ["mine"]\nengine_class = "graphs"\n'
+        '[attention]\nfloor = "8 us"\nscore_bytes = 2\n'
+        '[spread]\nlow = 0.9\nhigh = 1.1\ndevices = ["t4"]\n'
+    )
+    read = load_engine(str(engine))
+    assert (read.words, read.engine_class) == (("mine",), "graphs")
+    assert read.link_latency == pytest.approx(5e-6)
+    assert read.attention.floor == pytest.approx(8e-6)
+    assert read.attention.score_bytes == 2.0
+    assert read.spread is not None
+    assert (read.spread.low, read.spread.devices) == (0.9, ("t4",))
+    for wrong, message in (
+        ("[attention]\nflor = 1\n", "field 'attention': unknown field 'flor'"),
+        ("[spread]\nlow = 2\n", "field 'spread': a spread's low end"),
+        ("attention = 3\n", "field 'attention': 3 must be a table"),
+        ("words = 'a'\n", "field 'words': 'a' must be a list of texts"),
+    ):
+        engine.write_text(plain + wrong)
+        with pytest.raises(InputError, match=message):
+            load_engine(str(engine))
+
+
+def test_what_a_device_reaches_is_its_own_or_its_generations(tmp_path: Path) -> None:
+    device = tmp_path / "mine.toml"
+    figures = 'memory = "1 GiB"\nbandwidth = "1 GB/s"\n'
+    peak = '[peak]\nfp32 = "1 TFLOP/s"\n'
+    ampere = load_hardware("a100")
+    device.write_text(f'{figures}architecture = "Ampere (GA999)"\n{peak}')
+    read = load_hardware(str(device))
+    assert (read.reached_flops, read.reached_bandwidth) == (
+        ampere.reached_flops, ampere.reached_bandwidth,
+    )  # fmt: skip
+    device.write_text(f"{figures}{peak}[reached]\nflops = 0.3\nbandwidth = 0.4\n")
+    read = load_hardware(str(device))
+    assert (read.reached_flops, read.reached_bandwidth) == (0.3, 0.4)
+    device.write_text(f"{figures}{peak}[reached]\nflop = 0.3\n")
+    with pytest.raises(InputError, match="did you mean flops"):
+        load_hardware(str(device))
+
+
+def test_every_generation_names_its_source() -> None:
+    text = (Path(__file__).parents[2] / "profiles" / "generations.toml").read_text()
+    generations = tomllib.loads(text)
+    assert all(len(row["source"]) > 20 for row in generations.values())
+    used = {load_hardware(name).architecture.split()[0] for name in DEVICES}
+    assert set(generations) - {"other"} <= used
+
+
+@pytest.mark.parametrize("name", ["eager", "graphs", "native", "cpu"])
+def test_every_class_has_measured_terms(name: str) -> None:
+    engine = load_engine(name)
+    assert engine.engine_class == name
+    assert engine.device_shares
+    assert engine.soft_roofs
+    assert engine.spread is not None

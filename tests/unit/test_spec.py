@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cost_analysis import Engine, Hardware, InputError, ModelSpec, Precision, Workload
+from cost_analysis.system import AttentionKernels, Spread
 from cost_analysis.units import dtype_named
 
 
@@ -126,3 +127,35 @@ def test_engine_takes_the_users_efficiency() -> None:
     changed = engine.with_efficiency(0.9, None)
     assert (changed.flops_efficiency, changed.bandwidth_efficiency) == (0.9, 0.6)
     assert changed.kernel_floor == engine.kernel_floor
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"elementwise_share": 0.0}, {"link_share": -1.0}, {"link_latency": -1e-6},
+     {"quantised_flops_share": float("nan")}, {"link_latency": float("inf")}],
+)  # fmt: skip
+def test_measured_terms_out_of_range(changes: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(changes))):
+        Engine("e", **changes)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"flops_share": 0.0}, {"floor": -1.0}, {"score_bytes": -1.0}, {"cache_copies": -2}]
+)
+def test_attention_kernels_out_of_range(changes: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=next(iter(changes))):
+        AttentionKernels(**changes)
+
+
+def test_an_interval_is_wider_on_devices_that_were_not_measured() -> None:
+    spread = Spread(0.9, 1.2, 0.5, 2.0, ("a100",))
+    assert spread.interval(10.0, "a100") == (9.0, 12.0)
+    assert spread.interval(10.0, "h100") == (5.0, 20.0)
+    with pytest.raises(InputError, match="low end"):
+        Spread(1.2, 0.9)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.2, float("nan")])
+def test_what_a_device_reaches_is_a_share(share: float) -> None:
+    with pytest.raises(InputError, match="reached_flops"):
+        Hardware("d", "d", memory=1, bandwidth=1, peak={"fp32": 1.0}, reached_flops=share)

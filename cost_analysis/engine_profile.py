@@ -1,0 +1,58 @@
+"""An engine as the text of its profile, for a fit that writes profiles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+from cost_analysis.system import AttentionKernels, Engine, Spread
+
+TIMES = ("kernel_floor", "link_latency", "layer_host_time", "step_host_time")
+NUMBERS = (
+    "flops_efficiency",
+    "bandwidth_efficiency",
+    "elementwise_share",
+    "quantised_flops_share",
+    "quantised_bandwidth_share",
+    "link_share",
+    *TIMES,
+)
+
+
+def engine_text(engine: Engine, uncertainty: Mapping[str, float]) -> str:
+    """The TOML of an engine's profile.
+
+    Args:
+        engine: The engine.
+        uncertainty: Standard error of the logarithm of each coefficient, shown beside it.
+    """
+    lines = [f'description = "{engine.description}"', f'engine_class = "{engine.engine_class}"']
+    if engine.words:
+        lines.append(f"words = {_texts(engine.words)}")
+    lines += [f"{name} = {str(getattr(engine, name)).lower()}" for name in _SWITCHES]
+    lines += [_line(name, getattr(engine, name), uncertainty.get(name)) for name in NUMBERS]
+    lines += [f'source = """{engine.source}"""', "", "[attention]"]
+    for item in fields(AttentionKernels):
+        value = getattr(engine.attention, item.name)
+        lines.append(_line(item.name, value, uncertainty.get(f"attention.{item.name}")))
+    if engine.spread is not None:
+        lines += ["", "[spread]", *_spread_lines(engine.spread)]
+    return "\n".join(lines) + "\n"
+
+
+_SWITCHES = ("device_shares", "soft_roofs")
+
+
+def _line(name: str, value: float, error: float | None) -> str:
+    figure = f'"{value * 1e6:.3g} us"' if name in (*TIMES, "floor") else f"{value:.3g}"
+    return f"{name} = {figure}" + (f"  # ±{error:.0%}" if error is not None else "")
+
+
+def _texts(texts: tuple[str, ...]) -> str:
+    return "[" + ", ".join(f'"{text}"' for text in texts) + "]"
+
+
+def _spread_lines(spread: Spread) -> list[str]:
+    numbers = ("low", "high", "other_low", "other_high")
+    lines = [f"{name} = {getattr(spread, name):.3g}" for name in numbers]
+    return [*lines, f"devices = {_texts(spread.devices)}"]

@@ -1,0 +1,129 @@
+"""Seconds of one operator on a device under an engine, kind by kind, and which roof binds.
+
+A kernel takes the engine's floor, plus what its FLOPs and its bytes need (Williams, Waterman and
+Patterson, "Roofline", CACM 2009): at neutral coefficients the larger of the two. The peak is the
+dense one of its data type; causal attention is charged the triangle that a fused kernel computes.
+Times are affine in the context, so that a decode of many steps keeps a closed form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cost_analysis.arrays import Number, maximum, square_root, where
+from cost_analysis.ledger import Operator
+from cost_analysis.system import Engine, Hardware
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorTime:
+    """An operator and the time that each of its limits asks for [s].
+
+    An operator that repeats unchanged keeps the numbers of one run; the properties that begin
+    with `total_` are those of all runs.
+
+    Attributes:
+        operator: FLOPs, bytes and kernels of one run.
+        compute: Time of one run at the compute roof [s].
+        transfer: Time of one run at the memory roof, or on the link [s].
+        overhead: Floor of its kernels, or waiting for the host.
+        seconds: Time that one run takes.
+        runs: How often it runs in the phase.
+    """
+
+    operator: Operator
+    compute: Number
+    transfer: Number
+    overhead: Number
+    seconds: Number
+    runs: Number = 1.0
+
+    @property
+    def total_seconds(self) -> Number:
+        """Time of all runs [s]."""
+        return self.seconds * self.runs
+
+    @property
+    def total_flops(self) -> Number:
+        """FLOPs of all runs, attention as the full rectangle."""
+        return self.operator.flops * self.runs
+
+    @property
+    def total_bytes(self) -> Number:
+        """Bytes moved in all runs [B]."""
+        return self.operator.bytes * self.runs
+
+    @property
+    def bound(self) -> Number:
+        """Which limit asks for most: "compute", "memory", "link" or "overhead"."""
+        compute, transfer = self.compute, self.transfer
+        slower = "link" if self.operator.kind == "all-reduce" else "memory"
+        roof = where(compute > transfer, "compute", slower)
+        return where(self.overhead > maximum(compute, transfer), "overhead", roof)
+
+
+def operator_time(
+    operator: Operator, hardware: Hardware, engine: Engine, runs: Number = 1.0
+) -> OperatorTime:
+    """The time of an operator, by its kind.
+
+    Args:
+        operator: Of a pass (`forward_pass`), or what a step adds to it (`context_growth`).
+        hardware: The device.
+        engine: What runs the model on it.
+        runs: How often it runs in the phase.
+    """
+    overhead = operator.kernels * engine.kernel_floor
+    if operator.kind == "attention":
+        overhead = overhead + operator.kernels * engine.attention.floor
+    elif operator.kind == "all-reduce":
+        overhead = overhead + operator.kernels * engine.link_latency
+    compute, transfer = (
+        compute_time(operator, hardware, engine),
+        transfer_time(operator, hardware, engine),
+    )
+    if engine.soft_roofs and operator.kind == "product":
+        roofs = square_root(compute * compute + transfer * transfer)
+    else:
+        roofs = maximum(compute, transfer)
+    return OperatorTime(operator, compute, transfer, overhead, overhead + roofs, runs)
+
+
+def compute_time(operator: Operator, hardware: Hardware, engine: Engine) -> Number:
+    """Time of an operator's matrix products at the rate that its kernel reaches [s]."""
+    if operator.compute is None:
+        return 0.0
+    rate = engine.flops_rate(hardware, operator.compute)
+    if operator.kind == "attention":
+        rate = rate * engine.attention.flops_share
+    elif operator.quantised:
+        rate = rate * engine.quantised_flops_share
+    return operator.kernel_flops / rate
+
+
+def transfer_time(operator: Operator, hardware: Hardware, engine: Engine) -> Number:
+    """Time of an operator's traffic at the rate that its kernel reaches [s]."""
+    rate = engine.bytes_rate(hardware)
+    if operator.kind == "product":
+        share = engine.quantised_bandwidth_share if operator.quantised else 1.0
+        return operator.bytes / (rate * share)
+    if operator.kind == "attention":
+        return _attention_transfer_time(operator, rate, engine)
+    if operator.kind == "all-reduce":
+        return _all_reduce_time(operator, hardware, engine)
+    return operator.bytes / (rate * engine.elementwise_share)
+
+
+def _attention_transfer_time(operator: Operator, rate: Number, engine: Engine) -> Number:
+    """Time to read the cache, to copy it where the engine does, and to pass over the scores."""
+    kernels = engine.attention
+    copied = operator.expanded_bytes * kernels.cache_copies
+    scores = operator.score_values * kernels.score_bytes
+    return operator.bytes / (rate * kernels.bandwidth_share) + (copied + scores) / rate
+
+
+def _all_reduce_time(operator: Operator, hardware: Hardware, engine: Engine) -> Number:
+    """Time of a ring all-reduce: a link states both directions together, a ring uses each."""
+    if hardware.interconnect is None:
+        return operator.link_bytes * 0.0
+    return operator.link_bytes / (hardware.interconnect / 2.0 * engine.link_share)

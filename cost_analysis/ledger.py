@@ -1,0 +1,102 @@
+"""One operator of a forward pass: its FLOPs, its bytes and what kind of kernel runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from cost_analysis.arrays import Number, maximum
+from cost_analysis.units import DType
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One kind of operator of a forward pass, summed over the layers.
+
+    A plain 0.0 is a term that the operator does not have; it stays a scalar among arrays.
+
+    Attributes:
+        name: What it does.
+        part: "embedding", "attention", "mlp", "aggregator", "lm head", or "host".
+        flops: FLOPs of matrix products, attention as the full rectangle.
+        skipped_flops: Those of the rectangle that a fused causal kernel does not compute.
+        weight_bytes: Parameters read [B].
+        cache_bytes: Cached keys and values read or written [B].
+        activation_bytes: Activations read and written [B].
+        score_values: Scores of queries and keys, the full rectangle, over all heads.
+        expanded_bytes: Keys and values of the context, were they copied to all query heads [B].
+        link_bytes: Activations that the devices of a tensor-parallel group sum [B].
+        kernels: Kernels launched.
+        compute: Data type of its matrix products; None where it has none.
+        kind: Which kernel it is: "product", "attention", "elementwise", "all-reduce" or "host".
+        quantised: Its weights are stored below 16 bits.
+    """
+
+    name: str
+    part: str
+    flops: Number = 0.0
+    skipped_flops: Number = 0.0
+    weight_bytes: Number = 0.0
+    cache_bytes: Number = 0.0
+    activation_bytes: Number = 0.0
+    score_values: Number = 0.0
+    expanded_bytes: Number = 0.0
+    link_bytes: Number = 0.0
+    kernels: Number = 0.0
+    compute: DType | None = None
+    kind: str = "elementwise"
+    quantised: bool = False
+
+    @property
+    def kernel_flops(self) -> Number:
+        """FLOPs that its kernel computes."""
+        return self.flops - self.skipped_flops if _present(self.skipped_flops) else self.flops
+
+    @property
+    def bytes(self) -> Number:
+        """Everything it moves to or from memory [B]."""
+        terms = (self.weight_bytes, self.cache_bytes, self.activation_bytes)
+        return sum(filter(_present, terms[1:]), terms[0])
+
+    @property
+    def intensity(self) -> Number:
+        """FLOPs of its kernel per byte moved [FLOP/B]; 0 where nothing moves."""
+        return self.kernel_flops / maximum(self.bytes, 1.0)
+
+    def combined(self, combine: Callable[..., Number], *others: Operator) -> Operator:
+        """The operator with each of its terms combined with those of others."""
+        terms = {
+            name: combine(getattr(self, name), *(getattr(other, name) for other in others))
+            for name in _TERMS
+            if _present(getattr(self, name))
+        }
+        return replace(self, **terms)
+
+    def times(self, count: Number) -> Operator:
+        """The same operator, run `count` times."""
+        return self.combined(lambda term: term * count)
+
+
+_TERMS = (
+    "flops",
+    "skipped_flops",
+    "weight_bytes",
+    "cache_bytes",
+    "activation_bytes",
+    "score_values",
+    "expanded_bytes",
+    "link_bytes",
+    "kernels",
+)
+
+
+def _present(term: Number) -> bool:
+    return not (isinstance(term, float) and term == 0.0)
+
+
+def masked_pairs(queries: Number) -> Number:
+    """Query-key pairs that the causal mask hides: each query sees the past and itself.
+
+    A fused causal kernel skips this triangle of the rectangle queries · (past + queries).
+    """
+    return queries * (queries - 1.0) / 2.0

@@ -1,0 +1,140 @@
+"""Each term of an operator's time against what it says, worked by hand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cost_analysis import Engine, Hardware, ModelSpec, Precision, forward_pass, load_engine
+from cost_analysis.kernel_time import operator_time
+from cost_analysis.ledger import Operator
+from cost_analysis.system import AttentionKernels
+from cost_analysis.units import dtype_named
+
+DEVICE = Hardware(
+    "d", "d", memory=1e11, bandwidth=1e12, peak={"bf16": 1e14}, interconnect=2e11,
+    reached_flops=0.5, reached_bandwidth=0.8,
+)  # fmt: skip
+PLAIN = Engine("plain")
+MEASURED = replace(PLAIN, device_shares=True, soft_roofs=True, kernel_floor=4e-6)
+BF16 = dtype_named("bf16")
+PRODUCT = Operator("p", "mlp", flops=4e9, weight_bytes=3.2e7, kernels=1.0, compute=BF16,
+                   kind="product")  # fmt: skip
+
+
+def test_a_product_feels_both_roofs() -> None:
+    # 4e9 FLOP at half of 1e14 FLOP/s: 80 us; 32 MB at 0.8 of 1 TB/s: 40 us.
+    time = operator_time(PRODUCT, DEVICE, MEASURED)
+    assert (time.compute, time.transfer) == (pytest.approx(80e-6), pytest.approx(40e-6))
+    assert time.seconds == pytest.approx(4e-6 + math.hypot(80e-6, 40e-6))
+    assert time.bound == "compute"
+    hard = operator_time(PRODUCT, DEVICE, replace(MEASURED, soft_roofs=False))
+    assert hard.seconds == pytest.approx(84e-6)
+
+
+def test_shares_of_the_datasheet_or_of_the_device() -> None:
+    datasheet = operator_time(PRODUCT, DEVICE, PLAIN)
+    assert (datasheet.compute, datasheet.transfer) == (pytest.approx(40e-6), pytest.approx(32e-6))
+    device = DEVICE.at_datasheet(flops=True, bandwidth=False)
+    assert operator_time(PRODUCT, device, MEASURED).compute == pytest.approx(40e-6)
+    assert operator_time(PRODUCT, device, MEASURED).transfer == pytest.approx(40e-6)
+
+
+def test_a_few_dozen_rows_ride_free_on_an_a100(a100: Hardware) -> None:
+    """Where streams ride free: the measured 0.266 / 0.260 / 0.278 ms of a 7B layer's products."""
+    spec = ModelSpec(4096, 11008, 32, 32, 32, vocab_size=32000, qkv_bias=False)
+    engine = replace(MEASURED, kernel_floor=5e-6)
+
+    def products(batch: int) -> float:
+        layer = forward_pass(replace(spec, num_hidden_layers=1), batch, 1, 100)
+        times = [operator_time(op, a100, engine) for op in layer if op.kind == "product"]
+        return float(sum(time.seconds for time in times if time.operator.part != "lm head"))
+
+    one = products(1)
+    assert one == pytest.approx(0.266e-3, rel=0.1)
+    assert products(8) == pytest.approx(0.260e-3, rel=0.1)
+    assert products(64) == pytest.approx(0.278e-3, rel=0.1)
+    assert products(8) < 1.02 * one
+    assert products(2048) > 10 * one
+
+
+def test_attention_copies_and_scores_add_traffic() -> None:
+    kernels = AttentionKernels(0.5, 0.5, 8e-6, score_bytes=2.0, cache_copies=3.0)
+    engine = replace(MEASURED, attention=kernels)
+    operator = Operator(
+        "attention", "attention", flops=1e6, cache_bytes=8e6, score_values=1e6,
+        expanded_bytes=1.6e7, kernels=2.0, compute=BF16, kind="attention",
+    )  # fmt: skip
+    time = operator_time(operator, DEVICE, engine)
+    # 8 MB at 0.4 TB/s; three copies of 16 MB and 2 MB of scores at 0.8 TB/s.
+    assert time.transfer == pytest.approx(20e-6 + 60e-6 + 2.5e-6)
+    assert time.overhead == pytest.approx(2 * (4e-6 + 8e-6))
+    assert time.compute == pytest.approx(1e6 / (1e14 * 0.5 * 0.5))
+
+
+def test_quantised_products_have_their_own_shares() -> None:
+    engine = replace(MEASURED, quantised_flops_share=0.25, quantised_bandwidth_share=0.5)
+    wide, narrow = (
+        operator_time(replace(PRODUCT, quantised=value), DEVICE, engine) for value in (False, True)
+    )
+    assert narrow.compute == pytest.approx(4 * wide.compute)
+    assert narrow.transfer == pytest.approx(2 * wide.transfer)
+
+
+def test_elementwise_kernels_have_their_own_share() -> None:
+    operator = Operator("norm", "mlp", activation_bytes=8e6, kernels=3.0)
+    time = operator_time(operator, DEVICE, replace(MEASURED, elementwise_share=0.25))
+    assert time.seconds == pytest.approx(3 * 4e-6 + 40e-6)
+
+
+SPEC = ModelSpec(1024, 4096, 4, 16, 4, vocab_size=8000, qkv_bias=False)
+
+
+@pytest.mark.parametrize("devices", [2, 4, 8])
+def test_a_group_divides_the_work_and_sums_twice_a_layer(devices: int) -> None:
+    alone, group = (
+        {op.name: op for op in forward_pass(SPEC, 2, 7, 0, tensor_parallel=count)}
+        for count in (1, devices)
+    )
+    assert "all-reduce" not in alone
+    for name in ("gate, up projection", "down projection", "output projection", "lm head"):
+        assert group[name].flops == alone[name].flops / devices
+        assert group[name].weight_bytes == alone[name].weight_bytes / devices
+    # Four KV heads: each of 8 devices still holds a whole one.
+    assert group["attention"].flops == alone["attention"].flops / devices
+    cached = alone["attention"].cache_bytes / min(devices, 4)
+    assert group["attention"].cache_bytes == cached
+    assert group["input norm"] == alone["input norm"]
+
+
+def test_an_all_reduce_takes_latency_and_the_link() -> None:
+    reductions = [op for op in forward_pass(SPEC, 2, 7, 0, tensor_parallel=4)
+                  if op.kind == "all-reduce"]  # fmt: skip
+    assert [op.part for op in reductions] == ["attention", "mlp"]
+    engine = replace(MEASURED, link_latency=5e-6, link_share=0.5)
+    time = operator_time(reductions[0], DEVICE, engine)
+    # Two rounds of four layers; a ring moves 2 · 3/4 of 14 · 1024 values of 2 bytes each way.
+    assert time.overhead == pytest.approx(2 * 4 * (4e-6 + 5e-6))
+    assert time.transfer == pytest.approx(4 * 1.5 * 14 * 1024 * 2 / (1e11 * 0.5))
+    assert time.bound == "overhead"
+
+
+def test_groups_of_several_sizes_in_one_call() -> None:
+    together = forward_pass(SPEC, 2, 7, 0, tensor_parallel=np.array([1, 4]))
+    engine = replace(load_engine("graphs"), link_latency=5e-6)
+    seconds = sum(operator_time(op, DEVICE, engine).seconds for op in together)
+    for place, count in enumerate((1, 4)):
+        single = forward_pass(SPEC, 2, 7, 0, tensor_parallel=count)
+        alone = sum(operator_time(op, DEVICE, engine).seconds for op in single)
+        assert seconds[place] == pytest.approx(alone, rel=1e-12)
+
+
+def test_weights_below_16_bits_are_marked() -> None:
+    passes = forward_pass(SPEC, 1, 1, 0, Precision("int4"))
+    marked = {op.name for op in passes if op.quantised}
+    assert marked == {
+        "q, k, v projection", "output projection", "gate, up projection", "down projection",
+    }  # fmt: skip
