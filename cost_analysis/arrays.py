@@ -9,6 +9,8 @@ the command line needs to start. With an array anywhere, NumPy does the same ari
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
@@ -83,6 +85,18 @@ def where(condition: Number, a: Number, b: Number) -> Number:
     if is_array(condition) or is_array(a) or is_array(b):
         return _numpy().where(condition, a, b)
     return a if condition else b
+
+
+def interpolated(value: Number, places: Sequence[float], heights: Sequence[float]) -> Number:
+    """What lies between rising places and their heights; beyond the ends, the end's height."""
+    if is_array(value):
+        return _numpy().interp(value, places, heights)
+    after = bisect_right(places, value)
+    if after in (0, len(places)):
+        return heights[0] if after == 0 else heights[-1]
+    left, right = places[after - 1], places[after]
+    slope = (heights[after] - heights[after - 1]) / (right - left)
+    return slope * (value - left) + heights[after - 1]
 
 
 def is_finite(value: Number) -> Number:

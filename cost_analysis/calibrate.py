@@ -1,52 +1,61 @@
-"""Short benchmarks of this machine, written as a device and an engine profile.
+"""This machine as profiles: what short benchmarks find, written as a device and an engine.
 
-Bandwidth is what a matrix product with one row reaches over more weights than any cache holds, as a
-decode step does; the peak is that of a large product; the floor of a kernel is what a layer of a
-tiny model costs, over its kernels. Every figure keeps its samples.
+The device carries the times of its matrix products themselves, by data type and rows; the engine
+what its kernels take beside them. Every figure keeps its samples.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 
 from cost_analysis.host import host
-from cost_analysis.operators import forward_pass
-from cost_analysis.spec import ModelSpec
-from cost_analysis.torch_model import DTYPES, build
-
-REPEATS = 7
-STREAMED = 1.0e9
-"""Weights that a pass of the bandwidth benchmark reads [B]: beyond any cache."""
-
-ROWS, INPUTS, OUTPUTS = 512, 2048, 8192
-"""Shape of the product that the peak is taken from, and of each streamed matrix."""
-
-LAYERS = (2, 18)
-"""Depths of the tiny models whose difference gives the time of a layer."""
+from cost_analysis.microbenchmarks import (
+    CONTEXTS,
+    SHRINK,
+    Figure,
+    Product,
+    attention_times,
+    elementwise_rate,
+    kernels_of_a_layer,
+    layer_floor,
+    linears_of_a_layer,
+    prefill_attention_rate,
+    products,
+    sizes_of,
+)
+from cost_analysis.units import DTYPES
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """A calibrated figure and the samples behind it.
+class Kernels:
+    """What the kernels of one data type reach.
 
     Attributes:
-        value: Median, in SI units.
-        samples: Every sample.
+        products: By their rows.
+        attention: Time of a cached byte, "read" and "copied" [s/B].
+        prefill_attention: Of a prompt's scores and values [FLOP/s].
+        elementwise: What norms, activations and sums move [B/s].
     """
 
-    value: float
-    samples: tuple[float, ...]
+    products: Mapping[int, Product]
+    attention: Mapping[str, Figure]
+    prefill_attention: Figure
+    elementwise: Figure
 
-    def source(self, how: str) -> str:
-        """How it was found, for a profile."""
-        low, high = min(self.samples), max(self.samples)
-        return f"calibrated here: {how}; median of {len(self.samples)}, {low:.4g} to {high:.4g}"
+    @property
+    def bandwidth(self) -> Figure:
+        """What a product of one row reads [B/s]."""
+        return self.products[min(self.products)].rate
+
+    def peak(self, dtype: str) -> Figure:
+        """What a product of the most rows computes [FLOP/s]."""
+        rows = max(self.products)
+        factor = 2.0 * rows / DTYPES[dtype].bytes
+        rate = self.products[rows].rate
+        return Figure(rate.value * factor, tuple(sample * factor for sample in rate.samples))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,134 +66,132 @@ class Calibration:
         name: Of the device.
         kind: "cpu" or "gpu".
         memory: Of the device [B].
-        bandwidth: B/s that a decode step reaches, by data type.
-        peak: FLOP/s of a large product, by data type.
-        kernel_floor: Time of a kernel, however small [s].
+        kernels: By data type, the one that an engine is written for first.
+        layer_floor: Time of a layer, however small [s]: on a CPU that of its kernels, on a GPU that
+            of the host, which launches while the device computes.
     """
 
     name: str
     kind: str
     memory: float
-    bandwidth: dict[str, Figure]
-    peak: dict[str, Figure]
-    kernel_floor: Figure
+    kernels: Mapping[str, Kernels]
+    layer_floor: Figure
+
+    @property
+    def kernel_floor(self) -> float:
+        """Time of a kernel, however small [s]; 0 on a GPU, where the host hides it."""
+        return 0.0 if self.kind == "gpu" else self.layer_floor.value / kernels_of_a_layer()
 
 
 def calibrate(device: str, dtypes: tuple[str, ...]) -> Calibration:
-    """Benchmark a device: some 20 seconds for each data type on a laptop.
+    """Benchmark a device: about a minute for each data type on a laptop.
 
     Args:
         device: "cpu" or a CUDA device.
-        dtypes: Types to benchmark, of `DTYPES`.
+        dtypes: Types to benchmark; the first is the one that the engine is for.
     """
-    cuda = device.startswith("cuda")
+    cuda = device != "cpu"
     machine = host()
-    return Calibration(
+    found = Calibration(
         name=torch.cuda.get_device_name(device) if cuda else machine.cpu or "CPU",
         kind="gpu" if cuda else "cpu",
         memory=torch.cuda.mem_get_info(device)[1] if cuda else machine.memory or 0.0,
-        bandwidth={dtype: _bandwidth(device, dtype) for dtype in dtypes},
-        peak={dtype: _peak(device, dtype) for dtype in dtypes},
-        kernel_floor=_kernel_floor(device),
+        kernels={},
+        layer_floor=layer_floor(device),
     )
+    kernels = {dtype: _kernels(device, dtype, found.kernel_floor) for dtype in dtypes}
+    return replace(found, kernels=kernels)
 
 
-def _samples(device: str, work: Callable[[], object], amount: float) -> Figure:
-    """`amount` per second of some work, after a warm-up."""
-
-    def seconds() -> float:
-        if device != "cpu":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        work()
-        if device != "cpu":
-            torch.cuda.synchronize()
-        return time.perf_counter() - start
-
-    for _ in range(2):
-        seconds()
-    rates = tuple(amount / seconds() for _ in range(REPEATS))
-    return Figure(float(np.median(rates)), rates)
-
-
-@torch.inference_mode()
-def _bandwidth(device: str, dtype: str) -> Figure:
-    kind = DTYPES[dtype]
-    each = INPUTS * OUTPUTS * kind.itemsize
-    count = max(round(STREAMED / each), 2)
-    weights = [
-        torch.empty(OUTPUTS, INPUTS, dtype=kind, device=device).uniform_(-0.1, 0.1)
-        for _ in range(count)
-    ]
-    row = torch.ones(1, INPUTS, dtype=kind, device=device)
-    linear = torch.nn.functional.linear
-    return _samples(device, lambda: [linear(row, weight) for weight in weights], count * each)
-
-
-@torch.inference_mode()
-def _peak(device: str, dtype: str) -> Figure:
-    kind = DTYPES[dtype]
-    weight = torch.empty(OUTPUTS, INPUTS, dtype=kind, device=device).uniform_(-0.1, 0.1)
-    rows = torch.ones(ROWS, INPUTS, dtype=kind, device=device)
-    flops = 2.0 * ROWS * INPUTS * OUTPUTS
-    return _samples(device, lambda: torch.nn.functional.linear(rows, weight), flops)
-
-
-@torch.inference_mode()
-def _kernel_floor(device: str) -> Figure:
-    """Time of a layer of a tiny model, from two depths, over the kernels that the core counts."""
-    passes = []
-    for layers in LAYERS:
-        spec = ModelSpec(64, 128, layers, 4, 2, vocab_size=64)
-        model = build(spec, device=device)
-        cache = model.new_cache(1)
-        token = torch.zeros((1, 1), dtype=torch.long, device=device)
-        step = _samples(device, partial(model, token, cache), 1.0)
-        passes.append(1 / np.array(step.samples))
-    layer = (np.median(passes[1]) - np.median(passes[0])) / (LAYERS[1] - LAYERS[0])
-    kernels = _kernels_of_a_layer()
-    spread = tuple(float(t - np.median(passes[0])) / (LAYERS[1] - LAYERS[0]) / kernels
-                   for t in passes[1])  # fmt: skip
-    return Figure(float(max(layer, 0.0)) / kernels, spread)
-
-
-def _kernels_of_a_layer() -> float:
-    def count(layers: int) -> float:
-        operators = forward_pass(ModelSpec(64, 128, layers, 4, 2, vocab_size=64), 1, 1, 0)
-        return float(sum(operator.kernels for operator in operators))
-
-    return count(2) - count(1)
+def _kernels(device: str, dtype: str, floor: float) -> Kernels:
+    return Kernels(
+        products(device, dtype),
+        attention_times(device, dtype),
+        prefill_attention_rate(device, dtype),
+        elementwise_rate(device, dtype, floor),
+    )
 
 
 def device_toml(found: Calibration) -> str:
-    """The device profile: its bandwidth is that of the widest type, its peaks by type."""
-    best = max(found.bandwidth, key=lambda dtype: found.bandwidth[dtype].value)
-    peaks = "\n".join(f'{d} = "{f.value / 1e9:.4g} GFLOP/s"' for d, f in found.peak.items())
-    how = f"one row times {OUTPUTS} × {INPUTS} matrices of {STREAMED / 1e9:.0f} GB in {best}"
-    shape = f"{ROWS} × {INPUTS} × {OUTPUTS}"
-    peak_sources = "; ".join(f"{d}: {f.source(shape)}" for d, f in found.peak.items())
+    """The device profile: its bandwidth is that of the fastest type."""
+    best = max(found.kernels, key=lambda dtype: found.kernels[dtype].bandwidth.value)
+    bandwidth = found.kernels[best].bandwidth
+    peaks = {dtype: kernels.peak(dtype) for dtype, kernels in found.kernels.items()}
+    sizes = sizes_of("cpu" if found.kind == "cpu" else "cuda")
+    shapes = " and ".join(f"{inputs} × {outputs}" for inputs, outputs in sizes.shapes)
+    parts = [
+        f'description = "{_plain(found.name)}, calibrated"',
+        f'kind = "{found.kind}"',
+        f'memory = "{found.memory / 2**30:.4g} GiB"',
+        f'bandwidth = "{bandwidth.value / 1e9:.4g} GB/s"',
+        "",
+        "[peak]",
+        *(f'{dtype} = "{peak.value / 1e9:.4g} GFLOP/s"' for dtype, peak in peaks.items()),
+    ]
+    linears = linears_of_a_layer()
+    for dtype, kernels in found.kernels.items():
+        measured = kernels.products.values()
+        rates = ", ".join(f'"{product.rate.value / 1e9:.4g} GB/s"' for product in measured)
+        starts = ", ".join(_time(product.start.value * linears) for product in measured)
+        parts += ["", f"[product_rates.{dtype}]", f"rows = {list(kernels.products)}",
+                  f"rates = [{rates}]", f"starts = [{starts}]"]  # fmt: skip
+    sources = {
+        "memory": "as the system reports it",
+        "bandwidth": bandwidth.source(f"products of one row in {best}, matrices of {shapes}"),
+        "peak": "; ".join(
+            f"{d}: {p.source('products of the most rows')}" for d, p in peaks.items()
+        ),
+    }
+    for dtype, kernels in found.kernels.items():
+        samples = (f"{rows} rows: {_spread(found)}" for rows, found in kernels.products.items())
+        sources[f"product_rates_{dtype}"] = (
+            f"calibrated here: matrices of {shapes}, and of a {SHRINK}th of their sides; lowest to "
+            f"highest GB/s and start of a product, of which a stock layer runs {linears:.3g} for "
+            f"each that is counted; {'; '.join(samples)}"
+        )
+    parts += ["", "[sources]", *(f'{name} = "{text}"' for name, text in sources.items())]
+    return "\n".join(parts) + "\n"
+
+
+def _spread(product: Product) -> str:
+    rates, starts = product.rate.samples, product.start.samples
     return (
-        f'description = "{_plain(found.name)}, calibrated"\n'
-        f'kind = "{found.kind}"\n'
-        f'memory = "{found.memory / 2**30:.4g} GiB"\n'
-        f'bandwidth = "{found.bandwidth[best].value / 1e9:.4g} GB/s"\n\n'
-        f"[peak]\n{peaks}\n\n"
-        "[sources]\n"
-        'memory = "as the system reports it"\n'
-        f'bandwidth = "{found.bandwidth[best].source(how)}"\n'
-        f'peak = "{peak_sources}"\n'
+        f"{min(rates) / 1e9:.4g} to {max(rates) / 1e9:.4g}, "
+        f"{min(starts) * 1e6:.4g} to {max(starts) * 1e6:.4g} us"
     )
 
 
+def _time(seconds: float) -> str:
+    return f'"{seconds * 1e6:.4g} us"' if seconds > 0 else "0"
+
+
 def engine_toml(found: Calibration) -> str:
-    """The engine profile that goes with it: reached roofs are the calibrated ones."""
-    source = found.kernel_floor.source(f"layers of a tiny model, {LAYERS[0]} and {LAYERS[1]} deep")
+    """The engine profile that goes with it, for the first data type."""
+    dtype, kernels = next(iter(found.kernels.items()))
+    bandwidth = max(k.bandwidth.value for k in found.kernels.values())
+    read, copied = kernels.attention["read"], kernels.attention["copied"]
+    sources = (
+        found.layer_floor.source("a layer [s], beside its products"),
+        kernels.elementwise.source("elementwise [B/s], layers without their products"),
+        read.source(f"cached byte read [s/B], contexts of {CONTEXTS[0]} and {CONTEXTS[1]}"),
+        copied.source("cached byte copied [s/B], likewise"),
+        kernels.prefill_attention.source("attention of a prompt [FLOP/s]"),
+    )
+    name, seconds = "kernel_floor", found.kernel_floor
+    if found.kind == "gpu":
+        name, seconds = "layer_host_time", found.layer_floor.value
+    floor = f'{name} = "{max(seconds * 1e6, 1e-6):.4g} us"'
     return (
-        f'description = "eager PyTorch on {_plain(found.name)}, calibrated"\n'
+        f'description = "eager PyTorch in {dtype} on {_plain(found.name)}, calibrated"\n'
         "flops_efficiency = 1.0\n"
         "bandwidth_efficiency = 1.0\n"
-        f'kernel_floor = "{max(found.kernel_floor.value * 1e6, 1e-6):.4g} us"\n'
-        f'source = "{source}"\n'
+        f"{floor}\n"
+        f"elementwise_share = {kernels.elementwise.value / bandwidth:.4g}\n"
+        f'source = "{"; ".join(sources)}"\n\n'
+        "[attention]\n"
+        f"flops_share = {kernels.prefill_attention.value / kernels.peak(dtype).value:.4g}\n"
+        f"bandwidth_share = {1 / (read.value * bandwidth):.4g}\n"
+        f"cache_copies = {copied.value * bandwidth:.4g}\n"
     )
 
 

@@ -82,11 +82,25 @@ def operator_time(
         compute_time(operator, hardware, engine),
         transfer_time(operator, hardware, engine),
     )
-    if engine.soft_roofs and operator.kind == "product":
+    measured = _measured_product(operator, hardware)
+    if measured is not None:
+        roofs = measured
+    elif engine.soft_roofs and operator.kind == "product":
         roofs = square_root(compute * compute + transfer * transfer)
     else:
         roofs = maximum(compute, transfer)
     return OperatorTime(operator, compute, transfer, overhead, overhead + roofs, runs)
+
+
+def _measured_product(operator: Operator, hardware: Hardware) -> Number | None:
+    """Time of a product by what was measured on the device; None where it was not."""
+    if operator.kind != "product" or operator.compute is None or operator.quantised:
+        return None
+    rates = hardware.product_rates.get(operator.compute.name)
+    if rates is None:
+        return None
+    started = operator.kernels * rates.start(operator.rows)
+    return started + rates.seconds(operator.weight_bytes, operator.rows)
 
 
 def compute_time(operator: Operator, hardware: Hardware, engine: Engine) -> Number:

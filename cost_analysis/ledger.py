@@ -30,6 +30,7 @@ class Operator:
         compute: Data type of its matrix products; None where it has none.
         kind: Which kernel it is: "product", "attention", "elementwise", "all-reduce" or "host".
         quantised: Its weights are stored below 16 bits.
+        rows: Rows that the weights of a product are multiplied with.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Operator:
     compute: DType | None = None
     kind: str = "elementwise"
     quantised: bool = False
+    rows: Number = 0.0
 
     @property
     def kernel_flops(self) -> Number:

@@ -176,6 +176,7 @@ class _Pass:
             compute=precision.compute if quantised else precision.head_compute,
             kind="product",
             quantised=quantised and precision.matrix.bits < 16,
+            rows=rows,
         )
 
     def elementwise(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cost_analysis.errors import LONGEST_PATH, InputError, shown, unknown_name
+from cost_analysis.product_rates import ProductRates
 from cost_analysis.system import AttentionKernels, Spread
 from cost_analysis.units import DTYPES, parse_quantity
 
@@ -141,6 +142,24 @@ def peaks(value: Any) -> dict[str, float]:
             raise unknown_name("data type", dtype, DTYPES)
         peaks[dtype] = parse_quantity(text, "FLOP/s")
     return peaks
+
+
+def product_rates(value: Any) -> dict[str, ProductRates]:
+    """Measured products by data type."""
+    found = {}
+    for dtype, measured in mapping(value).items():
+        if dtype not in DTYPES:
+            raise unknown_name("data type", dtype, DTYPES)
+        columns = measured if isinstance(measured, Mapping) else {}
+        whole = {"rows", "rates", "starts"} == set(columns)
+        if not whole or not all(isinstance(values, list) for values in columns.values()):
+            raise InputError(f"{dtype} must have lists 'rows', 'rates' and 'starts'")
+        found[dtype] = ProductRates(
+            tuple(map(number, columns["rows"])),
+            tuple(map(quantity("B/s"), columns["rates"])),
+            tuple(map(time, columns["starts"])),
+        )
+    return found
 
 
 def attention_kernels(value: Any) -> AttentionKernels:

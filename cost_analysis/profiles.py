@@ -19,6 +19,7 @@ from cost_analysis.profile_fields import (
     number,
     parse,
     peaks,
+    product_rates,
     quantity,
     size,
     spread,
@@ -28,6 +29,7 @@ from cost_analysis.profile_fields import (
     time,
     words,
 )
+from cost_analysis.product_rates import ProductRates
 from cost_analysis.spec import ModelSpec
 from cost_analysis.system import AttentionKernels, Engine, Hardware
 
@@ -156,6 +158,7 @@ def _hardware(table: Table, name: str) -> Callable[[], Hardware]:
         memory=table.take("memory", quantity("B")),
         bandwidth=table.take("bandwidth", quantity("B/s")),
         peak=table.take("peak", peaks),
+        product_rates=table.take("product_rates", product_rates, dict[str, ProductRates]()),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from cost_analysis.arrays import Number, holds, is_finite, is_real
 from cost_analysis.errors import InputError, shown
+from cost_analysis.product_rates import ProductRates
 from cost_analysis.spec import FLAGS
 from cost_analysis.units import WIDER, DType, dtype_named
 
@@ -60,6 +61,8 @@ class Hardware:
         tdp: Power limit [W]; None if not stated.
         reached_flops: Share of the peak that its best large matrix products reach.
         reached_bandwidth: Share of the bandwidth that its best large reads reach.
+        product_rates: Matrix products as measured on this device, by data type; where they are
+            known, they stand for both roofs and an engine's shares of them.
         kind: "gpu", "cpu" or "soc".
         vendor: Maker.
         architecture: Generation.
@@ -75,6 +78,7 @@ class Hardware:
     tdp: float | None = None
     reached_flops: Number = 1.0
     reached_bandwidth: Number = 1.0
+    product_rates: Mapping[str, ProductRates] = field(default_factory=dict)
     kind: str = "gpu"
     vendor: str = ""
     architecture: str = ""

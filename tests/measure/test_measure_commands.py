@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import DATA
 
-from cost_analysis import load_engine, load_hardware
+from cost_analysis import load_engine, load_hardware, microbenchmarks
 from cost_analysis.commands import main
 
 Answer = Callable[..., str]
@@ -75,7 +75,12 @@ def test_profile_refuses(arguments: list[str], message: str, refusal: Answer) ->
     assert message in refusal("profile", *SMALL, *arguments)
 
 
-def test_calibrate_writes_profiles(answer: Answer, record: Record, tmp_path: Path) -> None:
+def test_calibrate_writes_profiles(
+    answer: Answer, record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(microbenchmarks, "STREAMED", 3e7)
+    monkeypatch.setattr(microbenchmarks, "LEAST_STREAMED", 3e7)
+    monkeypatch.setattr(microbenchmarks, "ROWS", (1, 8, 64))
     device = tmp_path / "here.toml"
     text = answer("calibrate", "--dtype", "fp32", "--output", str(device))
     assert str(device) in text
@@ -84,6 +89,9 @@ def test_calibrate_writes_profiles(answer: Answer, record: Record, tmp_path: Pat
     assert hardware.kind == "cpu"
     assert "median of 7" in hardware.sources["bandwidth"]
     assert "median of 7" in engine.source
+    assert hardware.product_rates["fp32"].rows == (1, 8, 64)
+    assert engine.kernel_floor > 0
+    assert engine.attention.bandwidth_share > 0
     got = record(
         "profile", *SMALL, *FLOAT32, "--gpu_config", str(device), "--engine",
         str(tmp_path / "here.engine.toml"), codes=EITHER,
