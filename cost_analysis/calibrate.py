@@ -12,20 +12,16 @@ from dataclasses import dataclass, replace
 import torch
 
 from cost_analysis.host import host
-from cost_analysis.microbenchmarks import (
+from cost_analysis.layer_benchmarks import (
     CONTEXTS,
-    SHRINK,
-    Figure,
-    Product,
     attention_times,
     elementwise_rate,
     kernels_of_a_layer,
     layer_floor,
     linears_of_a_layer,
     prefill_attention_rate,
-    products,
-    sizes_of,
 )
+from cost_analysis.microbenchmarks import SHRINK, Figure, Product, products, sizes_of
 from cost_analysis.units import DTYPES
 
 

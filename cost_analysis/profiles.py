@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cost_analysis.errors import LONGEST_PATH, InputError, shown, unknown_name
+from cost_analysis.product_rates import ProductRates
 from cost_analysis.profile_fields import (
     Table,
     attention_kernels,
@@ -29,7 +30,6 @@ from cost_analysis.profile_fields import (
     time,
     words,
 )
-from cost_analysis.product_rates import ProductRates
 from cost_analysis.spec import ModelSpec
 from cost_analysis.system import AttentionKernels, Engine, Hardware
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import DATA
 
-from cost_analysis import load_engine, load_hardware, microbenchmarks
+from cost_analysis import layer_benchmarks, load_engine, load_hardware, microbenchmarks
 from cost_analysis.commands import main
 
 Answer = Callable[..., str]
@@ -81,6 +81,8 @@ def test_calibrate_writes_profiles(
     monkeypatch.setattr(microbenchmarks, "STREAMED", 3e7)
     monkeypatch.setattr(microbenchmarks, "LEAST_STREAMED", 3e7)
     monkeypatch.setattr(microbenchmarks, "ROWS", (1, 8, 64))
+    monkeypatch.setattr(layer_benchmarks, "CONTEXTS", (16, 128))
+    monkeypatch.setattr(layer_benchmarks, "STREAMING_LAYERS", 2)
     device = tmp_path / "here.toml"
     text = answer("calibrate", "--dtype", "fp32", "--output", str(device))
     assert str(device) in text
