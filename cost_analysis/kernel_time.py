@@ -24,19 +24,29 @@ class OperatorTime:
 
     Attributes:
         operator: FLOPs, bytes and kernels of one run.
-        compute: Time of one run at the compute roof [s].
-        transfer: Time of one run at the memory roof, or on the link [s].
+        hardware: The device.
+        engine: What runs it there.
         overhead: Floor of its kernels, or waiting for the host.
         seconds: Time that one run takes.
         runs: How often it runs in the phase.
     """
 
     operator: Operator
-    compute: Number
-    transfer: Number
+    hardware: Hardware
+    engine: Engine
     overhead: Number
     seconds: Number
     runs: Number = 1.0
+
+    @property
+    def compute(self) -> Number:
+        """Time of one run at the compute roof [s]."""
+        return compute_time(self.operator, self.hardware, self.engine)
+
+    @property
+    def transfer(self) -> Number:
+        """Time of one run at the memory roof, or on the link [s]."""
+        return transfer_time(self.operator, self.hardware, self.engine)
 
     @property
     def total_seconds(self) -> Number:
@@ -89,7 +99,7 @@ def operator_time(
         roofs = square_root(compute * compute + transfer * transfer)
     else:
         roofs = maximum(compute, transfer)
-    return OperatorTime(operator, compute, transfer, overhead, overhead + roofs, runs)
+    return OperatorTime(operator, hardware, engine, overhead, overhead + roofs, runs)
 
 
 def _measured_product(operator: Operator, hardware: Hardware) -> Number | None:

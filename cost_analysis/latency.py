@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from cost_analysis.arrays import Number, ceil, clip, maximum, minimum, where
-from cost_analysis.kernel_time import OperatorTime, operator_time
+from cost_analysis.kernel_time import OperatorTime, compute_time, operator_time, transfer_time
 from cost_analysis.ledger import Operator
 from cost_analysis.system import Engine, Hardware
 
@@ -53,7 +53,7 @@ def prefill_phase(
     times = [operator_time(operator, hardware, engine) for operator in operators]
     device = _sum_of_seconds(times)
     host = maximum(layers * engine.layer_host_time - device, 0.0) + engine.step_host_time
-    return Phase("prefill", (*times, _host(host)), device + host)
+    return Phase("prefill", (*times, _host(host, hardware, engine)), device + host)
 
 
 def decode_phase(
@@ -80,13 +80,20 @@ def decode_phase(
     """
     steady = [operator_time(op, hardware, engine, steps) for op in first if op.name != growth.name]
     place = [operator.name for operator in first].index(growth.name)
-    attention, slope = (operator_time(op, hardware, engine) for op in (first[place], growth))
-    grown = _grow(attention, slope, steps)
+    attention = operator_time(first[place], hardware, engine)
+    roofs = _Growth(
+        attention.compute,
+        compute_time(growth, hardware, engine),
+        attention.transfer,
+        transfer_time(growth, hardware, engine),
+    )
+    grown = _grown(attention, growth, roofs, steps)
     step = _sum_of_seconds(steady)
     slack = layers * engine.layer_host_time - step - attention.overhead
-    host = _waiting(slack, attention, slope, steps) + engine.step_host_time * steps
-    seconds = step * steps + grown.seconds + host
-    return Phase("decode", (*steady[:place], grown, *steady[place:], _host(host)), seconds)
+    waiting = _waiting(slack, roofs, steps) + engine.step_host_time * steps
+    seconds = step * steps + grown.seconds + waiting
+    host = _host(waiting, hardware, engine)
+    return Phase("decode", (*steady[:place], grown, *steady[place:], host), seconds)
 
 
 def _sum_of_seconds(times: Sequence[OperatorTime]) -> Number:
@@ -94,37 +101,60 @@ def _sum_of_seconds(times: Sequence[OperatorTime]) -> Number:
     return sum((time.seconds for time in times), 0.0)
 
 
-def _host(seconds: Number) -> OperatorTime:
-    return OperatorTime(Operator("host", "host", kind="host"), 0.0, 0.0, seconds, seconds)
+def _host(seconds: Number, hardware: Hardware, engine: Engine) -> OperatorTime:
+    return OperatorTime(Operator("host", "host", kind="host"), hardware, engine, seconds, seconds)
 
 
-def _grow(first: OperatorTime, slope: OperatorTime, steps: Number) -> OperatorTime:
-    """All steps of an operator that gains `slope` with every step."""
+@dataclass(frozen=True, slots=True)
+class _Growth:
+    """The roofs of an attention that grows with every step: two lines, of which the higher counts.
+
+    Attributes:
+        compute: Time at the compute roof in the first step [s].
+        compute_slope: What each further step adds to it [s].
+        transfer: Time at the memory roof in the first step [s].
+        transfer_slope: What each further step adds to it [s].
+    """
+
+    compute: Number
+    compute_slope: Number
+    transfer: Number
+    transfer_slope: Number
+
+    def sum(self, steps: Number) -> Number:
+        """Time of the first steps [s]."""
+        return sum_of_maxima(
+            self.compute, self.compute_slope, self.transfer, self.transfer_slope, steps
+        )
+
+    def steps_below(self, limit: Number, steps: Number) -> Number:
+        """How many of the first steps take less than a limit."""
+        by_compute = _steps_below(limit, self.compute, self.compute_slope, steps)
+        by_transfer = _steps_below(limit, self.transfer, self.transfer_slope, steps)
+        return minimum(by_compute, by_transfer)
+
+
+def _grown(first: OperatorTime, growth: Operator, roofs: _Growth, steps: Number) -> OperatorTime:
+    """All steps of an operator that grows with every step."""
     overhead = first.overhead * steps
-    roofs = sum_of_maxima(first.compute, slope.compute, first.transfer, slope.transfer, steps)
     return replace(
         first,
         operator=first.operator.combined(
-            lambda start, gain: arithmetic_sum(start, gain, steps), slope.operator
+            lambda start, gain: arithmetic_sum(start, gain, steps), growth
         ),
-        compute=arithmetic_sum(first.compute, slope.compute, steps),
-        transfer=arithmetic_sum(first.transfer, slope.transfer, steps),
         overhead=overhead,
-        seconds=overhead + roofs,
+        seconds=overhead + roofs.sum(steps),
     )
 
 
-def _waiting(slack: Number, first: OperatorTime, slope: OperatorTime, steps: Number) -> Number:
+def _waiting(slack: Number, roofs: _Growth, steps: Number) -> Number:
     """Time that the device waits for the host, over all steps.
 
     `slack` is what the host's time leaves for the attention; the attention grows, so the device
     waits in the first steps only: as long as neither roof of the attention reaches the slack.
     """
-    by_compute = _steps_below(slack, first.compute, slope.compute, steps)
-    by_transfer = _steps_below(slack, first.transfer, slope.transfer, steps)
-    count = minimum(by_compute, by_transfer)
-    busy = sum_of_maxima(first.compute, slope.compute, first.transfer, slope.transfer, count)
-    return maximum(slack * count - busy, 0.0)
+    count = roofs.steps_below(slack, steps)
+    return maximum(slack * count - roofs.sum(count), 0.0)
 
 
 def _steps_below(limit: Number, start: Number, slope: Number, steps: Number) -> Number:

@@ -60,7 +60,10 @@ def held_out_errors(
 
 
 def described(fit: EngineFit, measurements: Sequence[Measurement], errors: Errors) -> EngineFit:
-    """The fit with the source of each engine in words, and its spread."""
+    """The fit with the source of each engine in words, and its spread.
+
+    A class that no row belongs to is left out: nothing tells it.
+    """
     engines = {
         name: replace(
             engine,
@@ -68,6 +71,7 @@ def described(fit: EngineFit, measurements: Sequence[Measurement], errors: Error
             spread=_spread(engine, measurements, errors),
         )
         for name, engine in fit.engines.items()
+        if fit.rows[name]
     }
     return replace(fit, engines=engines)
 
@@ -82,6 +86,8 @@ def _spread(engine: Engine, measurements: Sequence[Measurement], errors: Errors)
     wide = np.array([row.precision.matrix.bits >= 16 for row in measurements])
     gpu = np.array([row.engine_class != "cpu" for row in measurements])
     by_source, by_device = errors["held out by source"], errors["held out by device"]
+    # Rows of narrower weights are further off: they speak only where there are no others.
+    wide = wide if (own & wide).any() else ~wide
     low, high = np.exp(np.quantile(-by_source[own & wide], TENTHS))
     other_low, other_high = np.exp(
         np.quantile(-by_device[(gpu if gpu[own].any() else own) & wide], TENTHS)

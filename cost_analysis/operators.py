@@ -264,15 +264,17 @@ def _scores_and_values(step: _Pass) -> Operator:
     streams = step.batch * step.size("streams")
     context = step.past + step.queries
     per_pair = 4.0 * streams * query
+    flops = per_pair * (step.queries * context)
+    positions, width = streams * context, step.precision.cache.bytes
     return Operator(
         name="attention",
         part="attention",
-        flops=per_pair * (step.queries * context),
+        flops=flops,
         skipped_flops=per_pair * masked_pairs(step.queries),
-        cache_bytes=streams * context * 2.0 * key_value * step.precision.cache.bytes,
+        cache_bytes=positions * 2.0 * key_value * width,
         activation_bytes=step.rows * 2.0 * query * step.precision.accumulate.bytes,
-        expanded_bytes=streams * context * 2.0 * query * step.precision.cache.bytes,
-        score_values=per_pair * (step.queries * context) / (4.0 * step.size("head_dim")),
+        expanded_bytes=positions * (2.0 * query * width),
+        score_values=flops / (4.0 * step.size("head_dim")),
         kernels=1.0,
         compute=step.precision.accumulate,
         kind="attention",

@@ -128,3 +128,4 @@ def test_a_fit_says_what_it_rests_on(rows: list[Measurement]) -> None:
         told.engines["gpt-fast"].source
     )
     assert told.rows["gpt-fast"] == 15
+    assert set(told.engines) == {"gpt-fast", "graphs", "itrex", "cpu"}
