@@ -170,6 +170,8 @@ class _Problem:
         """The fit."""
         from scipy.optimize import least_squares
 
+        if not self.groups:  # nothing but the priors
+            return self._fit(np.zeros(len(self.layout.widths)), np.diag(1.0 / self.layout.widths))
         loss: Any = self._loss
         result = least_squares(
             self._residuals,
@@ -266,5 +268,6 @@ def _source_weights(rows: Sequence[Measurement]) -> Floats:
     sources = [(row.texts["source_id"], row.engine_class) for row in rows]
     sizes = Counter(sources)
     weights = np.array([sizes[source] ** -0.5 for source in sources])
-    scaled: Floats = weights / np.sqrt(np.mean(weights**2))
+    # Each source adds 1 to the sum of squares.
+    scaled: Floats = weights * np.sqrt(len(sources) / max(len(sizes), 1))
     return scaled

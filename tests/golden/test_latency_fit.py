@@ -73,6 +73,14 @@ def test_a_fold_is_never_in_its_own_fit(
     assert [set(sources) - kept for kept in seen] == [{name} for name in sources]
 
 
+def test_a_single_source_is_held_out_against_the_priors(rows: list[Measurement]) -> None:
+    """With no row left, the engines are where physics and single operators start them."""
+    few = [row for row in rows if source(row) == "GPTFAST"]
+    errors = held_out_errors(few, source, 2)
+    assert np.isfinite(errors).all()
+    assert np.median(np.abs(np.expm1(errors))) < 0.5
+
+
 def test_a_recorded_fold_is_what_the_fit_gives(
     rows: list[Measurement], recorded: dict[str, dict[str, str]]
 ) -> None:
