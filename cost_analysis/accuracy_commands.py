@@ -12,7 +12,12 @@ import click
 from cost_analysis.delivery import deliver
 from cost_analysis.errors import InputError
 from cost_analysis.measurements import MEMORY_METRIC, read_measurements
-from cost_analysis.options import SectionedCommand, output_options, section_option
+from cost_analysis.options import (
+    MEASUREMENTS_HELP,
+    SectionedCommand,
+    output_options,
+    section_option,
+)
 from cost_analysis.report import write_file
 
 
@@ -21,7 +26,7 @@ from cost_analysis.report import write_file
     "Rows",
     "--measurements",
     metavar="FILE",
-    help="CSV file of measurements, a number a row. [default: the cited rows that come along]",
+    help=MEASUREMENTS_HELP,
 )
 @output_options
 def accuracy(measurements: str | None, form: str | None, output: str | None) -> None:

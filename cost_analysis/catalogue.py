@@ -1,15 +1,23 @@
-"""The profiles as records and pages: what `hardware` and `models` show."""
+"""The profiles as records and pages: what `hardware`, `models` and `engines` show."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 
 from cost_analysis.parameters import parameters
 from cost_analysis.profiles import ModelProfile
 from cost_analysis.records import Record, spec_record, whole
 from cost_analysis.report import Page, Table
-from cost_analysis.system import Hardware
-from cost_analysis.units import DTYPES, format_bytes, format_count, format_peak, format_rate
+from cost_analysis.system import ENGINE_SHARES, ENGINE_TIMES, Engine, Hardware
+from cost_analysis.units import (
+    DTYPES,
+    format_bytes,
+    format_count,
+    format_peak,
+    format_rate,
+    format_seconds,
+)
 
 
 def hardware_record(hardware: Hardware) -> Record:
@@ -133,6 +141,88 @@ def model_page(model: ModelProfile) -> Page:
         tables=(Table("Architecture", ("", "value"), tuple(rows)),),
         notes=(f"source: {model.source}", *filter(None, [model.warning])),
     )
+
+
+def engine_record(engine: Engine) -> Record:
+    """An engine as plain numbers: shares, and times in seconds; its source last."""
+    kernels, spread = engine.attention, engine.spread
+    return {
+        "name": engine.name,
+        "description": engine.description,
+        "engine_class": engine.engine_class,
+        **{name: getattr(engine, name) for name in ENGINE_SHARES},
+        **{f"{name}_s": getattr(engine, name) for name in ENGINE_TIMES},
+        **{
+            f"attention_{item.name}{'_s' if item.name == 'floor' else ''}": getattr(
+                kernels, item.name
+            )
+            for item in fields(kernels)
+        },
+        "measured_over_predicted_low": spread and spread.low,
+        "measured_over_predicted_high": spread and spread.high,
+        "measured_on": list(spread.devices) if spread else [],
+        "source": engine.source,
+    }
+
+
+def engine_rows(engines: Sequence[Engine]) -> list[Record]:
+    """One flat row an engine."""
+    return [
+        {key: " ".join(value) if isinstance(value, list) else value for key, value in row.items()}
+        for row in map(engine_record, engines)
+    ]
+
+
+def engines_list_page(engines: Sequence[Engine]) -> Page:
+    """All engine profiles, a line each, class by class."""
+    rows = tuple(
+        (
+            engine.name,
+            engine.engine_class,
+            f"{engine.flops_efficiency:.2f}",
+            f"{engine.bandwidth_efficiency:.2f}",
+            *(_seconds(getattr(engine, name)) for name in _LISTED_TIMES),
+            f"{engine.spread.low:.2f}-{engine.spread.high:.2f}" if engine.spread else "",
+        )
+        for engine in sorted(engines, key=lambda engine: (engine.engine_class, engine.name))
+    )
+    headers = ("name", "class", "FLOP/s", "B/s", "kernel", "layer", "step", "80 % in")
+    return Page(
+        f"{len(engines)} engines; `parscale-cost engines NAME` shows one with its source",
+        tables=(Table("Shares of the roofs, and overheads", headers, rows, left=(0, 1)),),
+        notes=(
+            "80 % in: measured over predicted time, of runs that the fit had not seen",
+            "your own: --engine path/to/engine.toml",
+        ),
+    )
+
+
+def engine_page(engine: Engine) -> Page:
+    """One engine with its source."""
+    record = engine_record(engine)
+    source = record.pop("source")
+    for name in ("name", "description"):  # they are the title
+        del record[name]
+    rows = []
+    for name, value in record.items():
+        if name.endswith("_s"):
+            rows.append((name.removesuffix("_s"), _seconds(value)))
+        elif isinstance(value, list):
+            rows.append((name, ", ".join(value)))
+        elif value is not None:
+            rows.append((name, value if isinstance(value, str) else f"{value:.4g}"))
+    return Page(
+        f"{engine.name}: {engine.description}",
+        tables=(Table("Coefficients", ("", "value"), tuple(rows)),),
+        notes=(f"source: {source}",),
+    )
+
+
+def _seconds(value: float) -> str:
+    return format_seconds(value) if value else ""
+
+
+_LISTED_TIMES = ("kernel_floor", "layer_host_time", "step_host_time")
 
 
 def _peak(device: Hardware, *names: str) -> str:

@@ -30,7 +30,7 @@ from cost_analysis.options import (
     system_options,
     workload_options,
 )
-from cost_analysis.profiles import load_hardware, load_model, profile_names
+from cost_analysis.profiles import load_engine, load_hardware, load_model, profile_names
 
 PROGRAM = "parscale-cost"
 DEFAULT_COMMAND = "estimate"
@@ -159,6 +159,23 @@ def models(name: str | None, form: str | None, output: str | None) -> None:
     found = [load_model(profile) for profile in profile_names("models")]
     listed = [catalogue.model_record(model) for model in found]
     deliver(catalogue.models_list_page(found), listed, listed, form, output)
+
+
+@cli.command(cls=SectionedCommand)
+@click.argument("name", required=False)
+@output_options
+def engines(name: str | None, form: str | None, output: str | None) -> None:
+    """List the engines, or show one with its source."""
+    if name is not None:
+        engine = load_engine(name)
+        record = catalogue.engine_record(engine)
+        deliver(
+            catalogue.engine_page(engine), record, catalogue.engine_rows([engine]), form, output
+        )
+        return
+    found = [load_engine(profile) for profile in profile_names("engines")]
+    listed = [catalogue.engine_record(engine) for engine in found]
+    deliver(catalogue.engines_list_page(found), listed, catalogue.engine_rows(found), form, output)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -258,6 +258,10 @@ class Numbers(_ParamType):
 
 NUMBERS = Numbers()
 
+MEASUREMENTS_HELP = (
+    "CSV file of measurements, a number a row. [default: the cited rows that come along]"
+)
+
 
 def request_from(options: dict[str, Any]) -> Request:
     """The request that the model, workload and system flags describe.

@@ -81,10 +81,15 @@ def _summary(answer: Answer) -> list[str]:
 
 def _interval_lines(cost: Estimate) -> list[str]:
     """Where 80 % of measured runs would lie, by the errors on runs that the fit had not seen."""
-    interval = cost.interval(cost.total)
-    if interval is None:
+    times = {"": cost.total, "TTFT ": cost.ttft}
+    if cost.workload.decode_steps > 0:
+        times["TPOT "] = cost.tpot
+    intervals = {name: cost.interval(seconds) for name, seconds in times.items()}
+    shown = [f"{name}{format_interval(*ends)}" for name, ends in intervals.items() if ends]
+    if not shown:
         return []
-    return [f"         {format_interval(*interval)} in 80 % of measured runs"]
+    total, *phases = shown
+    return [f"         {total} in 80 % of measured runs,", f"         {', '.join(phases)}"]
 
 
 def _over(change: Increase, form: Format, streams: int) -> str:

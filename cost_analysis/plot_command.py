@@ -13,6 +13,7 @@ import click
 
 from cost_analysis.errors import InputError
 from cost_analysis.options import (
+    MEASUREMENTS_HELP,
     NUMBERS,
     Command,
     SectionedCommand,
@@ -267,6 +268,26 @@ def measured(journals: tuple[str, ...], output: str | None, dpi: int) -> None:
         return {name: verdicts for name, (_, verdicts) in read_verdicts(journals).items()}
 
     _draw("measured", compute, output, dpi)
+
+
+@plot.command(cls=SectionedCommand)
+@section_option("Figure", "--measurements", metavar="FILE", help=MEASUREMENTS_HELP)
+@_output
+@_dpi
+def accuracy(measurements: str | None, output: str | None, dpi: int) -> None:
+    """Predicted against measured times of the cited rows, or of yours."""
+
+    def compute() -> Any:
+        from cost_analysis.accuracy import predictions, represented
+        from cost_analysis.measurements import MEMORY_METRIC, read_measurements
+
+        rows, _ = represented(read_measurements(Path(measurements) if measurements else None))
+        times = [row for row in rows if row.metric != MEMORY_METRIC]
+        if not times:
+            raise InputError("no row of time that the model can represent")
+        return predictions(times)
+
+    _draw("accuracy", compute, output, dpi)
 
 
 def stream_counts(largest: int) -> tuple[int, ...]:

@@ -248,7 +248,7 @@ class Engine:
             _check_share(name, getattr(self, name))
         for name in _SHARES:
             _check_positive(name, getattr(self, name))
-        for name in _TIMES:
+        for name in ENGINE_TIMES:
             _check_time(name, getattr(self, name))
 
     def flops_rate(self, hardware: Hardware, dtype: DType) -> Number:
@@ -277,4 +277,8 @@ _SHARES = (
     "quantised_bandwidth_share",
     "link_share",
 )
-_TIMES = ("kernel_floor", "link_latency", "layer_host_time", "step_host_time")
+ENGINE_SHARES = ("flops_efficiency", "bandwidth_efficiency", *_SHARES)
+"""Fields of `Engine` that are shares of a rate."""
+
+ENGINE_TIMES = ("kernel_floor", "link_latency", "layer_host_time", "step_host_time")
+"""Fields of `Engine` that are times [s]."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,8 @@ from cost_analysis import Engine, Hardware, load_engine, load_hardware
 from cost_analysis.commands import main
 
 DATA = Path(__file__).parent / "data"
+SEED = ["--hidden_size", "2560", "--P", "2", "--batch_size", "2"]
+"""The question that the program was first made for."""
 
 sys.path.insert(0, str(Path(__file__).parent))
 settings.register_profile(
@@ -32,6 +35,12 @@ def read_rows(name: str) -> list[dict[str, str]]:
     """The rows of a CSV file in tests/data."""
     with (DATA / name).open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def process(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """A call of the program in a process of its own."""
+    command = [sys.executable, "-m", "cost_analysis", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
-import os
-import signal
-import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,20 +12,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import read_rows
+from conftest import SEED, process, read_rows
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cost_analysis import load_model, parameters
 from cost_analysis.commands import cli, main
 
-SEED = ["--hidden_size", "2560", "--P", "2", "--batch_size", "2"]
 ROOT = Path(__file__).parents[2]
-
-
-def process(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cost_analysis", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
 def test_seed_command_in_a_pipe() -> None:
@@ -214,113 +204,6 @@ def test_too_long_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(printed.out)["warnings"] != []
 
 
-@pytest.mark.parametrize(
-    ("name", "begins"),
-    [("a.csv", "cost_model,"), ("a.json", "{\n"), ("a.md", "## hidden 2560"), ("a.txt", "hidden")],
-)
-def test_output_file(name: str, begins: str, tmp_path: Path, answer: Callable[..., str]) -> None:
-    file = tmp_path / name
-    assert answer(*SEED, "--output", str(file)) == ""
-    assert file.read_text().startswith(begins)
-    assert [path.name for path in tmp_path.iterdir()] == [name]
-    umask = os.umask(0)
-    os.umask(umask)
-    assert stat.S_IMODE(file.stat().st_mode) == 0o666 & ~umask
-
-
-def test_output_that_cannot_be_written(tmp_path: Path, refusal: Callable[..., str]) -> None:
-    assert "No such file or directory" in refusal(*SEED, "--output", f"{tmp_path}/no/a")
-    assert "Is a directory" in refusal(*SEED, "--output", str(tmp_path))
-    long_name = str(tmp_path / ("x" * 300))
-    assert "cannot write" in refusal(*SEED, "--output", long_name)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_output_that_fails_leaves_the_old_file(tmp_path: Path, refusal: Callable[..., str]) -> None:
-    file = tmp_path / "kept.csv"
-    file.write_text("precious")
-    refusal(*SEED, "--P", "0", "--output", str(file))
-    assert file.read_text() == "precious"
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_full_disk(refusal: Callable[..., str]) -> None:
-    assert "No space left" in refusal(*SEED, "--output", "/dev/full")
-    with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "cost_analysis", *SEED]
-        result = subprocess.run(
-            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
-    assert result.returncode == 1
-    assert (
-        result.stderr == "parscale-cost: error: cannot write the answer: No space left on device\n"
-    )
-
-
-def test_output_keeps_the_permissions_of_a_file(tmp_path: Path, answer: Callable[..., str]) -> None:
-    file = tmp_path / "private.json"
-    file.write_text("old")
-    file.chmod(0o600)
-    answer(*SEED, "--output", str(file))
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert file.read_text().startswith("{")
-
-
-def test_a_dash_is_standard_output(
-    tmp_path: Path, answer: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert answer(*SEED, "--output", "-") == answer(*SEED)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_standard_output_that_is_closed() -> None:
-    command = f"{sys.executable} -m cost_analysis {' '.join(SEED)} >&-"
-    result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
-    assert result.returncode == 1
-    assert "Traceback" not in result.stderr
-
-
-def test_a_link_is_written_through(tmp_path: Path, answer: Callable[..., str]) -> None:
-    target, link = tmp_path / "target.json", tmp_path / "link.json"
-    target.write_text("old")
-    link.symlink_to(target)
-    answer(*SEED, "--output", str(link))
-    assert link.is_symlink()
-    assert json.loads(target.read_text())["parameters"]["total"] > 0
-
-
-def test_a_closed_pipe_is_no_traceback() -> None:
-    command = f"{sys.executable} -m cost_analysis {' '.join(SEED)} | true"
-    result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
-    assert "Traceback" not in result.stderr
-    assert "BrokenPipe" not in result.stderr
-
-
-def test_a_narrow_alphabet_is_no_traceback() -> None:
-    result = process(*SEED, env={**os.environ, "PYTHONIOENCODING": "ascii"})
-    assert result.returncode == 0
-    result = process("models", "phi-4", "--format", "json", env={"PYTHONIOENCODING": "latin-1"})
-    assert json.loads(result.stdout)["name"] == "phi-4"
-    result = process("--model", "µ", env={**os.environ, "PYTHONIOENCODING": "ascii"})
-    assert result.returncode == 2
-    assert "Traceback" not in result.stderr
-
-
-def test_interrupt() -> None:
-    """Ctrl-C while an answer is made: one line, exit code 130."""
-    code = (
-        "import os, signal, time, cost_analysis.records as r, cost_analysis.commands as c\n"
-        "r.answer = lambda *a, **k: (os.kill(os.getpid(), signal.SIGINT), time.sleep(60))\n"
-        f"c.main({SEED!r})"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 128 + signal.SIGINT
-    assert result.stderr.strip() == "parscale-cost: error: interrupted"
-
-
 def test_help(answer: Callable[..., str]) -> None:
     text = answer("--help")
     assert answer() == answer("-h") == text
@@ -334,49 +217,6 @@ def test_help(answer: Callable[..., str]) -> None:
     assert "--version" in text
     assert "\\b" not in text
     assert "      parscale-cost --hidden_size 2560 --P 2 --batch_size 2" in text.splitlines()
-
-
-def test_terminal_gets_rules_and_a_pipe_does_not() -> None:
-    pty = pytest.importorskip("pty")
-    parent, child = pty.openpty()
-    command = [sys.executable, "-m", "cost_analysis", *SEED]
-    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80"}
-    environment.pop("NO_COLOR", None)
-    with subprocess.Popen(command, stdout=child, stderr=child, env=environment) as running:
-        os.close(child)
-        raw = b""
-        while True:
-            try:
-                chunk = os.read(parent, 65536)
-            except OSError:
-                break
-            if not chunk:
-                break
-            raw += chunk
-    os.close(parent)
-    assert running.returncode == 0
-    text = raw.decode()
-    assert "\x1b[1m" in text
-    assert "─" in text
-
-
-def test_hardware_and_models(
-    answer: Callable[..., str], record: Callable[..., Any], refusal: Callable[..., str]
-) -> None:
-    listing = answer("hardware")
-    assert max(map(len, listing.splitlines())) <= 80
-    assert "h100-sxm-80gb" in listing
-    one = answer("hardware", "H100")
-    assert "datasheet" in one
-    assert "3.35 TB/s" in one
-    rows = list(csv.DictReader(io.StringIO(answer("hardware", "--format", "csv"))))
-    assert {row["name"] for row in rows} >= {"t4", "b200"}
-    assert all(float(row["bandwidth_bytes_per_s"]) > 1e10 for row in rows)
-    assert record("hardware", "t4")["peak_flop_per_s"]["fp16"] == 65e12
-    assert max(map(len, answer("models").splitlines())) <= 80
-    assert record("models", "qwen2.5-7b")["parameters_total"] == 7_615_616_512
-    assert "did you mean" in refusal("hardware", "h1000")
-    assert "did you mean" in refusal("models", "qwen2.5-8b")
 
 
 @pytest.mark.parametrize("P", ["1", "8"])
@@ -406,29 +246,6 @@ def test_the_scripts_line_is_the_scripts(answer: Callable[..., str]) -> None:
     moved = answer(*seed, "--gpu_config", "h100")
     assert line in moved
     assert "asked for" in moved
-
-
-def test_a_device_with_one_peak(tmp_path: Path, answer: Callable[..., str]) -> None:
-    file = tmp_path / "mine.toml"
-    file.write_text('memory = "24 GiB"\nbandwidth = "1 TB/s"\n[peak]\nbf16 = "100 TFLOP/s"\n')
-    for cost_model in ("operators", "published"):
-        answer(*SEED, "--gpu_config", str(file), "--cost_model", cost_model)
-
-
-def test_names_of_checkpoints(record: Callable[..., Any]) -> None:
-    named = record("--model", "ParScale/ParScale-1.8B-P8-Inst")
-    assert named["model"]["P"] == 8
-    assert named["parameters"] == record("--model", "1.6B", "--P", "8")["parameters"]
-    assert record("--model", "parscale-1.8b-p8", "--P", "2")["model"]["P"] == 2
-    assert "checkpoint ParScale-0.7B is 0.5b" in record("--model", "0.7B")["warnings"][0]
-
-
-def test_changed_profiles_say_so(answer: Callable[..., str], record: Callable[..., Any]) -> None:
-    same = record("--model", "qwen3-0.6b", "--num_attention_heads", "16")
-    assert same["model"]["head_dim"] == 128
-    changed = record("--model", "1.6B", "--hidden_size", "1024")
-    assert changed["assumed"]["head_dim"] == 64
-    assert "with another hidden_size" in answer("--model", "1.6B", "--hidden_size", "1024")
 
 
 def test_positions_are_counted_exactly(record: Callable[..., Any]) -> None:

@@ -15,7 +15,7 @@ from cost_analysis import plot_command
 from cost_analysis.errors import InputError
 from cost_analysis.report import write_file
 
-FIGURES = ("breakdown", "crossover", "figure2", "figure3", "figure4")
+FIGURES = ("accuracy", "breakdown", "crossover", "figure2", "figure3", "figure4")
 SIGNATURES = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 
 
@@ -105,6 +105,7 @@ def test_baselines(answer: Callable[..., str], baseline: str, shown: str) -> Non
         (["crossover", "--base", "1.7B"], "1.7B"),
         (["breakdown", "--batch_size", "0"], "batch_size is 0"),
         (["breakdown", "--P", "1000"], "1000"),
+        (["accuracy", "--measurements", "none.csv"], "none.csv"),
         (["figure9"], "figure9"),
         (["figure2", "--output", "missing/a.png"], "cannot write 'missing/a.png'"),
     ],

@@ -6,11 +6,13 @@ from functools import cache
 from pathlib import Path
 
 from cost_analysis import Workload, load_engine, load_hardware, load_model
+from cost_analysis.accuracy import Prediction, predictions, represented
 from cost_analysis.baselines import chosen_baseline
 from cost_analysis.breakdown_data import Breakdown, breakdown
 from cost_analysis.claims import Setting, System
 from cost_analysis.cost_data import CostGrid, CrossoverMap, cost_grid, crossover_map
 from cost_analysis.law_data import LossSurface, loss_curves, loss_surface
+from cost_analysis.measurements import read_measurements
 from cost_analysis.scaling_law import Fit, fit
 from cost_analysis.spec import Precision
 from cost_analysis.training_runs import published_runs
@@ -59,6 +61,12 @@ def measured_runs() -> dict[str, list[Verdict]]:
     """Verdicts of the recorded runs."""
     found = read_verdicts([str(path) for path in sorted(RUNS.glob("*.jsonl"))])
     return {name: verdicts for name, (_, verdicts) in found.items()}
+
+
+@cache
+def predicted_rows() -> list[Prediction]:
+    """Predictions of the cited rows."""
+    return predictions(represented(read_measurements())[0])
 
 
 @cache

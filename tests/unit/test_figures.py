@@ -13,7 +13,17 @@ from functools import partial
 import matplotlib
 import numpy as np
 import pytest
-from figure_cases import BASE, curves, grid, measured_runs, parts, ratios, surfaces, system
+from figure_cases import (
+    BASE,
+    curves,
+    grid,
+    measured_runs,
+    parts,
+    predicted_rows,
+    ratios,
+    surfaces,
+    system,
+)
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
@@ -35,6 +45,7 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
     "crossover": lambda: plots.crossover(ratios()),
     "breakdown": lambda: plots.breakdown(parts()),
     "measured": lambda: plots.measured(measured_runs()),
+    "accuracy": lambda: plots.accuracy(predicted_rows()),
 }
 LABELS = {
     "figure2": ("Parameters without embeddings, N [billions]", "Loss", "Pile", "P = 8"),
@@ -43,6 +54,7 @@ LABELS = {
     "crossover": ("Batch size [sequences]", "Prompt length [tokens]", "1/2×", "80.0 GiB"),
     "breakdown": ("Memory [GiB]", "Time [ms]", "Added to P = 1 [MiB]", "KV cache", "engine graphs"),
     "measured": ("Memory increase", "Time per output token", "paper-bf16.jsonl", "free", "16×"),
+    "accuracy": ("Predicted [s]", "Measured [s]", "graphs: ", "16-bit weights", "median error"),
 }
 
 
