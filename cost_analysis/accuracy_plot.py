@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +16,7 @@ from cost_analysis.measurements import MEMORY_METRIC
 from cost_analysis.plot_style import label_panel, new_figure, row_of_axes, write_caption
 from cost_analysis.predictions import measured_seconds
 
-KINDS = (
+KINDS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("16-bit weights", {"marker": "o", "color": "#20304f", "markeredgecolor": "white"}),
     ("narrower weights", {"marker": "^", "color": "none", "markeredgecolor": "#b5712a"}),
 )
