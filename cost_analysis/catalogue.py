@@ -179,14 +179,14 @@ def engines_list_page(engines: Sequence[Engine]) -> Page:
         (
             engine.name,
             engine.engine_class,
-            f"{engine.flops_efficiency:.2f}",
-            f"{engine.bandwidth_efficiency:.2f}",
+            f"{engine.flops_efficiency:.0%}",
+            f"{engine.bandwidth_efficiency:.0%}",
             *(_seconds(getattr(engine, name)) for name in _LISTED_TIMES),
             f"{engine.spread.low:.2f}-{engine.spread.high:.2f}" if engine.spread else "",
         )
         for engine in sorted(engines, key=lambda engine: (engine.engine_class, engine.name))
     )
-    headers = ("name", "class", "FLOP/s", "B/s", "kernel", "layer", "step", "80 % in")
+    headers = ("name", "class", "FLOPs", "B/s", "kernel", "layer", "step", "80 % in")
     return Page(
         f"{len(engines)} engines; `parscale-cost engines NAME` shows one with its source",
         tables=(Table("Shares of the roofs, and overheads", headers, rows, left=(0, 1)),),
