@@ -186,7 +186,7 @@ def engines_list_page(engines: Sequence[Engine]) -> Page:
         )
         for engine in sorted(engines, key=lambda engine: (engine.engine_class, engine.name))
     )
-    headers = ("name", "class", "FLOPs", "B/s", "kernel", "layer", "step", "80 % in")
+    headers = ("name", "class", "FLOP", "B/s", "kernel", "layer", "step", "80 % in")
     return Page(
         f"{len(engines)} engines; `parscale-cost engines NAME` shows one with its source",
         tables=(Table("Shares of the roofs, and overheads", headers, rows, left=(0, 1)),),
