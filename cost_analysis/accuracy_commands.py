@@ -11,7 +11,6 @@ import click
 
 from cost_analysis.delivery import deliver
 from cost_analysis.errors import InputError
-from cost_analysis.measurements import MEMORY_METRIC, read_measurements
 from cost_analysis.options import (
     MEASUREMENTS_HELP,
     SectionedCommand,
@@ -33,6 +32,7 @@ def accuracy(measurements: str | None, form: str | None, output: str | None) -> 
     """Compare predictions with published measurements, or with your own."""
     from cost_analysis import accuracy_pages
     from cost_analysis.accuracy import predictions, represented
+    from cost_analysis.measurements import read_measurements
 
     rows, refused = represented(read_measurements(Path(measurements) if measurements else None))
     found = predictions(rows)
@@ -68,6 +68,7 @@ def fit_latency(
     from cost_analysis.engine_profile import engine_text
     from cost_analysis.latency_fit import fit_engines
     from cost_analysis.latency_folds import described, fold_errors
+    from cost_analysis.measurements import MEMORY_METRIC, read_measurements
     from cost_analysis.operator_fit import fit_operators
 
     rows, _ = represented(read_measurements(Path(measurements)))

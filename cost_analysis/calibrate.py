@@ -139,7 +139,7 @@ def device_toml(found: Calibration) -> str:
         ),
     }
     for dtype, kernels in found.kernels.items():
-        samples = (f"{rows} rows: {_spread(found)}" for rows, found in kernels.products.items())
+        samples = (f"{rows} rows: {_spread(product)}" for rows, product in kernels.products.items())
         sources[f"product_rates_{dtype}"] = (
             f"calibrated here: matrices of {shapes}, and of a {SHRINK}th of their sides; lowest to "
             f"highest GB/s and start of a product, of which a stock layer runs {linears:.3g} for "

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 from cost_analysis.parameters import parameters
-from cost_analysis.profiles import ModelProfile
+from cost_analysis.profiles import ModelProfile, load_engine, load_hardware, load_model
 from cost_analysis.records import Record, spec_record, whole
 from cost_analysis.report import Page, Table
 from cost_analysis.system import ENGINE_SHARES, ENGINE_TIMES, Engine, Hardware
@@ -230,3 +231,63 @@ def _peak(device: Hardware, *names: str) -> str:
         if name in device.peak:
             return format_peak(device.peak[name], name)
     return ""
+
+
+def model_rows(models: Sequence[ModelProfile]) -> list[Record]:
+    """One flat row a model."""
+    return [model_record(model) for model in models]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """A kind of profiles, and how they are shown.
+
+    Attributes:
+        folder: Where they lie, and what the command is called.
+        help: Of the command.
+        load: A profile by its name.
+        record: One as a record.
+        rows: Some as flat rows.
+        page: One as a page.
+        list_page: All as a page.
+    """
+
+    folder: str
+    help: str
+    load: Callable[[str], Any]
+    record: Callable[[Any], Record]
+    rows: Callable[[Sequence[Any]], list[Record]]
+    page: Callable[[Any], Page]
+    list_page: Callable[[Sequence[Any]], Page]
+
+
+CATALOGUES = (
+    Catalogue(
+        "hardware",
+        "List the devices, or show one with its sources.",
+        load_hardware,
+        hardware_record,
+        device_rows,
+        hardware_page,
+        hardware_list_page,
+    ),
+    Catalogue(
+        "models",
+        "List the models, or show one with its source.",
+        load_model,
+        model_record,
+        model_rows,
+        model_page,
+        models_list_page,
+    ),
+    Catalogue(
+        "engines",
+        "List the engines, or show one with its source.",
+        load_engine,
+        engine_record,
+        engine_rows,
+        engine_page,
+        engines_list_page,
+    ),
+)
+"""Every kind that a command lists."""

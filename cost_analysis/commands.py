@@ -30,7 +30,7 @@ from cost_analysis.options import (
     system_options,
     workload_options,
 )
-from cost_analysis.profiles import load_engine, load_hardware, load_model, profile_names
+from cost_analysis.profiles import profile_names
 
 PROGRAM = "parscale-cost"
 DEFAULT_COMMAND = "estimate"
@@ -127,55 +127,21 @@ for command in (
     cli.add_command(command)
 
 
-@cli.command(cls=SectionedCommand)
-@click.argument("name", required=False)
-@output_options
-def hardware(name: str | None, form: str | None, output: str | None) -> None:
-    """List the devices, or show one with its sources."""
-    if name is not None:
-        device = load_hardware(name)
-        record = catalogue.hardware_record(device)
-        deliver(
-            catalogue.hardware_page(device), record, catalogue.device_rows([device]), form, output
-        )
-        return
-    devices = [load_hardware(profile) for profile in profile_names("hardware")]
-    listed = [catalogue.hardware_record(device) for device in devices]
-    deliver(
-        catalogue.hardware_list_page(devices), listed, catalogue.device_rows(devices), form, output
-    )
+def _catalogue(what: catalogue.Catalogue) -> None:
+    """Add a command that lists the profiles of a kind, or shows one."""
+
+    @cli.command(what.folder, cls=SectionedCommand, help=what.help)
+    @click.argument("name", required=False)
+    @output_options
+    def show(name: str | None, form: str | None, output: str | None) -> None:
+        found = [what.load(each) for each in ([name] if name else profile_names(what.folder))]
+        listed = [what.record(profile) for profile in found]
+        page = what.page(found[0]) if name else what.list_page(found)
+        deliver(page, listed[0] if name else listed, what.rows(found), form, output)
 
 
-@cli.command(cls=SectionedCommand)
-@click.argument("name", required=False)
-@output_options
-def models(name: str | None, form: str | None, output: str | None) -> None:
-    """List the models, or show one with its source."""
-    if name is not None:
-        model = load_model(name)
-        record = catalogue.model_record(model)
-        deliver(catalogue.model_page(model), record, [record], form, output)
-        return
-    found = [load_model(profile) for profile in profile_names("models")]
-    listed = [catalogue.model_record(model) for model in found]
-    deliver(catalogue.models_list_page(found), listed, listed, form, output)
-
-
-@cli.command(cls=SectionedCommand)
-@click.argument("name", required=False)
-@output_options
-def engines(name: str | None, form: str | None, output: str | None) -> None:
-    """List the engines, or show one with its source."""
-    if name is not None:
-        engine = load_engine(name)
-        record = catalogue.engine_record(engine)
-        deliver(
-            catalogue.engine_page(engine), record, catalogue.engine_rows([engine]), form, output
-        )
-        return
-    found = [load_engine(profile) for profile in profile_names("engines")]
-    listed = [catalogue.engine_record(engine) for engine in found]
-    deliver(catalogue.engines_list_page(found), listed, catalogue.engine_rows(found), form, output)
+for kind in catalogue.CATALOGUES:
+    _catalogue(kind)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -5,18 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 
-from cost_analysis.system import AttentionKernels, Engine, Spread
-
-TIMES = ("kernel_floor", "link_latency", "layer_host_time", "step_host_time")
-NUMBERS = (
-    "flops_efficiency",
-    "bandwidth_efficiency",
-    "elementwise_share",
-    "quantised_flops_share",
-    "quantised_bandwidth_share",
-    "link_share",
-    *TIMES,
-)
+from cost_analysis.system import ENGINE_SHARES, ENGINE_TIMES, AttentionKernels, Engine, Spread
 
 
 def engine_text(engine: Engine, uncertainty: Mapping[str, float]) -> str:
@@ -30,7 +19,7 @@ def engine_text(engine: Engine, uncertainty: Mapping[str, float]) -> str:
     if engine.words:
         lines.append(f"words = {_texts(engine.words)}")
     lines += [f"{name} = {str(getattr(engine, name)).lower()}" for name in _SWITCHES]
-    lines += [_line(name, getattr(engine, name), uncertainty.get(name)) for name in NUMBERS]
+    lines += [_line(name, getattr(engine, name), uncertainty.get(name)) for name in _NUMBERS]
     lines += [f'source = """{engine.source}"""', "", "[attention]"]
     for item in fields(AttentionKernels):
         value = getattr(engine.attention, item.name)
@@ -40,11 +29,12 @@ def engine_text(engine: Engine, uncertainty: Mapping[str, float]) -> str:
     return "\n".join(lines) + "\n"
 
 
+_NUMBERS = (*ENGINE_SHARES, *ENGINE_TIMES)
 _SWITCHES = ("device_shares", "soft_roofs")
 
 
 def _line(name: str, value: float, error: float | None) -> str:
-    figure = f'"{value * 1e6:.3g} us"' if name in (*TIMES, "floor") else f"{value:.3g}"
+    figure = f'"{value * 1e6:.3g} us"' if name in (*ENGINE_TIMES, "floor") else f"{value:.3g}"
     return f"{name} = {figure}" + (f"  # ±{error:.0%}" if error is not None else "")
 
 

@@ -5,10 +5,8 @@ Each asks for what the cost model has a term for, with stock transformers layers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
@@ -138,8 +136,8 @@ def elementwise_rate(device: str, dtype: str, floor: float) -> Figure:
     spec = ModelSpec(2048, 8192, 4, 16, 2, head_dim=128, vocab_size=64)
     rows = sizes_of(device).rows
     model = build(spec, device=device, dtype=dtype)
-    with _without_products(model, rows):
-        times = in_turn(device, {"step": _step(model, batch=rows)})["step"]
+    _take_products_out(model, rows)
+    times = in_turn(device, {"step": _step(model, batch=rows)})["step"]
     kinds = Precision(dtype, dtype, dtype)
     operators = [op for op in forward_pass(spec, rows, 1, 0, kinds) if op.kind != "product"]
     moved = float(sum(op.bytes for op in operators))
@@ -147,24 +145,23 @@ def elementwise_rate(device: str, dtype: str, floor: float) -> Figure:
     return figure([moved / max(seconds - floors, 0.1 * seconds) for seconds in times])
 
 
-@contextmanager
-def _without_products(model: nn.Module, rows: int) -> Iterator[None]:
-    """Linear layers that give back one buffer each, of so many rows, instead of a product."""
+class _NoProduct(nn.Module):
+    """Stands for a linear layer: gives back one buffer instead of a product."""
 
-    def idle(linear: nn.Linear) -> Callable[..., Any]:
-        buffer = torch.zeros(
-            rows, 1, linear.out_features, dtype=linear.weight.dtype, device=linear.weight.device
-        )
-        return lambda *_args, **_kwargs: buffer
+    def __init__(self, linear: nn.Linear, rows: int) -> None:
+        super().__init__()
+        weight = linear.weight
+        shape = (rows, 1, linear.out_features)
+        self.buffer = torch.zeros(shape, dtype=weight.dtype, device=weight.device)
 
-    changed = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    for linear in changed:
-        linear.forward = idle(linear)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        for linear in changed:
-            del linear.forward
+    def forward(self, _rows: torch.Tensor) -> torch.Tensor:
+        return self.buffer
+
+
+def _take_products_out(model: nn.Module, rows: int) -> None:
+    for name, module in list(model.named_modules()):
+        if isinstance(module, nn.Linear):
+            model.set_submodule(name, _NoProduct(module, rows))
 
 
 @torch.inference_mode()

@@ -53,7 +53,8 @@ def test_a_device_with_one_peak(tmp_path: Path, answer: Callable[..., str]) -> N
     file = tmp_path / "mine.toml"
     file.write_text('memory = "24 GiB"\nbandwidth = "1 TB/s"\n[peak]\nbf16 = "100 TFLOP/s"\n')
     for cost_model in ("operators", "published"):
-        answer(*SEED, "--gpu_config", str(file), "--cost_model", cost_model)
+        text = answer(*SEED, "--gpu_config", str(file), "--cost_model", cost_model)
+        assert "of 24.0 GiB left" in text
 
 
 def test_engines(

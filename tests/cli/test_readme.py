@@ -47,8 +47,10 @@ def test_two_commands_do_the_set_up() -> None:
 
 
 @pytest.mark.parametrize("source", PYTHON)
-def test_python_examples_run(source: str) -> None:
-    subprocess.run([sys.executable, "-c", source], check=True, capture_output=True, cwd=ROOT)
+def test_python_examples_print(source: str) -> None:
+    run = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, cwd=ROOT)
+    assert run.returncode == 0, run.stderr
+    assert len(run.stdout.splitlines()) >= source.count("print(")
 
 
 def test_every_json_key_is_documented() -> None:
@@ -73,10 +75,12 @@ def test_commands_parse(line: str, tmp_path: Path) -> None:
     (tmp_path / "path" / "to" / "my-device.toml").write_text(toml)
     if words[0] in MEASURING or words[:2] == ["plot", "measured"]:
         words.append("--help")
-    subprocess.run(
+    run = subprocess.run(
         [sys.executable, "-m", "cost_analysis", *words],
-        check=True, capture_output=True, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert run.stdout or "--output" in words
 
 
 def test_figures_of_the_profiles() -> None:

@@ -1,0 +1,32 @@
+"""The median error of time on A100 and H100, for the table of peers in the README.
+
+    parscale-cost fit-latency profiles/measurements.csv --format csv --output errors.csv
+    python benchmarks/held_out.py errors.csv
+
+Without a file, the recorded errors of that command (tests/data/held_out_times.csv).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from cost_analysis.latency_folds import FOLDS, IN_SAMPLE
+
+RECORDED = Path(__file__).parents[1] / "tests" / "data" / "held_out_times.csv"
+
+
+def main(arguments: Sequence[str]) -> None:
+    rows = pd.read_csv(arguments[0] if arguments else RECORDED)
+    wide = rows.weight_dtype.isin(["fp16", "bf16"])
+    chosen = rows[wide & rows.hardware.str.startswith(("a100", "h100"))]
+    print(f"{len(chosen)} 16-bit rows of A100 and H100: median error of time")
+    for how in (IN_SAMPLE, *FOLDS):
+        print(f"  {how:20s} {(chosen[how] - 1).abs().median():5.1%}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
