@@ -16,6 +16,7 @@ from cost_analysis import (
     claim_commands,
     measure_commands,
     pages,
+    plan_commands,
     plot_command,
     records,
 )
@@ -115,6 +116,7 @@ for command in (
     claim_commands.compare,
     claim_commands.crossover,
     claim_commands.fit,
+    plan_commands.plan,
     plot_command.plot,
     accuracy_commands.accuracy,
     accuracy_commands.fit_latency,

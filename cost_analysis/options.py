@@ -69,7 +69,9 @@ def _switch(name: str, text: str) -> Callable[[Command], Command]:
     return section_option(MODEL, f"--{name}/--no_{name}", name, default=None, help=text)
 
 
-def _chain(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
+def chain(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several flags as one decorator, listed in this order."""
+
     def decorate(command: Command) -> Command:
         """Give a command these flags."""
         for decorator in reversed(decorators):
@@ -82,7 +84,7 @@ def _chain(*decorators: Callable[[Command], Command]) -> Callable[[Command], Com
 MODEL_FIELDS = [item.name for item in fields(ModelSpec) if item.name != "name"]
 """What a user may give of a model; `FLAGS` says how some are called."""
 
-model_options = _chain(
+model_options = chain(
     section_option(MODEL, "--model", metavar="NAME", help="A model profile; see `models`."),
     _size(MODEL, "hidden_size", None, "Width of the residual stream."),
     _size(MODEL, "intermediate_size", "27/5 of hidden_size", "Width of the MLP."),
@@ -100,7 +102,7 @@ model_options = _chain(
     _size("Streams", "parscale_prefix_tokens", 48, "Learned prefix tokens of a stream."),
 )
 
-workload_options = _chain(
+workload_options = chain(
     _size("Workload", "batch_size", 1, "Sequences."),
     _size("Workload", "input_length", 64, "Prompt tokens of each."),
     _size("Workload", "output_length", 64, "Generated tokens of each."),
@@ -116,7 +118,7 @@ workload_options = _chain(
 
 _dtype = click.Choice(list(DTYPES))
 
-system_options = _chain(
+device_options = chain(
     section_option(
         "Device and engine",
         "--gpu_config",
@@ -149,11 +151,19 @@ system_options = _chain(
         metavar="SHARE",
         help="Share of the memory bandwidth that is reached, instead of the engine's.",
     ),
-    section_option("Precision", "--weight_dtype", type=_dtype, default="bf16", show_default=True),
+)
+
+storage_options = chain(
     section_option(
         "Precision", "--activation_dtype", type=_dtype, default="bf16", show_default=True
     ),
     section_option("Precision", "--kv_cache_dtype", type=_dtype, default="bf16", show_default=True),
+)
+
+system_options = chain(
+    device_options,
+    section_option("Precision", "--weight_dtype", type=_dtype, default="bf16", show_default=True),
+    storage_options,
 )
 
 
@@ -176,7 +186,9 @@ def baseline_option(section: str) -> Callable[[Command], Command]:
     )
 
 
-def dataset_option(section: str, default: str | None = "stack") -> Callable[[Command], Command]:
+def dataset_option(
+    section: str, default: str | None = "stack", text: str = "both, side by side"
+) -> Callable[[Command], Command]:
     """Whose losses count; without a default, those of both data sets."""
     return section_option(
         section,
@@ -184,7 +196,7 @@ def dataset_option(section: str, default: str | None = "stack") -> Callable[[Com
         type=click.Choice(["stack", "pile"]),
         default=default,
         show_default=default is not None,
-        help="Losses to go by." if default else "Losses to go by. [default: both, side by side]",
+        help="Losses to go by." if default else f"Losses to go by. [default: {text}]",
     )
 
 
@@ -196,7 +208,7 @@ format_option = section_option(
     help="How to answer. [default: by the ending of --output, else table]",
 )
 
-output_options = _chain(
+output_options = chain(
     format_option,
     section_option(
         "Output",

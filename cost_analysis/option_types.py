@@ -1,0 +1,66 @@
+"""Types of flags: a quantity with its unit, and several values with commas between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cost_analysis.errors import InputError
+from cost_analysis.units import parse_quantity
+
+if TYPE_CHECKING:
+    _FloatType = click.ParamType[float]
+    _TupleType = click.ParamType[tuple[Any, ...]]
+else:
+    _FloatType = _TupleType = click.ParamType  # click 8.2 has no type parameter for it
+
+MOST_VALUES = 1000
+
+
+class Quantity(_FloatType):
+    """A figure with its unit, "200 ms", in SI base units."""
+
+    name = "quantity"
+
+    def __init__(self, unit: str) -> None:
+        """A quantity in a base unit that `units.parse_quantity` knows."""
+        self.unit = unit
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The figure."""
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_quantity(value, self.unit)
+        except InputError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Several(_TupleType):
+    """One value of a type, or several with commas between."""
+
+    def __init__(self, item: click.ParamType[Any]) -> None:
+        """Several values of a type."""
+        self.item = item
+        self.name = f"{item.name}s"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Any, ...]:
+        """The values, in the order given."""
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in str(value).split(",")]
+        if len(parts) > MOST_VALUES:
+            self.fail(f"{len(parts)} values are too many; give up to {MOST_VALUES}", param, ctx)
+        found = tuple(self.item.convert(part, param, ctx) for part in parts)
+        for part in parts:
+            if parts.count(part) > 1:
+                self.fail(f"{part[:40]!r} is given twice", param, ctx)
+        return found
+
+
+BYTES, SECONDS, WATTS = Quantity("B"), Quantity("s"), Quantity("W")

@@ -1,0 +1,46 @@
+"""The commands on choosing: plan and serving.
+
+The modules that do the work are imported inside, so that the help and the plain estimate load
+neither NumPy nor SciPy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cost_analysis.delivery import chosen_format, deliver
+from cost_analysis.errors import InputError
+from cost_analysis.options import SectionedCommand, output_options, section_option
+from cost_analysis.plan_options import plan_options, question
+
+
+@click.command(cls=SectionedCommand)
+@plan_options
+@section_option(
+    "Output",
+    "--top",
+    type=click.IntRange(1, 1000),
+    default=8,
+    show_default=True,
+    help="Configurations to list.",
+)
+@section_option(
+    "Output",
+    "--rows",
+    type=click.Choice(["plans", "pareto"]),
+    help="With CSV: the best configurations, or the Pareto set. [default: plans]",
+)
+@output_options
+def plan(top: int, rows: str | None, form: str | None, output: str | None, **options: Any) -> None:
+    """The best model within limits: size, streams and format, and why."""
+    from cost_analysis import plan_pages
+
+    if rows is not None and chosen_format(form, output) != "csv":
+        raise InputError("--rows chooses the rows of a CSV; give --format csv with it")
+    asked = question(options)
+    found = asked.answer()
+    record = plan_pages.plan_record(found, asked.fitted, top)
+    page = plan_pages.plan_page(found, asked.fitted, asked.law, top)
+    deliver(page, record, record[rows or "plans"], form, output)

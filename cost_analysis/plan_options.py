@@ -1,0 +1,283 @@
+"""The flags of a plan, and the question that they ask; `plot pareto` has them too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cost_analysis.errors import InputError
+from cost_analysis.option_types import BYTES, SECONDS, WATTS, Several
+from cost_analysis.options import (
+    NUMBERS,
+    base_option,
+    chain,
+    dataset_option,
+    device_options,
+    section_option,
+    storage_options,
+)
+from cost_analysis.request import make_request, make_system
+from cost_analysis.spec import ModelSpec, Precision
+from cost_analysis.units import DTYPES
+
+if TYPE_CHECKING:
+    from cost_analysis.candidates import Space
+    from cost_analysis.planner import Limits, Plan
+    from cost_analysis.scaling_law import Fit, ScalingLaw
+
+STREAMS = tuple(range(1, 9))
+"""Numbers of streams that a plan looks at: as far as the published runs go."""
+
+rate_option = section_option(
+    "Workload",
+    "--request_rate",
+    type=float,
+    metavar="RATE",
+    help="Requests a second that arrive at random, instead of a batch size.",
+)
+
+law_options = chain(
+    dataset_option("Law", None, "stack"),
+    section_option(
+        "Law", "--runs", metavar="FILE", help="Your own runs to fit the law on (see `fit`)."
+    ),
+    section_option("Law", "--loss", metavar="COLUMN", help="Loss column of --runs."),
+)
+
+
+def _limit(name: str, kind: click.ParamType[float], shown: str, text: str) -> Any:
+    return section_option("Limits", f"--{name}", name, type=kind, metavar=shown, help=text)
+
+
+plan_options = chain(
+    _limit("memory_limit", BYTES, "SIZE", "Memory, like 8GB. [default: the device's]"),
+    _limit("ttft_limit", SECONDS, "TIME", "Time to the first token, like 200ms."),
+    _limit("tpot_limit", SECONDS, "TIME", "Time per output token after it."),
+    _limit("latency_limit", SECONDS, "TIME", "Time of a whole request."),
+    section_option(
+        "Goal",
+        "--target_loss",
+        metavar="LOSS|NAME",
+        help="Instead of the lowest loss: the cheapest way to this one, or to that of a model.",
+    ),
+    section_option(
+        "Goal",
+        "--minimize",
+        type=click.Choice(["memory", "latency", "energy", "cost"]),
+        help="What the way to --target_loss is cheapest in. [default: latency]",
+    ),
+    base_option("Models"),
+    section_option(
+        "Models",
+        "--P",
+        "streams",
+        type=NUMBERS,
+        default=",".join(map(str, STREAMS)),
+        show_default=True,
+        metavar="N[,N…]",
+        help="Numbers of parallel streams.",
+    ),
+    section_option(
+        "Workload", "--batch_size", type=NUMBERS, metavar="N[,N…]", help="Sequences. [default: 1]"
+    ),
+    rate_option,
+    section_option(
+        "Workload",
+        "--input_length",
+        type=int,
+        default=64,
+        show_default=True,
+        metavar="N",
+        help="Prompt tokens of each.",
+    ),
+    section_option(
+        "Workload",
+        "--output_length",
+        type=int,
+        default=64,
+        show_default=True,
+        metavar="N",
+        help="Generated tokens of each.",
+    ),
+    device_options,
+    section_option(
+        "Device and engine",
+        "--power",
+        type=Several(WATTS),
+        metavar="POWER[,…]",
+        help="Power of the board, like 300W, for energy. [default: the device's limit]",
+    ),
+    section_option(
+        "Device and engine",
+        "--price_per_hour",
+        type=Several(click.FLOAT),
+        metavar="$[,…]",
+        help="Price of the device per hour, for cost; one, or one a device.",
+    ),
+    section_option(
+        "Precision",
+        "--weight_dtype",
+        type=Several(click.Choice(list(DTYPES))),
+        default="bf16",
+        show_default=True,
+        metavar="TYPE[,…]",
+        help="Weight formats that are allowed.",
+    ),
+    storage_options,
+    section_option(
+        "Precision",
+        "--precision_penalty",
+        multiple=True,
+        metavar="TYPE=LOSS",
+        help="What a weight format adds to the loss, int4=0.01; may be repeated. [default: 0]",
+    ),
+    law_options,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a plan is asked.
+
+    Attributes:
+        space: What to choose from.
+        limits: What to keep.
+        objective: What to minimise.
+        fitted: The law and its runs.
+        law: What it was fitted on, in words.
+    """
+
+    space: Space
+    limits: Limits
+    objective: str
+    fitted: Fit
+    law: str
+
+    def answer(self) -> Plan:
+        """The plan.
+
+        Raises:
+            click.ClickException: Nothing keeps the limits; exit code 1.
+        """
+        from cost_analysis.planner import InfeasibleError, plan
+
+        try:
+            return plan(self.space, self.limits, self.objective)
+        except InfeasibleError as error:
+            raise click.ClickException(str(error)) from None
+
+
+def question(options: dict[str, Any]) -> Question:
+    """The question that the flags of a plan ask."""
+    from cost_analysis.candidates import Space, setups
+    from cost_analysis.planner import Limits
+    from cost_analysis.profiles import load_model
+
+    if options["request_rate"] is not None and options["batch_size"] is not None:
+        raise InputError("give --batch_size or --request_rate, not both")
+    if options["minimize"] is not None and options["target_loss"] is None:
+        raise InputError("--minimize needs a loss to reach: give --target_loss")
+    fitted, law = fitted_law(options)
+    chosen = setups(
+        [system(options, name.strip()) for name in options["gpu_config"].split(",")],
+        [
+            Precision(name, options["activation_dtype"], options["kv_cache_dtype"])
+            for name in options["weight_dtype"]
+        ],
+        None if options["request_rate"] is not None else options["batch_size"] or (1,),
+        memory_limit=options["memory_limit"],
+        power=options["power"] or (None,),
+        prices=_prices(options["price_per_hour"]),
+        penalties=_penalties(options["precision_penalty"]),
+    )
+    space = Space(
+        load_model(options["base"]).spec,
+        tuple(dict.fromkeys(options["streams"])),
+        chosen,
+        fitted.law,
+        options["input_length"],
+        options["output_length"],
+        options["request_rate"],
+    )
+    target = options["target_loss"]
+    limits = Limits(
+        options["ttft_limit"],
+        options["tpot_limit"],
+        options["latency_limit"],
+        None if target is None else target_loss(target, fitted.law),
+    )
+    objective = "loss" if target is None else options["minimize"] or "latency"
+    return Question(space, limits, objective, fitted, law)
+
+
+def fitted_law(options: dict[str, Any]) -> tuple[Fit, str]:
+    """The law that the flags ask for, and what it was fitted on."""
+    from cost_analysis.scaling_law import fit
+    from cost_analysis.training_runs import published_runs, read_runs
+
+    if options["runs"] is not None:
+        if options["dataset"] is not None:
+            raise InputError("give --runs or --dataset, not both")
+        runs = read_runs(options["runs"], options["loss"])
+        return fit(runs), f"your {len(runs)} runs"
+    if options["loss"] is not None:
+        raise InputError("--loss names a column of --runs; give --runs with it")
+    dataset = options["dataset"] or "stack"
+    runs = published_runs(dataset)
+    return fit(runs), f"the {len(runs)} published runs, --dataset {dataset}"
+
+
+def system(options: dict[str, Any], device: str) -> Any:
+    """A device and what runs models on it."""
+    return make_system(
+        device, options["engine"], options["flops_efficiency"], options["bandwidth_efficiency"]
+    )[:2]
+
+
+def target_loss(target: str, law: ScalingLaw) -> float:
+    """A loss that is given as a number, or by the law that of a model that is named.
+
+    Raises:
+        InputError: No such model, or a loss that no model of any size reaches.
+    """
+    try:
+        loss = float(target)
+    except ValueError:
+        spec = named_model(target)
+        from cost_analysis.baselines import size_of
+
+        return float(law.loss(size_of(spec), spec.streams))
+    law.equal_loss_parameters(loss)
+    return loss
+
+
+def named_model(name: str) -> ModelSpec:
+    """A model profile, or a published checkpoint with its streams."""
+    return make_request(model=name, architecture={}, workload={}, precision={}).spec
+
+
+def _prices(prices: tuple[float, ...] | None) -> tuple[float | None, ...]:
+    for price in prices or ():
+        if not 0 < price < 1e12:
+            raise InputError(f"price_per_hour is {price:g}; it must be above 0")
+    return prices or (None,)
+
+
+def _penalties(given: tuple[str, ...]) -> dict[str, float]:
+    """What formats add to the loss, from TYPE=LOSS."""
+    found: dict[str, float] = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        try:
+            penalty = float(value)
+        except ValueError:
+            penalty = -1.0
+        if not 0 <= penalty < 100 or name not in DTYPES or name in found:
+            raise InputError(
+                f"precision_penalty is {text[:40]!r}; it must be a weight format and what it adds "
+                "to the loss, like int4=0.01, once for each"
+            )
+        found[name] = penalty
+    return found
