@@ -12,7 +12,10 @@ from cost_analysis.breakdown_data import Breakdown
 from cost_analysis.claims import System
 from cost_analysis.cost_data import CostGrid, CrossoverMap
 from cost_analysis.law_data import LossSurface
+from cost_analysis.planner import Plan
+from cost_analysis.profiles import load_model
 from cost_analysis.published import BANDWIDTH_EFFICIENCY, FLOPS_EFFICIENCY
+from cost_analysis.serving_view import ServingView
 from cost_analysis.spec import ModelSpec
 from cost_analysis.units import format_count
 
@@ -90,6 +93,44 @@ def breakdown_caption(parts: Breakdown) -> str:
         f"{work.batch_size:g}, {work.input_length:g} input and {work.output_length:g} output "
         "tokens. Decode: all steps together. Kernel floors: what a kernel takes however small it "
         "is."
+    )
+
+
+def pareto_caption(plan: Plan, law: str) -> str:
+    """What a plan chose from."""
+    space, first = plan.space, plan.space.setups[0]
+    devices = dict.fromkeys(setup.hardware.description for setup in space.setups)
+    formats = dict.fromkeys(setup.precision.weights for setup in space.setups)
+    where = " or ".join(devices) if len(devices) < 4 else f"{len(devices)} devices"
+    load = (
+        f"batch {'/'.join(dict.fromkeys(str(setup.batch_size) for setup in space.setups))}"
+        if space.rate is None
+        else f"{space.rate:g} requests/s at random"
+    )
+    return (
+        f"{where.replace(' ', UNBROKEN)}, engine {first.engine.name}, weights "
+        f"{' or '.join(formats)}; {load}, {space.input_length} input and {space.output_length} "
+        f"output tokens. Sizes: {_called(space.base)} wider or narrower, within all limits (dots). "
+        "Below: the loss that streams save at the same cost. Loss: the law fitted on "
+        f"{law}; above {_largest_run()} parameters it is extrapolated."
+    )
+
+
+def _largest_run() -> str:
+    return format_count(size_of(load_model(FAMILY[-1]).spec.with_streams(8)))
+
+
+def serving_caption(view: ServingView) -> str:
+    """What is served, on what, and how that was computed."""
+    server, lengths = view.streams[-1].server, view.lengths
+    wider = f" Wider model: {view.chosen.description}." if view.chosen else ""
+    return (
+        f"{_called(view.spec)}, engine {server.engine.name}, weights {server.precision.weights}, "
+        f"on {server.hardware.description.replace(' ', UNBROKEN)}; "
+        f"{lengths.mean(lengths.prompts):.4g} input and {lengths.mean(lengths.outputs):.4g} output "
+        f"tokens{' on average' if len(lengths.weights) > 1 else ''}.{wider} Left: batches of 1, 2, "
+        "4, … up to what fits, a marker each. Right: Poisson arrivals, continuous batching, means "
+        "of the steady state."
     )
 
 

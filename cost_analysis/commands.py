@@ -117,6 +117,7 @@ for command in (
     claim_commands.crossover,
     claim_commands.fit,
     plan_commands.plan,
+    plan_commands.serving,
     plot_command.plot,
     accuracy_commands.accuracy,
     accuracy_commands.fit_latency,

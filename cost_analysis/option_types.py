@@ -42,9 +42,10 @@ class Quantity(_FloatType):
 class Several(_TupleType):
     """One value of a type, or several with commas between."""
 
-    def __init__(self, item: click.ParamType[Any]) -> None:
-        """Several values of a type."""
+    def __init__(self, item: click.ParamType[Any], *, distinct: bool = False) -> None:
+        """Several values of a type, each once where they must be distinct."""
         self.item = item
+        self.distinct = distinct
         self.name = f"{item.name}s"
 
     def convert(
@@ -58,7 +59,7 @@ class Several(_TupleType):
             self.fail(f"{len(parts)} values are too many; give up to {MOST_VALUES}", param, ctx)
         found = tuple(self.item.convert(part, param, ctx) for part in parts)
         for part in parts:
-            if parts.count(part) > 1:
+            if self.distinct and parts.count(part) > 1:
                 self.fail(f"{part[:40]!r} is given twice", param, ctx)
         return found
 

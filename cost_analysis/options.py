@@ -275,6 +275,12 @@ MEASUREMENTS_HELP = (
 )
 
 
+def stream_counts(largest: int) -> tuple[int, ...]:
+    """1, 2, 4, … up to the largest, which is always among them."""
+    powers = (1 << exponent for exponent in range(largest.bit_length()))
+    return tuple(sorted({*powers, largest}))
+
+
 def request_from(options: dict[str, Any]) -> Request:
     """The request that the model, workload and system flags describe.
 

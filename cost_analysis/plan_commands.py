@@ -13,7 +13,8 @@ import click
 from cost_analysis.delivery import chosen_format, deliver
 from cost_analysis.errors import InputError
 from cost_analysis.options import SectionedCommand, output_options, section_option
-from cost_analysis.plan_options import plan_options, question
+from cost_analysis.plan_options import answered, plan_options, question
+from cost_analysis.serving_options import checked_rate, serving_options, view_from
 
 
 @click.command(cls=SectionedCommand)
@@ -40,7 +41,29 @@ def plan(top: int, rows: str | None, form: str | None, output: str | None, **opt
     if rows is not None and chosen_format(form, output) != "csv":
         raise InputError("--rows chooses the rows of a CSV; give --format csv with it")
     asked = question(options)
-    found = asked.answer()
+    found = answered(asked)
     record = plan_pages.plan_record(found, asked.fitted, top)
     page = plan_pages.plan_page(found, asked.fitted, asked.law, top)
     deliver(page, record, record[rows or "plans"], form, output)
+
+
+@click.command(cls=SectionedCommand)
+@serving_options
+@section_option(
+    "Output",
+    "--rows",
+    type=click.Choice(["load", "batch", "models"]),
+    help="With CSV: speed against load, against batch, or what fits. [default: load]",
+)
+@output_options
+def serving(rows: str | None, form: str | None, output: str | None, **options: Any) -> None:
+    """Many users at once: what fits, speed against load, streams against parameters."""
+    from cost_analysis import serving_pages
+
+    if rows is not None and chosen_format(form, output) != "csv":
+        raise InputError("--rows chooses the rows of a CSV; give --format csv with it")
+    rate = checked_rate(options.pop("request_rate"))
+    view = view_from(options)
+    record = serving_pages.serving_record(view, rate)
+    page = serving_pages.serving_page(view, rate)
+    deliver(page, record, record[rows or "load"], form, output)

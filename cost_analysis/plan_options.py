@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,20 +22,12 @@ from cost_analysis.spec import ModelSpec, Precision
 from cost_analysis.units import DTYPES
 
 if TYPE_CHECKING:
-    from cost_analysis.candidates import Space
-    from cost_analysis.planner import Limits, Plan
+    from cost_analysis.plan_question import Question
+    from cost_analysis.planner import Plan
     from cost_analysis.scaling_law import Fit, ScalingLaw
 
 STREAMS = tuple(range(1, 9))
 """Numbers of streams that a plan looks at: as far as the published runs go."""
-
-rate_option = section_option(
-    "Workload",
-    "--request_rate",
-    type=float,
-    metavar="RATE",
-    help="Requests a second that arrive at random, instead of a batch size.",
-)
 
 law_options = chain(
     dataset_option("Law", None, "stack"),
@@ -82,7 +73,13 @@ plan_options = chain(
     section_option(
         "Workload", "--batch_size", type=NUMBERS, metavar="N[,N…]", help="Sequences. [default: 1]"
     ),
-    rate_option,
+    section_option(
+        "Workload",
+        "--request_rate",
+        type=float,
+        metavar="RATE",
+        help="Requests a second that arrive at random, instead of a batch size.",
+    ),
     section_option(
         "Workload",
         "--input_length",
@@ -119,7 +116,7 @@ plan_options = chain(
     section_option(
         "Precision",
         "--weight_dtype",
-        type=Several(click.Choice(list(DTYPES))),
+        type=Several(click.Choice(list(DTYPES)), distinct=True),
         default="bf16",
         show_default=True,
         metavar="TYPE[,…]",
@@ -137,41 +134,10 @@ plan_options = chain(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a plan is asked.
-
-    Attributes:
-        space: What to choose from.
-        limits: What to keep.
-        objective: What to minimise.
-        fitted: The law and its runs.
-        law: What it was fitted on, in words.
-    """
-
-    space: Space
-    limits: Limits
-    objective: str
-    fitted: Fit
-    law: str
-
-    def answer(self) -> Plan:
-        """The plan.
-
-        Raises:
-            click.ClickException: Nothing keeps the limits; exit code 1.
-        """
-        from cost_analysis.planner import InfeasibleError, plan
-
-        try:
-            return plan(self.space, self.limits, self.objective)
-        except InfeasibleError as error:
-            raise click.ClickException(str(error)) from None
-
-
 def question(options: dict[str, Any]) -> Question:
     """The question that the flags of a plan ask."""
     from cost_analysis.candidates import Space, setups
+    from cost_analysis.plan_question import Question
     from cost_analysis.planner import Limits
     from cost_analysis.profiles import load_model
 
@@ -210,6 +176,20 @@ def question(options: dict[str, Any]) -> Question:
     )
     objective = "loss" if target is None else options["minimize"] or "latency"
     return Question(space, limits, objective, fitted, law)
+
+
+def answered(asked: Question) -> Plan:
+    """The plan.
+
+    Raises:
+        click.ClickException: Nothing keeps the limits; exit code 1.
+    """
+    from cost_analysis.planner import InfeasibleError
+
+    try:
+        return asked.answer()
+    except InfeasibleError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def fitted_law(options: dict[str, Any]) -> tuple[Fit, str]:

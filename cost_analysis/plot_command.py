@@ -21,10 +21,13 @@ from cost_analysis.options import (
     baseline_option,
     dataset_option,
     section_option,
+    stream_counts,
     system_from,
     system_options,
 )
+from cost_analysis.plan_options import answered, plan_options, question
 from cost_analysis.report import write_file
+from cost_analysis.serving_options import load_options, view_from
 
 FORM_OF_ENDING = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 MOST_STREAMS = 256
@@ -290,10 +293,27 @@ def accuracy(measurements: str | None, output: str | None, dpi: int) -> None:
     _draw("accuracy", compute, output, dpi)
 
 
-def stream_counts(largest: int) -> tuple[int, ...]:
-    """1, 2, 4, … up to the largest, which is always among them."""
-    powers = (1 << exponent for exponent in range(largest.bit_length()))
-    return tuple(sorted({*powers, largest}))
+@plot.command(cls=SectionedCommand)
+@plan_options
+@_output
+@_dpi
+def pareto(output: str | None, dpi: int, **options: Any) -> None:
+    """Loss against memory and latency, by streams; the flags of `plan`."""
+
+    def compute() -> Any:
+        asked = question(options)
+        return asked, answered(asked)
+
+    _draw("pareto", compute, output, dpi)
+
+
+@plot.command(cls=SectionedCommand)
+@load_options
+@_output
+@_dpi
+def throughput(output: str | None, dpi: int, **options: Any) -> None:
+    """Throughput against speed, and latency against load; the flags of `serving`."""
+    _draw("throughput", lambda: view_from(options), output, dpi)
 
 
 def _chosen(dataset: str | None) -> tuple[str, ...]:

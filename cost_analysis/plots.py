@@ -8,7 +8,9 @@ from cost_analysis.breakdown_plot import breakdown
 from cost_analysis.cost_plots import crossover, figure4
 from cost_analysis.law_plots import figure2, figure3
 from cost_analysis.measured_plot import measured
+from cost_analysis.pareto_plot import pareto
 from cost_analysis.plot_style import picture
+from cost_analysis.serving_plot import throughput
 
 __all__ = [
     "accuracy",
@@ -18,5 +20,7 @@ __all__ = [
     "figure3",
     "figure4",
     "measured",
+    "pareto",
     "picture",
+    "throughput",
 ]

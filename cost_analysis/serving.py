@@ -202,6 +202,16 @@ class Server:
         decode = self.lengths.steps * self.step_seconds(requests) / requests
         return np.asarray(1.0 / (prefill + decode))
 
+    def closed_tpot(self, requests: Number) -> Array:
+        """Time per output token with always so many in flight [s]; nan for single tokens.
+
+        While a request decodes, each of the others is prefilled once.
+        """
+        steps = self.lengths.steps
+        prefill, _ = self.prefill_moments()
+        held = (np.asarray(requests) - 1) * prefill + steps * self.step_seconds(requests)
+        return np.asarray(held / steps if steps else held * np.nan)
+
 
 @dataclass(frozen=True, slots=True)
 class Load:

@@ -35,7 +35,7 @@ from cost_analysis.breakdown_data import breakdown
 from cost_analysis.claims import Setting
 from cost_analysis.cost_data import cost_grid
 from cost_analysis.law_data import loss_curves, loss_surface
-from cost_analysis.plot_command import stream_counts
+from cost_analysis.options import stream_counts
 from cost_analysis.plot_style import METADATA, STYLE
 
 DRAWINGS: dict[str, Callable[[], Figure]] = {
