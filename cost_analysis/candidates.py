@@ -90,7 +90,7 @@ class Space:
         Workload(1, self.input_length, self.output_length)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
     """Configurations, one an index: by setup, then P, then size rising; all (rows,).
 

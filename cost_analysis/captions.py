@@ -12,8 +12,8 @@ from cost_analysis.breakdown_data import Breakdown
 from cost_analysis.claims import System
 from cost_analysis.cost_data import CostGrid, CrossoverMap
 from cost_analysis.law_data import LossSurface
+from cost_analysis.plan_question import Question
 from cost_analysis.planner import Plan
-from cost_analysis.profiles import load_model
 from cost_analysis.published import BANDWIDTH_EFFICIENCY, FLOPS_EFFICIENCY
 from cost_analysis.serving_view import ServingView
 from cost_analysis.spec import ModelSpec
@@ -96,9 +96,11 @@ def breakdown_caption(parts: Breakdown) -> str:
     )
 
 
-def pareto_caption(plan: Plan, law: str) -> str:
+def pareto_caption(asked: Question, plan: Plan) -> str:
     """What a plan chose from."""
-    space, first = plan.space, plan.space.setups[0]
+    largest = format_count(asked.fitted.runs.parameters.max())
+    space = plan.space
+    engines = dict.fromkeys(setup.engine.name for setup in space.setups)
     devices = dict.fromkeys(setup.hardware.description for setup in space.setups)
     formats = dict.fromkeys(setup.precision.weights for setup in space.setups)
     where = " or ".join(devices) if len(devices) < 4 else f"{len(devices)} devices"
@@ -108,16 +110,13 @@ def pareto_caption(plan: Plan, law: str) -> str:
         else f"{space.rate:g} requests/s at random"
     )
     return (
-        f"{where.replace(' ', UNBROKEN)}, engine {first.engine.name}, weights "
-        f"{' or '.join(formats)}; {load}, {space.input_length} input and {space.output_length} "
+        f"{where.replace(' ', UNBROKEN)}, engine {' or '.join(engines)}, "
+        f"weights {' or '.join(formats)}; {load}, {space.input_length} input and "
+        f"{space.output_length} "
         f"output tokens. Sizes: {_called(space.base)} wider or narrower, within all limits (dots). "
         "Below: the loss that streams save at the same cost. Loss: the law fitted on "
-        f"{law}; above {_largest_run()} parameters it is extrapolated."
+        f"{asked.law}; above {largest} parameters it is extrapolated."
     )
-
-
-def _largest_run() -> str:
-    return format_count(size_of(load_model(FAMILY[-1]).spec.with_streams(8)))
 
 
 def serving_caption(view: ServingView) -> str:

@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from cost_analysis.candidates import Array
 from cost_analysis.captions import pareto_caption
@@ -17,6 +16,7 @@ from cost_analysis.plan_question import Question
 from cost_analysis.planner import Plan
 from cost_analysis.plot_style import (
     label_panel,
+    log_axis,
     marker_of,
     new_figure,
     stream_handles,
@@ -54,7 +54,7 @@ def pareto(asked: tuple[Question, Plan]) -> Figure:
                 axes.axvline(limit, **LIMIT)
     handles = _handles(plan)
     figure.legend(handles=handles, loc="outside upper center", ncols=_columns(len(handles)))
-    write_caption(figure, pareto_caption(plan, question.law))
+    write_caption(figure, pareto_caption(question, plan))
     return figure
 
 
@@ -92,10 +92,7 @@ def _fronts(axes: Axes, plan: Plan, rows: Any, cost: Array) -> None:
         _curve(axes, *_front(rows & (found.streams == count), cost, found.loss), style)
     best = plan.ranking[0]
     axes.plot(cost[best], found.loss[best], marker="*", markersize=14, zorder=5, **_BEST)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    log_axis(axes, "x")
 
 
 def _gains(axes: Axes, plan: Plan, rows: Any, cost: Array) -> None:

@@ -10,7 +10,9 @@ from cost_analysis.memory import NOT_COUNTED
 from cost_analysis.planner import Limit, Plan
 from cost_analysis.records import Record, whole
 from cost_analysis.report import PLAIN_WIDTH, Page, Table
+from cost_analysis.request import length_warnings
 from cost_analysis.scaling_law import Fit
+from cost_analysis.spec import Workload
 from cost_analysis.units import (
     dtype_named,
     format_bytes,
@@ -163,7 +165,7 @@ def _told_apart(limit: Limit, row: int) -> str:
     value, bound = float(limit.values[row]), float(limit.bound[row])
     written = limit.written(value), limit.written(bound)
     if written[0] != written[1]:
-        return f"{written[0]} of {written[1]}"
+        return f"{written[0]}, not {written[1]}"
     return f"{abs(value / bound - 1):.1%} {'less' if value < bound else 'more'} than {written[1]}"
 
 
@@ -285,10 +287,13 @@ def _cells(plan: Plan, row: int, binds: Sequence[str]) -> Record:
 
 
 def plan_warnings(plan: Plan, fitted: Fit) -> list[str]:
-    """Where the best plan leaves what the law knows."""
+    """Where the best plan leaves what the law knows, or what the model was made for."""
     row = int(plan.ranking[0])
-    found = plan.found
-    return evidence_warnings(fitted.runs, found.parameters[row], found.streams[row])
+    found, space = plan.found, plan.space
+    return [
+        *evidence_warnings(fitted.runs, found.parameters[row], found.streams[row]),
+        *length_warnings(space.base, Workload(1, space.input_length, space.output_length)),
+    ]
 
 
 def _notes(plan: Plan, fitted: Fit, law: str) -> list[str]:
@@ -299,11 +304,12 @@ def _notes(plan: Plan, fitted: Fit, law: str) -> list[str]:
         *plan_warnings(plan, fitted),
         *_penalty_notes(plan),
         "binds: the limits that the next size breaks",
+        *_engine_notes(plan),
     ]
     if space.rate is not None:
         notes.append(SERVING_NOTE)
     if plan.objective == "energy":
-        notes.append("energy: time at work times the board's power, so an upper bound")
+        notes.append("energy: time at work times the power of the board, so an upper bound")
     if plan.objective == "cost" and space.rate is not None:
         notes.append("price: of the whole device at this load, whatever part of it is idle")
     notes.append(
@@ -312,6 +318,15 @@ def _notes(plan: Plan, fitted: Fit, law: str) -> list[str]:
     )
     notes.append(f"memory not counted: {NOT_COUNTED}")
     return notes
+
+
+def _engine_notes(plan: Plan) -> list[str]:
+    """What the engines' times go by."""
+    engines = {setup.engine.name: setup.engine for setup in plan.space.setups}
+    return [
+        f"engine {name}: {engine.source if engine.spread else engine.description}"
+        for name, engine in engines.items()
+    ]
 
 
 def _penalty_notes(plan: Plan) -> list[str]:

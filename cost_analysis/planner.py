@@ -48,7 +48,7 @@ class Limits:
     loss: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Limit:
     """One limit and how every candidate stands to it.
 
@@ -69,7 +69,7 @@ class Limit:
     best: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """The answer.
 

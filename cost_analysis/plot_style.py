@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 from PIL import Image
 
 from cost_analysis.captions import wrapped
@@ -134,6 +134,17 @@ def stream_handles(streams: Sequence[float] | Array) -> list[Line2D]:
         Line2D([], [], label=f"P = {count:g}", linestyle=style["linestyle"], **marker_of(style))
         for count, style in zip(streams, styles, strict=True)
     ]
+
+
+def log_axis(axes: Axes, which: str) -> None:
+    """A logarithmic axis for what is drawn already, labelled two or three times a decade."""
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    low, high = axis.get_view_interval()
+    subs = (1.0, 2.0, 5.0) if high < 300 * low else (1.0, 3.0)
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def doubling_axis(axes: Axes, which: str, values: Array) -> None:

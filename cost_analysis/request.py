@@ -96,7 +96,7 @@ def make_request(
         bandwidth_efficiency=bandwidth_efficiency,
         assumed=assumed,
         title=title,
-        warnings=(*remarks, *_warnings(spec, job)),
+        warnings=(*remarks, *length_warnings(spec, job)),
     )
 
 
@@ -160,7 +160,8 @@ CHECKPOINT = re.compile(
 """Names of the published checkpoints: ParScale/ParScale-1.8B-P8, also -Inst, -Pile, -Python."""
 
 
-def _warnings(spec: ModelSpec, workload: Workload) -> list[str]:
+def length_warnings(spec: ModelSpec, workload: Workload) -> list[str]:
+    """A sentence where a request is longer than the model was made for."""
     # The last generated token is never fed back, so it needs no position.
     longest = int(workload.cached_tokens)
     if longest <= spec.max_position_embeddings:

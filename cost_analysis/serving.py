@@ -50,7 +50,7 @@ QUANTILE = 2.326
 """Standard deviations above the mean below which a normal variable lies 99 % of the time."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Lengths:
     """How long requests are: kinds of requests and how often each comes.
 
@@ -113,7 +113,7 @@ class Lengths:
         return float(np.ceil(self.decoding_mean(self.prompts + self.outputs - 1)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Server:
     """What serves: models on a device.
 
@@ -213,7 +213,7 @@ class Server:
         return np.asarray(held / steps if steps else held * np.nan)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Load:
     """The steady state of a server under a load; nan where it is overloaded.
 
@@ -238,7 +238,7 @@ class Load:
     busy: Array
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Queue:
     """Requests at a rate: what they wait for, given the batch that they decode in.
 

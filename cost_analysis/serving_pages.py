@@ -12,7 +12,9 @@ from cost_analysis.baselines import size_of
 from cost_analysis.memory import NOT_COUNTED, kv_cache_bytes
 from cost_analysis.records import Record, whole
 from cost_analysis.report import Page, Table
+from cost_analysis.request import length_warnings
 from cost_analysis.serving_view import Contest, Served, ServingView, batch_rows, load_rows
+from cost_analysis.spec import Workload
 from cost_analysis.units import format_bytes, format_count, format_seconds
 
 
@@ -91,10 +93,14 @@ def serving_page(view: ServingView, rate: float | None) -> Page:
         (
             *chosen,
             *(view.chosen.warnings if view.chosen else ()),
-            "in flight: being prefilled or decoded; at most: 99 % of the time",
+            *length_warnings(view.spec, Workload(1, lengths.prompts.max(), lengths.outputs.max())),
+            "in flight: being prefilled or decoded; at most: 99 % of the time; +: as many as the "
+            "engine takes (--max_requests)",
             "load: random (Poisson) arrivals, continuous batching, prefills alone and first; "
             "means of the steady state by Little's law",
             "batch: always so many in flight, each replaced as it ends",
+            f"engine {engine}: "
+            + (server.engine.source if server.engine.spread else server.engine.description),
             f"memory not counted: {NOT_COUNTED}",
         ),
     )
@@ -109,11 +115,16 @@ def verdict(view: ServingView) -> list[str]:
     streamed = view.streams[-1]
     lines = [f"{_said(contest)}" for contest in view.contests if _said(contest)]
     carried = ", ".join(
-        f"{model.name} {model.carried:.3g}" for model in view.models if model.carried > 0
+        f"{model.name} {_three(model.carried)}" for model in view.models if model.carried > 0
     )
     if not streamed.room:
         lines = [f"{streamed.name} does not fit: not one request is served"]
     return [*lines, f"Requests a second carried at most: {carried or 'none'}"]
+
+
+def _three(value: float) -> str:
+    """A figure of three digits."""
+    return f"{value:#.3g}".rstrip(".")
 
 
 def _said(contest: Contest) -> str:
@@ -122,7 +133,7 @@ def _said(contest: Contest) -> str:
     first, then = ("streams", "parameters") if contest.wins_light else ("parameters", "streams")
     if contest.ends is None:
         return f"{name}: {first} are faster at every load"
-    return f"{name}: {first} are faster up to {contest.ends:.3g} requests/s, then {then}"
+    return f"{name}: {first} are faster up to {_three(contest.ends)} requests/s, then {then}"
 
 
 def _room_table(view: ServingView) -> Table:
@@ -134,7 +145,7 @@ def _room_table(view: ServingView) -> Table:
             format_bytes(row["one_request_bytes"]),
             format_bytes(row["cache_per_request_bytes"]),
             f"{model.room:,}{'+' if model.room == model.server.most else ''}",
-            f"{model.carried:.3g}",
+            _three(model.carried),
         )
         for model in view.models
         for row in [model_record(view, model)]

@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from cost_analysis.captions import serving_caption
 from cost_analysis.plot_style import (
     label_panel,
+    log_axis,
     marker_of,
     new_figure,
     row_of_axes,
@@ -24,6 +24,9 @@ from cost_analysis.serving_view import Served, ServingView
 
 POINTS = 200
 """Loads along a curve."""
+
+LIGHTEST = 0.01
+"""The lightest load of a curve, and what the heaviest leaves, as shares of what is carried."""
 
 WIDER: dict[str, Any] = {"color": "#d4502a", "linestyle": (0, (5, 1.5)), "marker": "P"}
 CHANGE: dict[str, Any] = {"color": "black", "linewidth": 1.0, "linestyle": (0, (1, 2))}
@@ -42,7 +45,8 @@ def throughput(view: ServingView) -> Figure:
             _load_curve(right, model, style)
     for axes in (left, right):
         if axes.lines:
-            _logarithmic(axes)
+            log_axis(axes, "x")
+            log_axis(axes, "y")
     _mark_change(right, view)
     handles = stream_handles([model.server.spec.streams for model in view.streams])
     if view.wider:
@@ -71,19 +75,11 @@ def _batch_curve(axes: Axes, view: ServingView, model: Served, style: dict[str, 
 
 def _load_curve(axes: Axes, model: Served, style: dict[str, Any]) -> None:
     """Latency against load, up to what the model carries."""
-    rates = model.carried * (1 - np.geomspace(1, 1e-2, POINTS) + 1e-3)
+    rates = model.carried * (1 - np.geomspace(1 - LIGHTEST, LIGHTEST, POINTS))
     latency = np.broadcast_to(model.load(rates).latency, rates.shape)
     axes.plot(rates, latency, color=style["color"], linestyle=style["linestyle"], linewidth=1.5)
     middle = np.searchsorted(rates, model.carried / 3)
     axes.plot(rates[middle], latency[middle], linestyle="none", **marker_of(style))
-
-
-def _logarithmic(axes: Axes) -> None:
-    axes.set(xscale="log", yscale="log")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-        axis.set_minor_formatter(NullFormatter())
 
 
 def _mark_change(axes: Axes, view: ServingView) -> None:

@@ -15,7 +15,9 @@ from cost_analysis import plot_command
 from cost_analysis.errors import InputError
 from cost_analysis.report import write_file
 
-FIGURES = ("accuracy", "breakdown", "crossover", "figure2", "figure3", "figure4")
+FIGURES = (
+    "accuracy", "breakdown", "crossover", "figure2", "figure3", "figure4", "pareto",
+)  # fmt: skip
 SIGNATURES = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 
 
@@ -25,7 +27,9 @@ def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 
 def test_every_figure_is_a_command() -> None:
-    assert tuple(sorted(plot_command.plot.commands)) == tuple(sorted((*FIGURES, "measured")))
+    assert tuple(sorted(plot_command.plot.commands)) == tuple(
+        sorted((*FIGURES, "measured", "throughput"))
+    )
 
 
 def test_measured_runs(answer: Callable[..., str], refusal: Callable[..., str]) -> None:
@@ -37,6 +41,24 @@ def test_measured_runs(answer: Callable[..., str], refusal: Callable[..., str]) 
     Path("b.jsonl").write_text('{"kind": "run"}\n')
     assert "does not begin with the plan" in refusal("plot", "measured", "b.jsonl")
     assert not Path("measured.png").exists()
+
+
+def test_throughput_of_a_model(answer: Callable[..., str], refusal: Callable[..., str]) -> None:
+    flags = ("plot", "throughput", "--model", "1.6B", "--P", "2", "--output", "a.svg")
+    assert answer(*flags, "--input_length", "10,100") == "wrote a.svg\n"
+    text = Path("a.svg").read_text()
+    for shown in ("P = 1 of the loss of P = 2", "55 input", "on average", "engine graphs"):
+        assert shown in text, shown
+    assert "P = 4" not in text
+    assert "no model given" in refusal("plot", "throughput")
+
+
+def test_a_plan_that_nothing_keeps_is_not_drawn() -> None:
+    command = [sys.executable, "-m", "cost_analysis", "plot", "pareto", "--ttft_limit", "1us"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert "no model keeps TTFT 1.00 us" in run.stderr
+    assert list(Path().iterdir()) == []
 
 
 @pytest.mark.parametrize("name", FIGURES)

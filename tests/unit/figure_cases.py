@@ -9,11 +9,16 @@ from cost_analysis import Workload, load_engine, load_hardware, load_model
 from cost_analysis.accuracy import Prediction, predictions, represented
 from cost_analysis.baselines import chosen_baseline
 from cost_analysis.breakdown_data import Breakdown, breakdown
+from cost_analysis.candidates import Space, setups
 from cost_analysis.claims import Setting, System
 from cost_analysis.cost_data import CostGrid, CrossoverMap, cost_grid, crossover_map
 from cost_analysis.law_data import LossSurface, loss_curves, loss_surface
 from cost_analysis.measurements import read_measurements
+from cost_analysis.plan_question import Question
+from cost_analysis.planner import Limits, Plan
 from cost_analysis.scaling_law import Fit, fit
+from cost_analysis.serving import Lengths
+from cost_analysis.serving_view import ServingView, serving_view
 from cost_analysis.spec import Precision
 from cost_analysis.training_runs import published_runs
 from cost_analysis.verdicts import Verdict, read_verdicts
@@ -72,3 +77,29 @@ def predicted_rows() -> list[Prediction]:
 @cache
 def parts(output_length: int = 64) -> Breakdown:
     return breakdown(BASE, STREAMS, Workload(2, 100, output_length), system())
+
+
+@cache
+def planned(
+    streams: tuple[int, ...] = STREAMS,
+    rate: float | None = None,
+    limits: Limits = Limits(latency=1.0),  # noqa: B008
+    memory: float | None = None,
+) -> tuple[Question, Plan]:
+    """A plan and what was asked."""
+    device = (system().hardware, system().engine)
+    chosen = setups([device], [Precision()], (1,) if rate is None else None, memory_limit=memory)
+    space = Space(BASE, streams, chosen, law().law, rate=rate)
+    asked = Question(space, limits, "loss", law(), "the published runs")
+    return asked, asked.answer()
+
+
+@cache
+def served(
+    streams: tuple[int, ...] = STREAMS,
+    lengths: tuple[int, int] = (512, 128),
+    memory: float | None = None,
+) -> ServingView:
+    """A model under load."""
+    on = (system().hardware, system().engine, system().precision)
+    return serving_view(BASE, streams, Lengths(*lengths), *on, memory_limit=memory, most=256)

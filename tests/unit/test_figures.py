@@ -15,12 +15,15 @@ import numpy as np
 import pytest
 from figure_cases import (
     BASE,
+    STREAMS,
     curves,
     grid,
     measured_runs,
     parts,
+    planned,
     predicted_rows,
     ratios,
+    served,
     surfaces,
     system,
 )
@@ -36,6 +39,7 @@ from cost_analysis.claims import Setting
 from cost_analysis.cost_data import cost_grid
 from cost_analysis.law_data import loss_curves, loss_surface
 from cost_analysis.options import stream_counts
+from cost_analysis.planner import Limits
 from cost_analysis.plot_style import METADATA, STYLE
 
 DRAWINGS: dict[str, Callable[[], Figure]] = {
@@ -46,6 +50,8 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
     "breakdown": lambda: plots.breakdown(parts()),
     "measured": lambda: plots.measured(measured_runs()),
     "accuracy": lambda: plots.accuracy(predicted_rows()),
+    "pareto": lambda: plots.pareto(planned()),
+    "throughput": lambda: plots.throughput(served()),
 }
 LABELS = {
     "figure2": ("Parameters without embeddings, N [billions]", "Loss", "Pile", "P = 8"),
@@ -55,6 +61,13 @@ LABELS = {
     "breakdown": ("Memory [GiB]", "Time [ms]", "Added to P = 1 [MiB]", "KV cache", "engine graphs"),
     "measured": ("Memory increase", "Time per output token", "paper-bf16.jsonl", "free", "16×"),
     "accuracy": ("Predicted [s]", "Measured [s]", "graphs: ", "16-bit weights", "median error"),
+    "pareto": ("Loss against memory", "Memory [GiB]", "Loss saved over P = 1", "P = 8", "the plan"),
+    "throughput": (
+        "Output tokens per second",
+        "Latency of a request [s]",
+        "P = 8 is faster",
+        "P = 2",
+    ),
 }
 
 
@@ -129,6 +142,15 @@ def test_users_settings_do_not_change_a_figure_and_are_kept() -> None:
 
 
 DEGENERATE: dict[str, Callable[[], Figure]] = {
+    "one stream planned": lambda: plots.pareto(planned((1,))),
+    "many streams planned": lambda: plots.pareto(planned(tuple(range(1, 13)))),
+    "under load": lambda: plots.pareto(planned((2, 8), 3.0, Limits())),
+    "tiny models only": lambda: plots.pareto(planned((1, 8), None, Limits(), 3e8)),
+    "one feasible size": lambda: plots.pareto(planned((1, 2), None, Limits(), 6e7)),
+    "one stream served": lambda: plots.throughput(served((1,))),
+    "single tokens": lambda: plots.throughput(served(STREAMS, (512, 1))),
+    "nothing fits": lambda: plots.throughput(served(STREAMS, (512, 128), 1e9)),
+    "one request fits": lambda: plots.throughput(served((1, 2), (9000, 128), 4e9)),
     "one curve": lambda: plots.figure2([loss_curves("stack", (1,))]),
     "many curves": lambda: plots.figure2([loss_curves("pile", stream_counts(256))]),
     "two streams": lambda: plots.figure3([loss_surface("stack", 2)]),
