@@ -14,8 +14,9 @@ from cost_analysis.errors import InputError
 from cost_analysis.estimate import estimate
 from cost_analysis.ladder import size_ladder
 from cost_analysis.memory import memory
+from cost_analysis.request_lengths import Lengths
 from cost_analysis.scaling_law import ScalingLaw
-from cost_analysis.serving import Lengths, Server, under_load
+from cost_analysis.serving import Server, under_load
 from cost_analysis.spec import ModelSpec, Precision, Workload
 from cost_analysis.system import Engine, Hardware
 from cost_analysis.units import format_bytes
@@ -23,8 +24,11 @@ from cost_analysis.units import format_bytes
 Array = npt.NDArray[np.float64]
 
 SECONDS_PER_HOUR = 3600.0
-MOST_SETUPS = 200
-"""Combinations of device, weight format and batch of one plan."""
+MOST_CELLS = 800
+"""Combinations of device, weight format, batch and P of one plan: some seconds."""
+
+AT_ONCE = 16
+"""Values of P in one calculation, so that its memory stays within some 100 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +79,17 @@ class Space:
     rate: float | None = None
 
     def __post_init__(self) -> None:
-        """Check the number of combinations.
+        """Sort the numbers of streams, and check that there are not too many combinations.
 
         Raises:
             InputError: More than are worth waiting for, or a rate that is no rate.
         """
-        if len(self.setups) > MOST_SETUPS:
+        object.__setattr__(self, "streams", tuple(sorted(set(self.streams))))
+        cells = len(self.setups) * len(self.streams)
+        if cells > MOST_CELLS:
             raise InputError(
-                f"{len(self.setups)} combinations of device, weight format and batch size; "
-                f"a plan takes up to {MOST_SETUPS}"
+                f"{cells} combinations of device, weight format, batch size and P; "
+                f"a plan takes up to {MOST_CELLS}"
             )
         if self.rate is not None and not 0 < self.rate < np.inf:
             raise InputError(f"request_rate is {self.rate:g}; it must be above 0")
@@ -144,15 +150,21 @@ def candidates(space: Space) -> Candidates:
     every feasible configuration, and beside each cell's largest one the next.
     """
     ladder = size_ladder(space.base)
-    parts = [_on(space, index, ladder) for index in range(len(space.setups))]
+    parts = [
+        _on(space, index, space.streams[first : first + AT_ONCE], ladder)
+        for index in range(len(space.setups))
+        for first in range(0, len(space.streams), AT_ONCE)
+    ]
     names = [item.name for item in fields(Candidates)]
     return Candidates(*(np.concatenate([part[name] for part in parts]) for name in names))
 
 
-def _on(space: Space, index: int, ladder: ModelSpec) -> Mapping[str, npt.NDArray[np.generic]]:
-    """The columns of one setup."""
+def _on(
+    space: Space, index: int, counts: Sequence[int], ladder: ModelSpec
+) -> Mapping[str, npt.NDArray[np.generic]]:
+    """The columns of one setup and some numbers of streams."""
     setup = space.setups[index]
-    streams = np.array(space.streams, np.float64)[:, None]
+    streams = np.array(counts, np.float64)[:, None]
     work = Workload(setup.batch_size or 1, space.input_length, space.output_length)
     held = memory(ladder.with_streams(streams), work, setup.precision).total
     fits = (held <= setup.memory_limit).any(axis=0)
@@ -172,7 +184,7 @@ def _on(space: Space, index: int, ladder: ModelSpec) -> Mapping[str, npt.NDArray
         "energy": seconds * (setup.power or np.nan),
         "dollars": held_hours * (setup.price_per_hour or np.nan) / SECONDS_PER_HOUR * 1e6,
     }
-    shape = (len(space.streams), int(count))
+    shape = (len(counts), int(count))
     return {name: np.broadcast_to(value, shape).ravel() for name, value in columns.items()}
 
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from cost_analysis.law_evidence import evidence_warnings
 from cost_analysis.memory import NOT_COUNTED
+from cost_analysis.plan_table import one, plan_table
 from cost_analysis.planner import Limit, Plan
 from cost_analysis.records import Record, whole
-from cost_analysis.report import PLAIN_WIDTH, Page, Table
+from cost_analysis.report import Page
 from cost_analysis.request import length_warnings
 from cost_analysis.scaling_law import Fit
 from cost_analysis.spec import Workload
@@ -102,7 +103,7 @@ def plan_page(plan: Plan, fitted: Fit, law: str, top: int) -> Page:
     return Page(
         f"{_TITLES[plan.objective]} on {where}",
         (*_asked(plan), "", *_best(plan), *_other_streams(plan)),
-        (_table(plan, top),),
+        (plan_table(plan, top),),
         tuple(_notes(plan, fitted, law)),
     )
 
@@ -131,7 +132,7 @@ def _best(plan: Plan) -> list[str]:
     row = int(plan.ranking[0])
     found = plan.found
     setup = plan.space.setups[found.setup[row]]
-    device = "" if _one([s.hardware.name for s in plan.space.setups]) else setup.hardware.name
+    device = "" if one([s.hardware.name for s in plan.space.setups]) else setup.hardware.name
     model = (
         f"{format_count(found.parameters[row])} parameters, P = {found.streams[row]:.0f}, "
         f"{setup.precision.weights}{', on ' * bool(device)}{device}: loss {found.loss[row]:.4f}"
@@ -198,92 +199,6 @@ def _compared(plan: Plan, row: int, best: int) -> str:
     }[plan.objective]
     values = getattr(found, name)
     return f"{written(values[row])}, {values[row] / values[best] - 1:+.1%}"
-
-
-def _one(values: Sequence[object]) -> bool:
-    return len(set(values)) == 1
-
-
-def _table(plan: Plan, top: int) -> Table:
-    """The best of each setup and P; columns that are the same throughout are left out."""
-    rows = [
-        _cells(plan, int(row), binds)
-        for row, binds in list(zip(plan.ranking, plan.binding, strict=True))[:top]
-    ]
-    objective = {"energy": "J/token", "cost": "$/M tokens"}.get(plan.objective)
-    setups = plan.space.setups
-    shown = {
-        "device": not _one([setup.hardware.name for setup in setups]),
-        "weights": not _one([setup.precision.weights for setup in setups]),
-        "batch": not _one([setup.batch_size for setup in setups]),
-        "active": plan.space.rate is not None,
-        "J/token": objective == "J/token",
-        "$/M tokens": objective == "$/M tokens",
-        "binds": any(plan.binding),
-    }
-    columns = _fitting([name for name in _PRIORITY if shown.get(name, True)], rows)
-    return Table(
-        "The best of each configuration",
-        tuple(columns),
-        tuple(tuple(row[column] for column in columns) for row in rows),
-        left=tuple(i for i, name in enumerate(columns) if name in ("device", "weights", "binds")),
-    )
-
-
-_ORDER = (
-    "device",
-    "P",
-    "weights",
-    "batch",
-    "size",
-    "loss",
-    "memory",
-    "TTFT",
-    "TPOT",
-    "request",
-    "active",
-    "J/token",
-    "$/M tokens",
-    "binds",
-)
-_PRIORITY = (
-    *("P", "size", "loss", "memory", "device", "weights", "batch", "J/token", "$/M tokens"),
-    *("binds", "TPOT", "TTFT", "request", "active"),
-)
-"""Columns in the order in which they get room."""
-
-
-def _fitting(names: Sequence[str], rows: Sequence[Record]) -> list[str]:
-    """The columns that fit a page, in their order."""
-    room = PLAIN_WIDTH - 2
-    kept = []
-    for name in names:
-        room -= max(len(name), *(len(row[name]) for row in rows)) + 2
-        if room >= 0:
-            kept.append(name)
-    return sorted(kept, key=_ORDER.index)
-
-
-def _cells(plan: Plan, row: int, binds: Sequence[str]) -> Record:
-    """A configuration in words, by column."""
-    found = plan.found
-    setup = plan.space.setups[found.setup[row]]
-    return {
-        "device": setup.hardware.name,
-        "P": f"{found.streams[row]:.0f}",
-        "weights": setup.precision.weights,
-        "batch": str(setup.batch_size),
-        "size": format_count(found.parameters[row]),
-        "loss": f"{found.loss[row]:.4f}",
-        "memory": format_bytes(found.memory[row]),
-        "TTFT": format_seconds(found.ttft[row]),
-        "TPOT": format_seconds(found.tpot[row]) if found.tpot[row] >= 0 else "none",
-        "request": format_seconds(found.latency[row]),
-        "active": f"{found.requests[row]:.3g}",
-        "J/token": f"{found.energy[row]:.3g}",
-        "$/M tokens": f"{found.dollars[row]:.3g}",
-        "binds": ", ".join(binds),
-    }
 
 
 def plan_warnings(plan: Plan, fitted: Fit) -> list[str]:

@@ -22,7 +22,7 @@ from cost_analysis.options import (
 )
 
 if TYPE_CHECKING:
-    from cost_analysis.serving import Lengths
+    from cost_analysis.request_lengths import Lengths
     from cost_analysis.serving_view import ServingView
 
 rate_option = section_option(
@@ -124,7 +124,7 @@ def checked_rate(rate: float | None) -> float | None:
 
 def _lengths(options: dict[str, Any]) -> Lengths:
     """The lengths of the requests, and these flags taken out of `options`."""
-    from cost_analysis.serving import Lengths
+    from cost_analysis.request_lengths import Lengths
     from cost_analysis.serving_view import read_lengths
 
     names = ("input_length", "output_length", "length_weights")

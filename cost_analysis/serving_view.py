@@ -13,7 +13,8 @@ from cost_analysis.comparison import choose
 from cost_analysis.csv_table import read_table
 from cost_analysis.errors import InputError
 from cost_analysis.records import Record
-from cost_analysis.serving import Array, Lengths, Load, Server, under_load
+from cost_analysis.request_lengths import Lengths
+from cost_analysis.serving import Array, Load, Server, under_load
 from cost_analysis.spec import ModelSpec, Precision
 from cost_analysis.system import Engine, Hardware
 

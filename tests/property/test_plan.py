@@ -232,6 +232,6 @@ def test_a_ladder_of_another_model_keeps_its_head_width() -> None:
 
 
 def test_more_setups_than_are_worth_waiting_for() -> None:
-    many = setups(DEVICES, [Precision()], tuple(range(1, 102)))
-    with pytest.raises(InputError, match="202 combinations"):
+    many = setups(DEVICES, [Precision()], tuple(range(1, 402)))
+    with pytest.raises(InputError, match="802 combinations"):
         Space(family()[3], (1,), many, LAW)

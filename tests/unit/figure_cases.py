@@ -16,8 +16,8 @@ from cost_analysis.law_data import LossSurface, loss_curves, loss_surface
 from cost_analysis.measurements import read_measurements
 from cost_analysis.plan_question import Question
 from cost_analysis.planner import Limits, Plan
+from cost_analysis.request_lengths import Lengths
 from cost_analysis.scaling_law import Fit, fit
-from cost_analysis.serving import Lengths
 from cost_analysis.serving_view import ServingView, serving_view
 from cost_analysis.spec import Precision
 from cost_analysis.training_runs import published_runs
