@@ -31,20 +31,21 @@ from cost_analysis.serving_options import checked_rate, serving_options, view_fr
     "Output",
     "--rows",
     type=click.Choice(["plans", "pareto"]),
-    help="With CSV: the best configurations, or the Pareto set. [default: plans]",
+    help="With CSV or JSON: the best configurations, or the Pareto set.",
 )
 @output_options
 def plan(top: int, rows: str | None, form: str | None, output: str | None, **options: Any) -> None:
     """The best model within limits: size, streams and format, and why."""
     from cost_analysis import plan_pages
 
-    if rows is not None and chosen_format(form, output) != "csv":
-        raise InputError("--rows chooses the rows of a CSV; give --format csv with it")
+    if rows is not None and chosen_format(form, output) not in ("csv", "json"):
+        raise InputError("--rows chooses the rows of a CSV or of JSON; give --format with it")
     asked = question(options)
     found = answered(asked)
     record = plan_pages.plan_record(found, asked.fitted, top)
+    table = plan_pages.pareto_records(found) if rows == "pareto" else record["plans"]
     page = plan_pages.plan_page(found, asked.fitted, asked.law, top)
-    deliver(page, record, record[rows or "plans"], form, output)
+    deliver(page, table if rows else record, table, form, output)
 
 
 @click.command(cls=SectionedCommand)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from cost_analysis.baselines import in_family
 from cost_analysis.law_evidence import evidence_warnings
 from cost_analysis.memory import NOT_COUNTED
 from cost_analysis.plan_table import one, plan_table
@@ -57,9 +58,14 @@ def plan_record(plan: Plan, fitted: Fit, top: int) -> Record:
             {**row_record(plan, int(row)), "binds": "; ".join(binds)}
             for row, binds in list(zip(plan.ranking, plan.binding, strict=True))[:top]
         ],
-        "pareto": [row_record(plan, int(row)) for row in plan.pareto],
+        "pareto_size": len(plan.pareto),
         "warnings": plan_warnings(plan, fitted),
     }
+
+
+def pareto_records(plan: Plan) -> list[Record]:
+    """The Pareto set over loss, memory and latency, by loss, a flat record each."""
+    return [row_record(plan, int(row)) for row in plan.pareto]
 
 
 def row_record(plan: Plan, row: int) -> Record:
@@ -112,7 +118,7 @@ def _asked(plan: Plan) -> list[str]:
     """What was asked for, in lines."""
     space = plan.space
     batches = dict.fromkeys(str(setup.batch_size) for setup in space.setups)
-    load = f"batch {', '.join(batches)}" if space.rate is None else f"{space.rate:g} requests/s"
+    load = f"batch {' or '.join(batches)}" if space.rate is None else f"{space.rate:g} requests/s"
     bounds = [
         f"{limit.name} {limit.written(float(limit.bound[0]))}"
         for limit in plan.limits
@@ -122,7 +128,7 @@ def _asked(plan: Plan) -> list[str]:
     room = rooms[0] if len(rooms) == 1 else "of the device"
     formats = dict.fromkeys(setup.precision.weights for setup in space.setups)
     return [
-        f"{load}, {space.input_length} in, {space.output_length} out, {', '.join(formats)} weights",
+        f"{load}, {space.input_length} in, {space.output_length} out, {' or '.join(formats)} weights",
         "at most: " + ", ".join([f"memory {room}", *bounds]),
     ]
 
@@ -132,11 +138,15 @@ def _best(plan: Plan) -> list[str]:
     row = int(plan.ranking[0])
     found = plan.found
     setup = plan.space.setups[found.setup[row]]
-    device = "" if one([s.hardware.name for s in plan.space.setups]) else setup.hardware.name
-    model = (
-        f"{format_count(found.parameters[row])} parameters, P = {found.streams[row]:.0f}, "
-        f"{setup.precision.weights}{', on ' * bool(device)}{device}: loss {found.loss[row]:.4f}"
-    )
+    setups = plan.space.setups
+    chosen = [
+        f"{format_count(found.parameters[row])} parameters",
+        f"P = {found.streams[row]:.0f}",
+        setup.precision.weights,
+        *([] if one([s.batch_size for s in setups]) else [f"batch {setup.batch_size}"]),
+        *([] if one([s.hardware.name for s in setups]) else [f"on {setup.hardware.name}"]),
+    ]
+    model = f"{', '.join(chosen)}: loss {found.loss[row]:.4f}"
     shape = (
         f"      hidden {found.hidden_size[row]:.0f}, MLP {found.intermediate_size[row]:.0f}, "
         f"{plan.space.base.num_hidden_layers} layers"
@@ -205,7 +215,16 @@ def plan_warnings(plan: Plan, fitted: Fit) -> list[str]:
     """Where the best plan leaves what the law knows, or what the model was made for."""
     row = int(plan.ranking[0])
     found, space = plan.found, plan.space
+    stranger = (
+        []
+        if in_family(space.base)
+        else [
+            f"the law knows N and P only: whether it holds for models shaped like "
+            f"{space.base.name.upper()} is not known"
+        ]
+    )
     return [
+        *stranger,
         *evidence_warnings(fitted.runs, found.parameters[row], found.streams[row]),
         *length_warnings(space.base, Workload(1, space.input_length, space.output_length)),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,8 @@ def test_csv_has_a_row_a_plan_or_a_pareto_point(answer: Callable[..., str]) -> N
     losses = [float(row["loss"]) for row in front]
     assert losses == sorted(losses)
     assert plans[0]["loss"] == front[0]["loss"]
+    listed = json.loads(answer(*FAST, "--format", "json", "--rows", "pareto"))
+    assert [repr(row["loss"]) for row in listed] == [row["loss"] for row in front]
 
 
 @pytest.mark.parametrize("command", [FAST, ["serving", "--model", "1.6B", "--P", "2"]])
@@ -133,6 +136,12 @@ def test_every_shape_of_question(answer: Callable[..., str], flags: list[str]) -
     assert all(column in said for column in ("P", "size", "loss", "memory"))
 
 
+def test_a_base_that_the_law_has_not_seen_is_said(answer: Callable[..., str]) -> None:
+    said = " ".join(answer(*FAST, "--base", "qwen3-8b").split())
+    assert "whether it holds for models shaped like QWEN3-8B is not known" in said
+    assert "whether it holds" not in answer(*FAST, "--base", "4.4B")
+
+
 def test_markdown(answer: Callable[..., str]) -> None:
     said = answer(*FAST, "--format", "markdown")
     assert said.startswith("## The lowest loss on NVIDIA H100")
@@ -167,7 +176,7 @@ def test_markdown(answer: Callable[..., str]) -> None:
         (["--output_length", "1", "--tpot_limit", "1ms"], "one output token has no time"),
         (["--input_length", "0"], "input_length is 0"),
         (["--P", "0"], "'0' must be up to 1000 whole numbers from 1"),
-        (["--rows", "pareto"], "give --format csv"),
+        (["--rows", "pareto"], "give --format with it"),
         (["--loss", "a"], "give --runs with it"),
         (["--runs", "none.csv"], "cannot read 'none.csv'"),
         (["--runs", "a.csv", "--dataset", "pile"], "not both"),
