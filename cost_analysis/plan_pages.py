@@ -127,8 +127,9 @@ def _asked(plan: Plan) -> list[str]:
     rooms = list(dict.fromkeys(format_bytes(setup.memory_limit) for setup in space.setups))
     room = rooms[0] if len(rooms) == 1 else "of the device"
     formats = dict.fromkeys(setup.precision.weights for setup in space.setups)
+    tokens = f"{space.input_length} in, {space.output_length} out"
     return [
-        f"{load}, {space.input_length} in, {space.output_length} out, {' or '.join(formats)} weights",
+        f"{load}, {tokens}, {' or '.join(formats)} weights",
         "at most: " + ", ".join([f"memory {room}", *bounds]),
     ]
 

@@ -26,7 +26,9 @@ from cost_analysis.baselines import family, size_of
 from cost_analysis.candidates import Space, setups
 from cost_analysis.ladder import size_ladder
 from cost_analysis.planner import OBJECTIVES, InfeasibleError, Limits, plan
+from cost_analysis.request_lengths import Lengths
 from cost_analysis.scaling_law import ScalingLaw
+from cost_analysis.serving import Server, under_load
 
 LAW = ScalingLaw(0.6912, 11.3e6, 0.1894, 0.3935)
 DEVICES = [
@@ -179,6 +181,24 @@ def ask(limits: Limits = Limits(), objective: str = "loss", **options: Any) -> p
 def test_what_is_impossible_is_said(limits: Limits, options: dict[str, Any], said: str) -> None:
     with pytest.raises(InfeasibleError, match=said):
         ask(limits, **options)
+
+
+def test_under_load_each_row_is_the_steady_state_of_its_model() -> None:
+    found = ask(Limits(latency=3.0), rate=2.0, input_length=300, output_length=40)
+    table = found.found
+    for row in (*found.ranking, *found.pareto[::200], 0, len(table) - 1):
+        spec = replace(
+            family()[3], hidden_size=int(table.hidden_size[row]),
+            intermediate_size=int(table.intermediate_size[row]), head_dim=None, name="",
+            streams=int(table.streams[row]),
+        )  # fmt: skip
+        server = Server(spec, Lengths(300, 40), *DEVICES[0])
+        room = server.capacity(DEVICES[0][0].memory)
+        load = under_load(server, 2.0, room)
+        for name in ("ttft", "tpot", "latency", "requests"):
+            assert np.array_equal(getattr(table, name)[row], getattr(load, name), equal_nan=True)
+        assert found.feasible[row] == bool(load.latency <= 3.0)
+    assert not found.feasible.all()
 
 
 def test_a_limit_that_is_just_met_is_met() -> None:
