@@ -15,6 +15,7 @@ from cost_analysis.report import Page
 from cost_analysis.request import length_warnings
 from cost_analysis.scaling_law import Fit
 from cost_analysis.spec import Workload
+from cost_analysis.system import Engine, Hardware
 from cost_analysis.units import (
     dtype_named,
     format_bytes,
@@ -257,11 +258,19 @@ def _notes(plan: Plan, fitted: Fit, law: str) -> list[str]:
 
 def _engine_notes(plan: Plan) -> list[str]:
     """What the engines' times go by."""
-    engines = {setup.engine.name: setup.engine for setup in plan.space.setups}
-    return [
-        f"engine {name}: {engine.source if engine.spread else engine.description}"
-        for name, engine in engines.items()
-    ]
+    setups = {setup.engine.name: setup for setup in plan.space.setups}
+    return [engine_note(setup.engine, setup.hardware) for setup in setups.values()]
+
+
+def engine_note(engine: Engine, hardware: Hardware) -> str:
+    """What an engine's times go by, and how far measured ones were from them."""
+    if engine.spread is None:
+        return f"engine {engine.name}: {engine.description}"
+    low, high = engine.spread.interval(1.0, hardware.name)
+    return (
+        f"engine {engine.name}: 80 % of measured runs took {low:.2f} to {high:.2f} times as long; "
+        f"{engine.source}"
+    )
 
 
 def _penalty_notes(plan: Plan) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from cost_analysis.baselines import size_of
 from cost_analysis.memory import NOT_COUNTED, kv_cache_bytes
+from cost_analysis.plan_pages import engine_note
 from cost_analysis.records import Record, whole
 from cost_analysis.report import Page, Table
 from cost_analysis.request import length_warnings
@@ -99,8 +100,7 @@ def serving_page(view: ServingView, rate: float | None) -> Page:
             "load: random (Poisson) arrivals, continuous batching, prefills alone and first; "
             "means of the steady state by Little's law",
             "batch: always so many in flight, each replaced as it ends",
-            f"engine {engine}: "
-            + (server.engine.source if server.engine.spread else server.engine.description),
+            engine_note(server.engine, server.hardware),
             f"memory not counted: {NOT_COUNTED}",
         ),
     )
