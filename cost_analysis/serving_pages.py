@@ -98,7 +98,7 @@ def serving_page(view: ServingView, rate: float | None) -> Page:
             "in flight: being prefilled or decoded; at most: 99 % of the time; +: as many as the "
             "engine takes (--max_requests)",
             "load: random (Poisson) arrivals, continuous batching, prefills alone and first; "
-            "means of the steady state by Little's law",
+            "means of the steady state by Little's law; -: more than it carries",
             "batch: always so many in flight, each replaced as it ends",
             engine_note(server.engine, server.hardware),
             f"memory not counted: {NOT_COUNTED}",
