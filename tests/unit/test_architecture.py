@@ -57,7 +57,7 @@ HEAVY = ("torch", "transformers", "pandas", "scipy", "matplotlib", "numpy")
 # From what is asked to what is answered: a module imports from lines above its own, never below.
 ORDER = (
     {"errors", "arrays", "readings", "host"},
-    {"units", "energy", "nvml"},
+    {"units", "energy", "nvml", "pareto"},
     {"telemetry", "stability", "journal"},
     {"meter"},
     {"spec", "ledger", "product_rates"},
