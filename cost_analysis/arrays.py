@@ -75,11 +75,6 @@ def square_root(value: Number) -> Number:
     return _numpy().sqrt(value) if is_array(value) else math.sqrt(value)
 
 
-def binary_logarithm(value: Number) -> Number:
-    """The logarithm to base 2."""
-    return _numpy().log2(value) if is_array(value) else math.log2(value)
-
-
 def where(condition: Number, a: Number, b: Number) -> Number:
     """`a` where a condition holds, else `b`."""
     if is_array(condition) or is_array(a) or is_array(b):

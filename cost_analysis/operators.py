@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from cost_analysis.arrays import Number, as_float, binary_logarithm, maximum
-from cost_analysis.ledger import Operator, masked_pairs
+from cost_analysis.arrays import Number, as_float, ceil, maximum, minimum
+from cost_analysis.ledger import QUERIES_PER_BLOCK, Operator, masked_pairs
 from cost_analysis.spec import ModelSpec, Precision
 
 
@@ -199,10 +199,18 @@ class _Pass:
         if isinstance(self.devices, float) and self.devices == 1.0:
             return []
         values = self.rows * self.size("hidden_size") * self.precision.accumulate.bytes
-        rounds = binary_logarithm(self.devices)
-        # Each device of a ring sends and receives (n - 1) / n of the values twice.
-        moved = 2.0 * values * (self.devices - 1.0) / self.devices
-        return [Operator("all-reduce", part, link_bytes=moved, kernels=rounds, kind="all-reduce")]
+        # Each device of a ring sends (n - 1) / n of the values twice, in n - 1 messages.
+        others = self.devices - 1.0
+        return [
+            Operator(
+                "all-reduce",
+                part,
+                link_bytes=2.0 * values * others / self.devices,
+                messages=2.0 * others,
+                kernels=minimum(others, 1.0),
+                kind="all-reduce",
+            )
+        ]
 
 
 def _embedding(step: _Pass) -> list[Operator]:
@@ -275,6 +283,7 @@ def _scores_and_values(step: _Pass) -> Operator:
         activation_bytes=step.rows * 2.0 * query * step.precision.accumulate.bytes,
         expanded_bytes=positions * (2.0 * query * width),
         score_values=flops / (4.0 * step.size("head_dim")),
+        blocks=streams * query / step.size("head_dim") * ceil(step.queries / QUERIES_PER_BLOCK),
         kernels=1.0,
         compute=step.precision.accumulate,
         kind="attention",
