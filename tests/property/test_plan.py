@@ -29,6 +29,7 @@ from cost_analysis.planner import OBJECTIVES, InfeasibleError, Limits, plan
 from cost_analysis.request_lengths import Lengths
 from cost_analysis.scaling_law import ScalingLaw
 from cost_analysis.serving import Server, under_load
+from cost_analysis.units import parse_quantity
 
 LAW = ScalingLaw(0.6912, 11.3e6, 0.1894, 0.3935)
 DEVICES = [
@@ -171,8 +172,8 @@ def ask(limits: Limits = Limits(), objective: str = "loss", **options: Any) -> p
     ("limits", "options", "said"),
     [
         (Limits(), {"memory": 2e6}, "memory 1.91 MiB: the smallest takes"),
-        (Limits(tpot=1e-3), {}, r"TPOT 1.00 ms: the fastest that keeps the memory limit takes 2\."),
-        (Limits(ttft=1e-4, tpot=0.01), {}, "TTFT 100 us: the fastest that keeps the memory and"),
+        (Limits(tpot=1e-4), {}, r"TPOT 100 us: the fastest that keeps the memory limit takes \d"),
+        (Limits(ttft=1e-5, tpot=0.01), {}, "TTFT 10.0 us: the fastest that keeps the memory and"),
         (Limits(loss=0.75), {}, "loss 0.7500: the best that keeps the memory limit reaches 0.8"),
         (Limits(loss=1.0), {"memory": 1e9}, "loss 1.0000: the best that keeps the memory limit"),
         (Limits(), {"rate": 1e4}, "keeps up with 1e[+]04 requests/s: the fastest that"),
@@ -181,6 +182,16 @@ def ask(limits: Limits = Limits(), objective: str = "loss", **options: Any) -> p
 def test_what_is_impossible_is_said(limits: Limits, options: dict[str, Any], said: str) -> None:
     with pytest.raises(InfeasibleError, match=said):
         ask(limits, **options)
+
+
+@pytest.mark.parametrize("name", ["ttft", "tpot", "latency"])
+def test_what_is_said_to_be_possible_is(name: str) -> None:
+    with pytest.raises(InfeasibleError) as said:
+        ask(Limits(**{name: 1e-6}))
+    fastest = parse_quantity(str(said.value).rsplit("takes ", 1)[1], "s")
+    with pytest.raises(InfeasibleError):
+        ask(Limits(**{name: 0.99 * fastest}))
+    assert ask(Limits(**{name: 1.01 * fastest})).feasible.any()
 
 
 def test_under_load_each_row_is_the_steady_state_of_its_model() -> None:
