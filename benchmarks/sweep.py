@@ -14,13 +14,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-import psutil
-from million import peer_seconds
+from million import cpu_seconds, peer_seconds
 from pyarrow import parquet
 
 from cost_analysis import ModelSpec, Workload
+from cost_analysis.grid import Grid, make_grid
+from cost_analysis.sweeps import pieces_of
 
 GRID = {
     "model": "0.5B,0.7B,1.1B,1.6B,2.8B,4.4B",
@@ -33,7 +36,10 @@ GRID = {
 """10,094,592 rows."""
 
 
-def resident(process: psutil.Process) -> int:
+psutil: Any = import_module("psutil")  # it has no types
+
+
+def resident(process: Any) -> int:
     """Resident bytes of a process and its children; shared pages count for each."""
     total = 0
     for each in (process, *process.children(recursive=True)):
@@ -61,6 +67,18 @@ def run(path: Path, workers: int | None) -> tuple[float, int]:
     return time.perf_counter() - start, most
 
 
+def calculated(grid: Grid, pieces: int) -> float:
+    """CPU seconds a row of the calculation alone: every column of some pieces, kept nowhere."""
+    step = grid.piece_count // pieces
+    rows = [len(columns["P"]) for columns in pieces_of(grid, range(0, grid.piece_count, step))]
+
+    def run() -> None:
+        for _ in pieces_of(grid, range(0, grid.piece_count, step)):
+            pass
+
+    return cpu_seconds(run) / sum(rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--workers", type=int)
@@ -77,21 +95,19 @@ def main() -> None:
         )
         step = rows // options.peer_rows
         sample = file.read().take(list(range(0, rows, step))).to_pandas()
-    size, lengths = (
-        [sample[name].to_numpy(float) for name in names]
-        for names in (
-            ("hidden_size", "intermediate_size"),
-            ("batch_size", "input_length", "output_length"),
-        )
-    )
-    spec = ModelSpec(*size, streams=sample.P.to_numpy(float))
+    value = {str(name): sample[name].to_numpy() for name in sample.columns}
+    spec = ModelSpec(value["hidden_size"], value["intermediate_size"], streams=value["P"])
+    lengths = (value[name] for name in ("batch_size", "input_length", "output_length"))
     peer = peer_seconds(spec, Workload(*lengths), len(sample))
+    alone = calculated(make_grid(GRID), 20)
+    print(f"the calculation alone: {alone * 1e6:.2f} us of CPU a row")
     if peer is None:
         print("llm-analysis is not installed here: no comparison")
         return
     print(
-        f"llm-analysis on {len(sample):,} of them: {peer * 1e3:.3f} ms of CPU a row, so all of "
-        f"them on one core take {peer * rows / seconds:,.0f} times as long"
+        f"llm-analysis on {len(sample):,} of them: {peer * 1e3:.3f} ms of CPU a row, "
+        f"{peer / alone:,.0f} times the calculation; one core of it would take "
+        f"{peer * rows / seconds:,.0f} times as long as both of ours with the file"
     )
 
 
