@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 from cost_analysis.grid import Grid
 from cost_analysis.records import Record
 from cost_analysis.report import Page, Table
 from cost_analysis.sweep_summary import LARGER_IS_BETTER, Row, Summary
-from cost_analysis.units import format_bytes, format_count, format_per, format_seconds
+from cost_analysis.units import format_of_column
 
 MOST_SHOWN = 12
 """Rows of a table of the front, and values of an axis in a list."""
@@ -132,12 +131,4 @@ def _shown(name: str, value: float) -> str:
     """A number of a column in its unit."""
     if value != value:
         return "-"
-    forms: Mapping[str, Any] = {
-        "_bytes": format_bytes,
-        "_per_s": partial(format_per, unit="s"),
-        "_s": format_seconds,
-    }
-    for ending, form in forms.items():
-        if name.endswith(ending):
-            return str(form(value))
-    return str(format_count(value))
+    return format_of_column(name)(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -156,3 +157,9 @@ def test_objectives_are_columns_of_numbers() -> None:
         objectives_named(["model"])
     with pytest.raises(InputError, match="each once"):
         objectives_named(["tokens_per_s", "tokens_per_s"])
+
+
+def test_every_column_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sweep.md").read_text()
+    for column in COLUMNS:
+        assert f"| `{column.name}` | {column.text} |" in page
