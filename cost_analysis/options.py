@@ -79,7 +79,9 @@ def _chain(*decorators: Callable[[Command], Command]) -> Callable[[Command], Com
     return decorate
 
 
-MODEL_FIELDS = [item.name for item in fields(ModelSpec) if item.name != "name"]
+MODEL_FIELDS = [
+    item.name for item in fields(ModelSpec) if item.name not in ("name", "layers", "frame")
+]
 """What a user may give of a model; `FLAGS` says how some are called."""
 
 model_options = _chain(

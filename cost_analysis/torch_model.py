@@ -358,6 +358,8 @@ def config_of(spec: ModelSpec) -> PretrainedConfig:
     Raises:
         InputError: transformers' Qwen2 and Qwen3 have no such layers.
     """
+    if not spec.is_plain:
+        raise InputError("only models of Qwen2's layers can be built from their sizes")
     if not spec.gated_mlp or (spec.qk_norm and spec.qkv_bias):
         raise InputError("only gated MLPs, with q/k/v biases or q/k norms but not both, can be run")
     # Mistral is Llama with a head size of its own, when it has no window.

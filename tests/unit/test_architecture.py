@@ -57,12 +57,16 @@ HEAVY = ("torch", "transformers", "pandas", "scipy", "matplotlib", "numpy")
 # From what is asked to what is answered: a module imports from lines above its own, never below.
 ORDER = (
     {"errors", "arrays", "readings", "host"},
-    {"units", "energy", "nvml"},
+    {"units", "energy", "nvml", "sizes"},
+    {"layers"},
     {"telemetry", "stability", "journal"},
     {"meter"},
     {"spec", "ledger", "product_rates"},
     {"system"},
-    {"parameters", "operators", "memory", "kernel_time"},
+    {"matrices", "forward"},
+    {"latent_operators"},
+    {"parameters", "attention_operators", "mlp_operators", "memory", "kernel_time"},
+    {"operators"},
     {"latency", "profile_fields"},
     {"estimate", "capacity", "profiles", "csv_table", "law_curve"},
     {"measurements"},
