@@ -50,14 +50,15 @@ ALLOWED = {
     },
     "transformers": {"torch_model", "checkpoints", "parity"},
     "safetensors": {"checkpoints"},
+    "huggingface_hub": {"checkpoints", "hub_cache"},
     "pynvml": {"nvml"},
 }
-HEAVY = ("torch", "transformers", "pandas", "scipy", "matplotlib", "numpy")
+HEAVY = ("torch", "transformers", "huggingface_hub", "pandas", "scipy", "matplotlib", "numpy")
 
 # From what is asked to what is answered: a module imports from lines above its own, never below.
 ORDER = (
     {"errors", "arrays", "readings", "host"},
-    {"units", "energy", "nvml", "sizes"},
+    {"units", "energy", "nvml", "sizes", "hub_cache"},
     {"layers"},
     {"telemetry", "stability", "journal"},
     {"meter"},
@@ -67,7 +68,10 @@ ORDER = (
     {"latent_operators"},
     {"parameters", "attention_operators", "mlp_operators", "memory", "kernel_time"},
     {"operators"},
-    {"latency", "profile_fields"},
+    {"latency", "profile_fields", "config_fields"},
+    {"dense_configs"},
+    {"expert_configs"},
+    {"model_configs"},
     {"estimate", "capacity", "profiles", "csv_table", "law_curve"},
     {"measurements"},
     {"predictions", "coefficients"},
