@@ -70,9 +70,31 @@ def ceil(value: Number) -> Number:
     return float(math.ceil(value)) if math.isfinite(value) else value
 
 
+def floor(value: Number) -> Number:
+    """The largest whole number that is not above a value."""
+    if is_array(value):
+        return _numpy().floor(value)
+    return float(math.floor(value)) if math.isfinite(value) else value
+
+
 def square_root(value: Number) -> Number:
     """The square root, correctly rounded for numbers and arrays alike."""
     return _numpy().sqrt(value) if is_array(value) else math.sqrt(value)
+
+
+def whole_power(base: Number, exponent: Number) -> Number:
+    """A power with a whole exponent from 0, by squaring: the same bits for numbers and arrays.
+
+    Args:
+        base: From 0 to 1.
+        exponent: Whole, at most 2^1000.
+    """
+    result, rest = base * 0.0 + 1.0, exponent
+    while not holds(rest == 0):
+        odd = rest % 2.0
+        result = result * where(odd == 1, base, 1.0)
+        base, rest = base * base, (rest - odd) / 2.0
+    return result
 
 
 def where(condition: Number, a: Number, b: Number) -> Number:

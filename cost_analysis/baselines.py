@@ -18,6 +18,7 @@ import numpy as np
 from cost_analysis.arrays import Number, as_float
 from cost_analysis.errors import InputError
 from cost_analysis.law_evidence import evidence_warnings
+from cost_analysis.layers import Experts
 from cost_analysis.parameters import parameters
 from cost_analysis.profiles import load_model
 from cost_analysis.scaling_law import Fit, ScalingLaw
@@ -198,8 +199,14 @@ def widened(spec: ModelSpec, size: float) -> ModelSpec:
         size: Parameters without embeddings, N.
 
     Raises:
-        InputError: No such model: the count is too small for the depth.
+        InputError: No such model: the count is too small for the depth, or experts have a width
+            of their own, which no ratio ties to the others.
     """
+    if any(isinstance(kind.mlp, Experts) and kind.mlp.width is not None for kind in spec.layers):
+        raise InputError(
+            f"{_called(spec)} cannot be widened: its experts have a width of their own; name a "
+            "model to compare with"
+        )
     scales_heads = spec.head_dim * spec.num_attention_heads == spec.hidden_size
     multiple = math.lcm(128, spec.num_attention_heads if scales_heads else 1)
     shape = spec.intermediate_size / spec.hidden_size

@@ -11,6 +11,7 @@ from cost_analysis.baselines import FAMILY, size_of
 from cost_analysis.breakdown_data import Breakdown
 from cost_analysis.claims import System
 from cost_analysis.cost_data import CostGrid, CrossoverMap
+from cost_analysis.heat_map_data import HeatMap
 from cost_analysis.law_data import LossSurface
 from cost_analysis.plan_question import Question
 from cost_analysis.planner import Plan
@@ -131,6 +132,14 @@ def serving_caption(view: ServingView) -> str:
         "4, … up to what fits, a marker each. Right: Poisson arrivals, continuous batching, means "
         "of the steady state."
     )
+
+
+def heat_map_caption(found: HeatMap) -> str:
+    """What a heat map holds fixed."""
+    fixed = ", ".join(
+        f"{name} {value}".replace(" ", UNBROKEN) for name, value in found.fixed.items()
+    )
+    return f"A cell is one estimate; {f'at {fixed}; ' if fixed else ''}all else by default."
 
 
 def _cost_model(name: str, system: System) -> str:

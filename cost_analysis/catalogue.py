@@ -131,16 +131,21 @@ def models_list_page(models: Sequence[ModelProfile]) -> Page:
 
 def model_page(model: ModelProfile) -> Page:
     """One model with its source."""
+    named = model.description.startswith(model.name)
     counts = parameters(model.spec)
-    rows = [(name, str(size)) for name, size in _sizes(model).items()]
+    rows = [(name, str(size)) for name, size in _sizes(model).items() if name != "layers"]
     rows += [
         ("parameters", f"{counts.total:,}"),
         ("without embeddings", f"{counts.non_embedding:,}"),
     ]
     return Page(
-        f"{model.name}: {model.description}",
+        model.description if named else f"{model.name}: {model.description}",
         tables=(Table("Architecture", ("", "value"), tuple(rows)),),
-        notes=(f"source: {model.source}", *filter(None, [model.warning])),
+        notes=(
+            *([] if model.spec.is_plain else [f"layers: {model.spec.layers_in_words}"]),
+            f"source: {model.source}",
+            *filter(None, [model.warning]),
+        ),
     )
 
 

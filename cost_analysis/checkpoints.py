@@ -133,9 +133,9 @@ _SIZES = (
 def _named_targets(model: ParallelModel) -> Iterable[tuple[str, torch.Tensor]]:
     """Tensors of a model under the names of the published code."""
     yield from model.model.named_parameters(remove_duplicate=False)
-    for layer, prefix in enumerate(model.prefixes):
-        for row, kind in enumerate("kv"):
-            yield f"model.layers.{layer}.self_attn.prefix_{kind}", prefix[row]
+    for kind, prefixes in (("k", model.prefix_keys), ("v", model.prefix_values)):
+        for layer, prefix in enumerate(prefixes):
+            yield f"model.layers.{layer}.self_attn.prefix_{kind}", prefix
     if model.aggregator is not None:
         for name, value in model.aggregator.aggregate_layer.named_parameters():
             yield f"{AGGREGATOR}{name}", value

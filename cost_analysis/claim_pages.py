@@ -181,6 +181,7 @@ def comparison_record(comparison: Comparison) -> Record:
         },
         "metrics": [metric_record(metric) for metric in comparison.metrics],
         "verdict": verdict(comparison),
+        "measured_over_predicted_time": comparison.streamed.interval(1.0),
         "warnings": list(comparison.warnings),
     }
 
@@ -240,6 +241,7 @@ def comparison_page(comparison: Comparison) -> Page:
         (
             "increase ratio: what the wider model adds to P = 1, over what the streams add",
             *comparison.warnings,
+            *_interval_note(comparison),
             *(
                 ["tokens per joule: at the power limit throughout, so a lower bound"]
                 if comparison.streamed.hardware.tdp
@@ -247,6 +249,15 @@ def comparison_page(comparison: Comparison) -> Page:
             ),
         ),
     )
+
+
+def _interval_note(comparison: Comparison) -> list[str]:
+    """How far measured times lie from predicted ones; nothing where nothing was measured."""
+    ends = comparison.streamed.interval(1.0)
+    if ends is None:
+        return []
+    low, high = ends
+    return [f"times: 80 % of measured runs took {low:.2f} to {high:.2f} times what is predicted"]
 
 
 def _written(metric: Metric, value: Any) -> str:

@@ -19,6 +19,7 @@ from cost_analysis import (
     plan_commands,
     plot_command,
     records,
+    sweep_commands,
 )
 from cost_analysis.delivery import chosen_format, deliver
 from cost_analysis.errors import InputError
@@ -118,6 +119,7 @@ for command in (
     claim_commands.fit,
     plan_commands.plan,
     plan_commands.serving,
+    sweep_commands.sweep,
     plot_command.plot,
     accuracy_commands.accuracy,
     accuracy_commands.fit_latency,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cost_analysis.arrays import Number, as_float, maximum, where
 from cost_analysis.latency import Phase, decode_phase, prefill_phase
-from cost_analysis.ledger import Operator
+from cost_analysis.ledger import Growth, Operator
 from cost_analysis.memory import Memory, memory
 from cost_analysis.operators import context_growth, forward_pass
 from cost_analysis.parameters import Parameters, parameters
@@ -88,14 +88,14 @@ class Passes:
     Attributes:
         prefill: Operators of the pass over the prompt.
         first_step: Operators of the first decode step.
-        growth: What each further step adds to the attention.
+        growth: What each further step adds to each kind of attention.
         steps: Decode steps.
         layers: Layers of the model.
     """
 
     prefill: tuple[Operator, ...]
     first_step: tuple[Operator, ...]
-    growth: Operator
+    growth: tuple[Growth, ...]
     steps: Number
     layers: Number
 
@@ -118,7 +118,7 @@ def passes(
             tensor_parallel=tensor_parallel,
         ),
         first_step=forward_pass(spec, batch, 1, past, precision, tensor_parallel=tensor_parallel),
-        growth=context_growth(spec, batch, precision, tensor_parallel=tensor_parallel),
+        growth=context_growth(spec, batch, precision, past=past, tensor_parallel=tensor_parallel),
         steps=workload.decode_steps,
         layers=as_float(spec.num_hidden_layers),
     )

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from cost_analysis.arrays import Number, ceil, clip, maximum, minimum, where
+from cost_analysis.arrays import Number, ceil, clip, floor, maximum, minimum, where
 from cost_analysis.kernel_time import OperatorTime, compute_time, operator_time, transfer_time
-from cost_analysis.ledger import Operator
+from cost_analysis.ledger import Growth, Operator, arithmetic_sum
 from cost_analysis.system import Engine, Hardware
 
 
@@ -58,7 +58,7 @@ def prefill_phase(
 
 def decode_phase(
     first: Sequence[Operator],
-    growth: Operator,
+    growths: Sequence[Growth],
     steps: Number,
     layers: Number,
     hardware: Hardware,
@@ -72,28 +72,29 @@ def decode_phase(
 
     Args:
         first: Operators of the first step (`forward_pass` with one query).
-        growth: What each further step adds to the attention (`context_growth`).
+        growths: What each further step adds to each kind of attention (`context_growth`).
         steps: Decode steps, which may be 0.
         layers: Layers of the model, for the host's share.
         hardware: The device.
         engine: What runs the model on it.
     """
-    steady = [operator_time(op, hardware, engine, steps) for op in first if op.name != growth.name]
-    place = [operator.name for operator in first].index(growth.name)
-    attention = operator_time(first[place], hardware, engine)
-    roofs = _Growth(
-        attention.compute,
-        compute_time(growth, hardware, engine),
-        attention.transfer,
-        transfer_time(growth, hardware, engine),
-    )
-    grown = _grown(attention, growth, roofs, steps)
-    step = _sum_of_seconds(steady)
-    slack = layers * engine.layer_host_time - step - attention.overhead
-    waiting = _waiting(slack, roofs, steps) + engine.step_host_time * steps
-    seconds = step * steps + grown.seconds + waiting
+    grows = {growth.operator.name: growth for growth in growths}
+    times, roofs, floors = [], [], 0.0
+    for operator in first:
+        growth = grows.get(operator.name)
+        if growth is None:
+            times.append(operator_time(operator, hardware, engine, steps))
+            continue
+        one = operator_time(operator, hardware, engine)
+        roofs.append(_roofs(one, growth, hardware, engine))
+        floors = floors + one.overhead
+        times.append(_grown(one, growth, roofs[-1], steps))
+    step = _sum_of_seconds([time for time in times if time.operator.name not in grows])
+    grown = _sum_of_seconds([time for time in times if time.operator.name in grows])
+    slack = layers * engine.layer_host_time - step - floors
+    waiting = _waiting(slack, _Together(tuple(roofs)), steps) + engine.step_host_time * steps
     host = _host(waiting, hardware, engine)
-    return Phase("decode", (*steady[:place], grown, *steady[place:], host), seconds)
+    return Phase("decode", (*times, host), step * steps + grown + waiting)
 
 
 def _sum_of_seconds(times: Sequence[OperatorTime]) -> Number:
@@ -106,7 +107,7 @@ def _host(seconds: Number, hardware: Hardware, engine: Engine) -> OperatorTime:
 
 
 @dataclass(frozen=True, slots=True)
-class _Growth:
+class _Roofs:
     """The roofs of an attention that grows with every step: two lines, of which the higher counts.
 
     Attributes:
@@ -114,44 +115,106 @@ class _Growth:
         compute_slope: What each further step adds to it [s].
         transfer: Time at the memory roof in the first step [s].
         transfer_slope: What each further step adds to it [s].
+        growth: How long it grows.
     """
 
     compute: Number
     compute_slope: Number
     transfer: Number
     transfer_slope: Number
+    growth: Growth
 
     def sum(self, steps: Number) -> Number:
         """Time of the first steps [s]."""
-        return sum_of_maxima(
-            self.compute, self.compute_slope, self.transfer, self.transfer_slope, steps
+        growing = self.growth.growing(steps)
+        grown = sum_of_maxima(
+            self.compute, self.compute_slope, self.transfer, self.transfer_slope, growing
+        )
+        if self.growth.is_endless:
+            return grown
+        last = maximum(
+            self.compute + self.compute_slope * self.growth.steps,
+            self.transfer + self.transfer_slope * self.growth.steps,
+        )
+        return grown + last * (steps - growing)
+
+    def at(self, step: Number) -> Number:
+        """Time of one step, counted from 0 [s]."""
+        step = self.growth.growing(step)
+        return maximum(
+            self.compute + self.compute_slope * step, self.transfer + self.transfer_slope * step
         )
 
     def steps_below(self, limit: Number, steps: Number) -> Number:
         """How many of the first steps take less than a limit."""
-        by_compute = _steps_below(limit, self.compute, self.compute_slope, steps)
-        by_transfer = _steps_below(limit, self.transfer, self.transfer_slope, steps)
+        growing = self.growth.growing(steps)
+        by_compute = _steps_below(limit, self.compute, self.compute_slope, growing)
+        by_transfer = _steps_below(limit, self.transfer, self.transfer_slope, growing)
         return minimum(by_compute, by_transfer)
 
 
-def _grown(first: OperatorTime, growth: Operator, roofs: _Growth, steps: Number) -> OperatorTime:
+def _roofs(first: OperatorTime, growth: Growth, hardware: Hardware, engine: Engine) -> _Roofs:
+    return _Roofs(
+        first.compute,
+        compute_time(growth.operator, hardware, engine),
+        first.transfer,
+        transfer_time(growth.operator, hardware, engine),
+        growth,
+    )
+
+
+def _grown(first: OperatorTime, growth: Growth, roofs: _Roofs, steps: Number) -> OperatorTime:
     """All steps of an operator that grows with every step."""
     overhead = first.overhead * steps
     return replace(
         first,
-        operator=first.operator.combined(
-            lambda start, gain: arithmetic_sum(start, gain, steps), growth
-        ),
+        operator=growth.total(first.operator, steps),
         overhead=overhead,
         seconds=overhead + roofs.sum(steps),
     )
 
 
-def _waiting(slack: Number, roofs: _Growth, steps: Number) -> Number:
+@dataclass(frozen=True, slots=True)
+class _Together:
+    """Attentions of several kinds, which grow side by side.
+
+    Attributes:
+        kinds: The roofs of each.
+    """
+
+    kinds: tuple[_Roofs, ...]
+
+    def sum(self, steps: Number) -> Number:
+        """Time of the first steps [s]."""
+        return sum((roofs.sum(steps) for roofs in self.kinds), 0.0)
+
+    def steps_below(self, limit: Number, steps: Number) -> Number:
+        """How many of the first steps take less than a limit.
+
+        One endless kind has a closed form; else the count is found by halving, since no step
+        takes less than the one before.
+        """
+        if len(self.kinds) == 1 and self.kinds[0].growth.is_endless:
+            return self.kinds[0].steps_below(limit, steps)
+        low, high = steps * 0.0, steps  # the count is in [low, high]
+        for _ in range(STEP_BITS):
+            middle = floor((low + high) / 2.0)
+            below = sum((roofs.at(middle) for roofs in self.kinds), 0.0) < limit
+            inside = middle < high
+            low = where(below & inside, middle + 1.0, low)
+            high = where(below, high, middle)
+        return low
+
+
+STEP_BITS = 32
+"""Halvings that single out one of the most steps that a workload can have (`LARGEST_SIZE`)."""
+
+
+def _waiting(slack: Number, roofs: _Together, steps: Number) -> Number:
     """Time that the device waits for the host, over all steps.
 
     `slack` is what the host's time leaves for the attention; the attention grows, so the device
-    waits in the first steps only: as long as neither roof of the attention reaches the slack.
+    waits in the first steps only: as long as the roofs of the attention do not reach the slack.
     """
     count = roofs.steps_below(slack, steps)
     return maximum(slack * count - roofs.sum(count), 0.0)
@@ -162,11 +225,6 @@ def _steps_below(limit: Number, start: Number, slope: Number, steps: Number) -> 
     rising = where(slope > 0, slope, 1.0)
     below = where(slope > 0, ceil((limit - start) / rising), steps)
     return where(limit > start, clip(below, 0.0, steps), 0.0)
-
-
-def arithmetic_sum(start: Number, slope: Number, count: Number) -> Number:
-    """Sum of start + j·slope for j = 0 … count − 1."""
-    return count * start + slope * (count * (count - 1.0) / 2.0)
 
 
 def sum_of_maxima(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from cost_analysis.arrays import Number, maximum
+from cost_analysis.arrays import Number, maximum, minimum
 from cost_analysis.units import DType
 
 
@@ -79,6 +80,14 @@ class Operator:
         }
         return replace(self, **terms)
 
+    def plus(self, other: Operator) -> Operator:
+        """The operator and another of its kind as one."""
+        return self.combined(lambda own, others: own + others, other)
+
+    def minus(self, other: Operator) -> Operator:
+        """What the operator has beyond another of its kind."""
+        return self.combined(lambda own, others: own - others, other)
+
     def times(self, count: Number) -> Operator:
         """The same operator, run `count` times."""
         return self.combined(lambda term: term * count)
@@ -105,9 +114,64 @@ def _present(term: Number) -> bool:
     return not (isinstance(term, float) and term == 0.0)
 
 
-def masked_pairs(queries: Number) -> Number:
-    """Query-key pairs that the causal mask hides: each query sees the past and itself.
+def masked_pairs(queries: Number, past: Number = 0.0, window: Number = None) -> Number:
+    """Query-key pairs of the rectangle queries · (past + queries) that the mask hides.
 
-    A fused causal kernel skips this triangle of the rectangle queries · (past + queries).
+    Each query sees the past and the new tokens up to itself; with a window, of these the last
+    `window`. A fused kernel skips the rest.
+
+    Args:
+        queries: New tokens, S.
+        past: Cached positions; with a window at most `window - 1`.
+        window: Positions that a query sees, itself included; None means all.
     """
-    return queries * (queries - 1.0) / 2.0
+    future = queries * (queries - 1.0) / 2.0
+    if window is None:
+        return future
+    # The first queries see everything before them; of the others each hides one position more.
+    others = maximum(past + queries - window, 0.0)
+    return future + others * (others + 1.0) / 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What each further decode step adds to an operator.
+
+    Attributes:
+        operator: The terms that a step adds; it has the name of the operator that grows.
+        steps: How many steps add them: those after which a window is full; inf without one.
+    """
+
+    operator: Operator
+    steps: Number = math.inf
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether nothing ends it."""
+        return isinstance(self.steps, float) and self.steps == math.inf
+
+    def growing(self, steps: Number) -> Number:
+        """How many of the first steps are followed by a growth."""
+        return steps if self.is_endless else minimum(steps, self.steps)
+
+    def total(self, first: Operator, steps: Number) -> Operator:
+        """All steps of the operator together.
+
+        Args:
+            first: The operator in the first step.
+            steps: Decode steps.
+        """
+
+        def over_steps(start: Number, gain: Number) -> Number:
+            growing = self.growing(steps)
+            grown = arithmetic_sum(start, gain, growing)
+            if self.is_endless:
+                return grown
+            return grown + (start + gain * self.steps) * (steps - growing)
+
+        return first.combined(over_steps, self.operator)
+
+
+def arithmetic_sum(start: Number, slope: Number, count: Number) -> Number:
+    """Sum of start + j·slope for j = 0 … count − 1."""
+    return count * start + slope * (count * (count - 1.0) / 2.0)

@@ -12,6 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cost_analysis.arrays import Number, as_float, maximum, where
+from cost_analysis.layers import Experts
+from cost_analysis.matrices import (
+    attention_matrices,
+    cached_positions,
+    cached_values,
+    expert_width,
+    mlp_matrices,
+)
 from cost_analysis.parameters import parameters
 from cost_analysis.spec import ModelSpec, Precision, Workload
 
@@ -93,7 +101,9 @@ def memory(spec: ModelSpec, workload: Workload, precision: Precision | None = No
 def kv_cache_bytes(
     spec: ModelSpec, batch_size: Number, tokens: Number, precision: Precision | None = None
 ) -> Number:
-    """Cached keys and values: L · 2 · (KV heads) · head_dim · P·B·(prefix + tokens) values [B].
+    """Cached keys and values of all layers, for P·B·(prefix + tokens) positions [B].
+
+    A layer with a window caches the positions that the next query may see, and no more.
 
     Args:
         spec: The model.
@@ -102,9 +112,14 @@ def kv_cache_bytes(
         precision: Storage formats; bf16 if None.
     """
     precision = precision or Precision()
-    positions = as_float(batch_size) * spec.streams * (spec.prefix + as_float(tokens))
-    per_position = spec.num_hidden_layers * 2 * spec.key_value_size
-    return positions * per_position * precision.cache.bytes
+    sequences = as_float(batch_size) * spec.streams
+    positions = spec.prefix + as_float(tokens)
+    values = sum(
+        cached_positions(group.attention, positions)
+        * (group.count * cached_values(spec, group.attention))
+        for group in spec.groups
+    )
+    return sequences * values * precision.cache.bytes
 
 
 def activation_bytes(
@@ -143,7 +158,7 @@ def activation_moments(
     """
     tokens = as_float(batch_size) * as_float(queries)
     rows = tokens * spec.streams
-    hidden, inner = rows * spec.hidden_size, rows * spec.intermediate_size
+    hidden, inner = rows * spec.hidden_size, rows * _live_mlp_values(spec)
     query, key_value = rows * spec.query_size, rows * spec.key_value_size
     narrow, wide = precision.activation.bytes, precision.accumulate.bytes
     kept = (2.0 * as_float(queries) * spec.head_dim + 2.0 * hidden) * wide
@@ -153,22 +168,40 @@ def activation_moments(
     return {
         "norm": kept + hidden * (wide + 2.0 * FLOAT32),
         "rotary": kept + (hidden + rotary) * wide,
-        "mlp": kept + hidden * (wide + narrow) + (3.0 if spec.gated_mlp else 2.0) * inner * narrow,
+        "mlp": kept + hidden * (wide + narrow) + inner * narrow,
         "aggregation": (hidden + aggregate) * (wide + FLOAT32) * (spec.streams > 1),
         "logits": (aggregate + logit_values) * wide,
     }
 
 
+def _live_mlp_values(spec: ModelSpec) -> Number:
+    """Values that the widest MLP keeps alive for a token-stream: gate, up and their product.
+
+    Experts work on copies of their inputs, one for each expert that a token-stream is sent to.
+    """
+    parts = 3.0 if spec.gated_mlp else 2.0
+    peak = as_float(0)
+    for group in spec.groups:
+        kind = group.mlp
+        if isinstance(kind, Experts):
+            routed = kind.per_token * (parts * expert_width(spec, kind) + spec.hidden_size)
+            live = maximum(as_float(routed), parts * kind.shared_width)
+        else:
+            live = parts * spec.intermediate_size
+        peak = maximum(peak, live)
+    return peak
+
+
 def _matrices_bytes(spec: ModelSpec, precision: Precision) -> Number:
     """Attention and MLP matrices in their storage format, with its scales [B]."""
     stored = precision.matrix.matrix_bytes
-    hidden, inner = as_float(spec.hidden_size), as_float(spec.intermediate_size)
-    query = as_float(spec.query_size)
-    widened = inner * (2.0 if spec.gated_mlp else 1.0)
-    per_layer = (
-        stored(hidden, query + 2.0 * spec.key_value_size)
-        + stored(query, hidden)
-        + stored(hidden, widened)
-        + stored(inner, hidden)
+    return sum(
+        as_float(group.count)
+        * as_float(matrix.copies)
+        * stored(as_float(matrix.inputs), as_float(matrix.outputs))
+        for group in spec.groups
+        for matrix in (
+            *attention_matrices(spec, group.attention),
+            *mlp_matrices(spec, group.mlp),
+        )
     )
-    return per_layer * spec.num_hidden_layers

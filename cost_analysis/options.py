@@ -81,11 +81,25 @@ def chain(*decorators: Callable[[Command], Command]) -> Callable[[Command], Comm
     return decorate
 
 
-MODEL_FIELDS = [item.name for item in fields(ModelSpec) if item.name != "name"]
+MODEL_FIELDS = [
+    item.name for item in fields(ModelSpec) if item.name not in ("name", "layers", "frame")
+]
 """What a user may give of a model; `FLAGS` says how some are called."""
 
 model_options = chain(
-    section_option(MODEL, "--model", metavar="NAME", help="A model profile; see `models`."),
+    section_option(
+        MODEL,
+        "--model",
+        metavar="NAME|FILE|ID",
+        help="A model profile (see `models`), a config.json or a folder with one, or a Hugging "
+        "Face id in the local cache.",
+    ),
+    section_option(
+        MODEL,
+        "--download",
+        is_flag=True,
+        help="Fetch the config.json of an id that is not in the cache.",
+    ),
     _size(MODEL, "hidden_size", None, "Width of the residual stream."),
     _size(MODEL, "intermediate_size", "27/5 of hidden_size", "Width of the MLP."),
     _size(MODEL, "num_hidden_layers", 36, "Layers."),
@@ -301,6 +315,7 @@ def request_from(options: dict[str, Any]) -> Request:
         engine=options.pop("engine"),
         flops_efficiency=options.pop("flops_efficiency"),
         bandwidth_efficiency=options.pop("bandwidth_efficiency"),
+        download=options.pop("download"),
     )
 
 

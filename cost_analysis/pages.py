@@ -10,6 +10,7 @@ from cost_analysis.departures import departures
 from cost_analysis.estimate import Estimate
 from cost_analysis.latency import Phase
 from cost_analysis.memory import NOT_COUNTED
+from cost_analysis.parameters import active_parameters
 from cost_analysis.published import SCRIPT_ROOFS, cost_on, roofs_of
 from cost_analysis.records import Answer, Record, device_record, operator_rows
 from cost_analysis.report import Page, Table
@@ -66,9 +67,12 @@ def _summary(answer: Answer) -> list[str]:
     spec, work = cost.spec, cost.workload
     change = increase(cost, answer.baseline)
     memory, total = format_bytes(cost.memory.total), format_seconds(cost.total)
+    active = active_parameters(spec)
+    sent = f", {format_count(active)} active" if active != cost.parameters.total else ""
     return [
+        *([] if spec.is_plain else [spec.layers_in_words]),
         f"{format_count(cost.parameters.total)} parameters "
-        f"({format_count(cost.parameters.non_embedding)} without embeddings), "
+        f"({format_count(cost.parameters.non_embedding)} without embeddings{sent}), "
         f"{cost.precision.weights}, batch {work.batch_size:.0f}, "
         f"{work.input_length:.0f} in, {work.output_length:.0f} out",
         "",

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cost_analysis.arrays import Number, as_count
+from cost_analysis.layers import LayerGroup
+from cost_analysis.matrices import (
+    Matrix,
+    attention_matrices,
+    mlp_matrices,
+    norm_values,
+    prefix_values,
+    small_values,
+    unreached_values,
+)
 from cost_analysis.spec import ModelSpec
 
 
@@ -13,12 +24,12 @@ class Parameters:
     """How many parameters each part has; Python ints for a single model.
 
     Attributes:
-        embedding: Token embedding table, V·h.
+        embedding: Token embedding table, V·h, and the table of learned positions if there is one.
         lm_head: Output matrix of its own, V·h; 0 when tied to the embedding.
         attention: Matrices of q, k, v and o over all layers, without biases.
         mlp: Matrices of the MLP over all layers.
-        small: Norm weights and biases over all layers, and the final norm.
-        prefix: Learned keys and values: L·P·2·(KV heads)·T·head_dim; 0 at P = 1.
+        small: Norm weights, biases and sinks over all layers, and the final norm.
+        prefix: Learned keys and values, for each stream T positions of the cache; 0 at P = 1.
         aggregator: Linear(P·h → h) and Linear(h → P) with biases; 0 at P = 1.
     """
 
@@ -48,21 +59,32 @@ class Parameters:
 def parameters(spec: ModelSpec) -> Parameters:
     """The parameter counts of a model.
 
-    Source: the layers of transformers' Qwen2 and Qwen3 and of QwenLM/ParScale
-    `modeling_qwen2_parscale.py`; checked against both in the tests.
+    Source: the layers of transformers and of QwenLM/ParScale `modeling_qwen2_parscale.py`; checked
+    against both in the tests.
     """
-    hidden, layers, streams = spec.hidden_size, spec.num_hidden_layers, spec.streams
-    query, key_value = spec.query_size, spec.key_value_size
+    hidden, streams = spec.hidden_size, spec.streams
     table = spec.vocab_size * hidden
-    biases = (query + 2 * key_value) * spec.qkv_bias
-    norms = 2 * hidden + 2 * spec.head_dim * spec.qk_norm
     parallel = as_count(streams > 1)
     return Parameters(
-        embedding=table,
+        embedding=table + spec.frame.position_rows * hidden,
         lm_head=table * (not spec.tie_word_embeddings),
-        attention=layers * (hidden * (query + 2 * key_value) + query * hidden),
-        mlp=layers * (3 if spec.gated_mlp else 2) * hidden * spec.intermediate_size,
-        small=layers * (norms + biases) + hidden,
-        prefix=layers * streams * 2 * key_value * spec.prefix,
+        attention=_over_layers(spec, lambda group: attention_matrices(spec, group.attention)),
+        mlp=_over_layers(spec, lambda group: mlp_matrices(spec, group.mlp)),
+        small=sum(group.count * small_values(spec, group) for group in spec.groups)
+        + norm_values(spec),
+        prefix=streams * prefix_values(spec) * spec.prefix,
         aggregator=parallel * (streams * hidden * hidden + hidden + hidden * streams + streams),
+    )
+
+
+def active_parameters(spec: ModelSpec) -> Number:
+    """The parameters that one token of one stream passes: all but the experts that it does not."""
+    resting = sum(group.count * unreached_values(spec, group.mlp) for group in spec.groups)
+    return parameters(spec).total - resting
+
+
+def _over_layers(spec: ModelSpec, matrices: Callable[[LayerGroup], tuple[Matrix, ...]]) -> Number:
+    """Weights of the matrices that each layer has, over all layers."""
+    return sum(
+        group.count * sum(matrix.values for matrix in matrices(group)) for group in spec.groups
     )

@@ -5,13 +5,21 @@ They lie in `profiles/` of a checkout, and in `cost_analysis/_profiles` of an in
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from cost_analysis.errors import LONGEST_PATH, InputError, shown, unknown_name
+from cost_analysis.hub_cache import (
+    CONFIG,
+    cache_folder,
+    hub_config,
+    is_written_as_path,
+    local_config,
+)
+from cost_analysis.model_configs import model_of, read_model
 from cost_analysis.product_rates import ProductRates
 from cost_analysis.profile_fields import (
     Table,
@@ -44,8 +52,9 @@ class ModelProfile:
         name: Profile name.
         description: What people call it.
         source: Where its figures come from.
-        spec: The architecture at P = 1.
+        spec: The architecture; at P = 1 unless its configuration states streams.
         warning: What one should know who asks for it by this name.
+        assumed: What its configuration leaves out, and what transformers takes then.
     """
 
     name: str
@@ -53,6 +62,7 @@ class ModelProfile:
     source: str
     spec: ModelSpec
     warning: str = ""
+    assumed: Mapping[str, Any] = field(default_factory=dict)
 
 
 @cache
@@ -87,13 +97,60 @@ def load_engine(name: str) -> Engine:
     return _read(_find("engines", "engine", name), _engine)
 
 
-def load_model(name: str) -> ModelProfile:
-    """A model by its name, an alias, or the path of a TOML file.
+def load_model(name: str, *, download: bool = False) -> ModelProfile:
+    """A model by its name, an alias, or a file that describes it.
+
+    Args:
+        name: A profile or an alias of one; the path of a TOML profile, of a `config.json` or of a
+            folder with one; or a Hugging Face id that is in the local cache. A profile's name goes
+            before a path that is written like one.
+        download: Fetch the `config.json` of an id that is not in the cache.
 
     Raises:
         InputError: No such model, or a file that does not describe one.
     """
-    return _read(_find("models", "model", name), _model)
+    if is_written_as_path(name):
+        path = _expanded(name)
+        return _read(path, _model) if name.endswith(".toml") else _configured(path, name)
+    known = _known("models", name)
+    if known is not None:
+        return _read(known, _model)
+    if local_config(Path(name)) is not None:
+        return _configured(Path(name), name)
+    cached = hub_config(name, download=download)
+    if cached is None:
+        raise _unknown_model(name)
+    return _profile_of(cached, name)
+
+
+def _configured(path: Path, name: str) -> ModelProfile:
+    """The model of a configuration, called as its file, or its folder if that is `config.json`."""
+    found = local_config(path) or path
+    resolved = found.absolute()
+    called = resolved.parent.name if found.name == CONFIG else found.stem
+    return _profile_of(found, called or name)
+
+
+def _profile_of(path: Path, name: str) -> ModelProfile:
+    found = read_model(path, name)
+    return ModelProfile(
+        name=name,
+        description=f"{name} ({found.architecture})",
+        source=str(path),
+        spec=found.spec,
+        warning="; ".join(found.remarks),
+        assumed=found.assumed,
+    )
+
+
+def _unknown_model(name: str) -> InputError:
+    error = unknown_name("model", name, {*profile_names("models"), *aliases("models")})
+    if "/" not in name:
+        return error
+    where = (
+        f"no path, and no Hugging Face id in the cache ({cache_folder()}), which --download fills"
+    )
+    return InputError(f"{error}; it is {where}")
 
 
 def aliases(kind: str) -> dict[str, str]:
@@ -108,16 +165,20 @@ def aliases(kind: str) -> dict[str, str]:
 
 def _find(kind: str, noun: str, name: str) -> Path:
     """The file of a profile: a path if it looks like one, else a name or alias in any case."""
-    if name.endswith(".toml") or "\\" in name or name.startswith((".", "/", "~")):
+    if is_written_as_path(name):
         return _expanded(name)
+    known = _known(kind, name)
+    if known is None:
+        raise unknown_name(noun, name, {*profile_names(kind), *aliases(kind)})
+    return known
+
+
+def _known(kind: str, name: str) -> Path | None:
+    """The file of a profile by its name or an alias, in any case."""
     folder, folded = profiles_folder() / kind, name.strip().lower()
-    names = profile_names(kind)
-    if folded in names:
-        return folder / f"{folded}.toml"
-    known = aliases(kind)
-    if folded in known:
-        return folder / f"{known[folded]}.toml"
-    raise unknown_name(noun, name, {*names, *known})
+    if folded not in profile_names(kind):
+        folded = aliases(kind).get(folded, "")
+    return folder / f"{folded}.toml" if folded else None
 
 
 def _expanded(name: str) -> Path:
@@ -211,12 +272,19 @@ def _engine(table: Table, name: str) -> Callable[[], Engine]:
 def _model(table: Table, name: str) -> Callable[[], ModelProfile]:
     description = table.take("description", text, name)
     source = table.take("source", text, "")
+    warning = table.take("warning", text, "")
+    if "config" in table.content:
+        stated = table.take("config", mapping)
+        # TOML has no null, which in a configuration is not the same as left out.
+        config = {name: None if value == "null" else value for name, value in stated.items()}
+        return lambda: ModelProfile(
+            name, description, source, model_of(config, "config", name).spec, warning
+        )
     fields: dict[str, Any] = {
         field: table.take(field, switch, field == "gated_mlp")
         for field in ("gated_mlp", "qkv_bias", "qk_norm", "tie_word_embeddings")
     }
     fields |= {field: table.take(field, size) for field in _MODEL_SIZES}
-    warning = table.take("warning", text, "")
     return lambda: ModelProfile(name, description, source, ModelSpec(name=name, **fields), warning)
 
 

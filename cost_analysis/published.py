@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cost_analysis.arrays import Number, as_float, maximum
+from cost_analysis.errors import InputError
+from cost_analysis.layers import Experts, LatentAttention
 from cost_analysis.spec import ModelSpec, Workload
 from cost_analysis.system import Hardware
 from cost_analysis.units import dtype_named
@@ -114,12 +116,27 @@ def published_cost(
         hardware: The device; the script always takes an A100 SXM 80 GB.
         flops_efficiency: Share of the 16-bit peak that is reached; None means 0.7.
         bandwidth_efficiency: Share of the bandwidth that is reached; None means 0.9.
+
+    Raises:
+        InputError: As for `cost_on`.
     """
     return cost_on(spec, workload, roofs_of(hardware, flops_efficiency, bandwidth_efficiency))
 
 
 def cost_on(spec: ModelSpec, workload: Workload, roofs: Roofs) -> PublishedCost:
-    """The published cost of a request at given roofs."""
+    """The published cost of a request at given roofs.
+
+    Raises:
+        InputError: A model with experts or latent attention, for which it has no terms.
+    """
+    if any(
+        isinstance(group.mlp, Experts) or isinstance(group.attention, LatentAttention)
+        for group in spec.layers
+    ):
+        raise InputError(
+            "the published cost model knows dense layers only; this model has "
+            f"{spec.layers_in_words}"
+        )
     streams = as_float(workload.batch_size) * spec.streams
     prompt = workload.input_length + spec.prefix
     generated = workload.output_length

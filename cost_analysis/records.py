@@ -231,7 +231,12 @@ def whole(value: Any) -> Any:
 
 def spec_record(spec: ModelSpec) -> Record:
     """An architecture under the names of the command line's flags."""
-    return {FLAGS.get(item.name, item.name): getattr(spec, item.name) for item in fields(spec)}
+    record: Record = {
+        FLAGS.get(item.name, item.name): getattr(spec, item.name)
+        for item in fields(spec)
+        if item.name not in ("layers", "frame")
+    }
+    return record | {"layers": spec.layers_in_words}
 
 
 def _engine_record(cost: Estimate) -> Record:

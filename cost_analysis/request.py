@@ -62,11 +62,12 @@ def make_request(
     engine: str | None = None,
     flops_efficiency: float | None = None,
     bandwidth_efficiency: float | None = None,
+    download: bool = False,
 ) -> Request:
     """Resolve names and defaults.
 
     Args:
-        model: A model profile, or None.
+        model: A model profile, a configuration or a Hugging Face id (`load_model`), or None.
         architecture: `ModelSpec` fields that the user gave; they go before the profile's.
         workload: `Workload` fields that the user gave.
         precision: `Precision` fields that the user gave.
@@ -74,12 +75,13 @@ def make_request(
         engine: An engine profile or the path of one; None means the device kind's default.
         flops_efficiency: Replaces the engine's, unless None.
         bandwidth_efficiency: Replaces the engine's, unless None.
+        download: Fetch the configuration of a Hugging Face id that is not in the cache.
 
     Raises:
         InputError: Something makes no sense.
     """
     assumed: dict[str, Any] = {}
-    spec, title, remarks = _model(model, dict(architecture), assumed)
+    spec, title, remarks = _model(model, dict(architecture), assumed, download=download)
     hardware, chosen, by_default = make_system(
         gpu_config, engine, flops_efficiency, bandwidth_efficiency
     )
@@ -120,7 +122,7 @@ def make_system(
 
 
 def _model(
-    name: str | None, given: dict[str, Any], assumed: dict[str, Any]
+    name: str | None, given: dict[str, Any], assumed: dict[str, Any], *, download: bool
 ) -> tuple[ModelSpec, str, list[str]]:
     """The model, what it is called, and what one should know about the name."""
     if name is None:
@@ -129,7 +131,8 @@ def _model(
     if checkpoint:
         name = checkpoint["model"]
         given.setdefault("streams", int(checkpoint["streams"]))
-    profile = load_model(name)
+    profile = load_model(name, download=download)
+    assumed |= {field: value for field, value in profile.assumed.items() if field not in given}
     base = profile.spec
     changed = {field for field, value in given.items() if getattr(base, field) != value}
     derived = base.head_dim * base.num_attention_heads == base.hidden_size

@@ -8,68 +8,23 @@ each other, so that one description can stand for a million rows.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
-from cost_analysis.arrays import Number, as_float, holds, is_array, is_real
+from cost_analysis.arrays import Number, as_float, holds
 from cost_analysis.errors import InputError, shown
+from cost_analysis.layers import QWEN2, Frame, LayerGroup
+from cost_analysis.sizes import FLAGS as FLAGS
+from cost_analysis.sizes import LARGEST_SIZE as LARGEST_SIZE
+from cost_analysis.sizes import check_divides, whole_number
 from cost_analysis.units import DType, dtype_named
-
-LARGEST_SIZE = 2**31 - 1
-"""Upper limit of every size: what a 32-bit index reaches, far beyond any model."""
-
-
-FLAGS = {
-    "streams": "P",
-    "prefix_tokens": "parscale_prefix_tokens",
-    "bandwidth_efficiency": "hbm_memory_efficiency",
-    "weights": "weight_dtype",
-    "activations": "activation_dtype",
-    "kv_cache": "kv_cache_dtype",
-}
-"""What the command line and its records call a field, where that is another name."""
-
-
-def _whole_number(name: str, value: object, lowest: int) -> Number:
-    """A size, checked: a Python int, or float64 for an array (int64 would overflow silently)."""
-    allowed = f"a whole number from {lowest} to {LARGEST_SIZE}"
-    name = FLAGS.get(name, name)
-    if not is_real(value):
-        kind = f"an array of {value.dtype}" if is_array(value) else shown(value)
-        raise InputError(f"{name} is {kind}; it must be {allowed}")
-    if is_array(value):
-        array = as_float(value)
-        good = (array >= lowest) & (array <= LARGEST_SIZE) & (array % 1 == 0)
-        if not good.all():
-            raise InputError(f"{name} holds {array[~good].flat[0]:g}; each must be {allowed}")
-        return array
-    number: Any = value
-    if number % 1 != 0:
-        raise InputError(f"{name} is {number}; it must be {allowed}")
-    if not lowest <= number <= LARGEST_SIZE:
-        raise InputError(f"{name} is {_short(int(number))}; it must be {allowed}")
-    return int(number)
-
-
-def _short(value: int) -> str:
-    """A whole number as it is said: a very long one is not spelled out."""
-    if abs(value) < 10**16:
-        return str(value)
-    return "far too large" if value > 0 else "far too small"
-
-
-def _check_divides(whole: Number, part: Number, sentence: str) -> None:
-    if not holds(whole % part == 0):
-        if is_array(whole) or is_array(part):
-            raise InputError(f"{sentence} (in at least one row)")
-        raise InputError(f"{sentence}: {whole} / {part} leaves {whole % part}")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A decoder-only transformer of the Qwen2 family with P parallel streams.
+    """A decoder-only transformer with P parallel streams.
 
     Defaults are the flags of the published script (QwenLM/ParScale `cost_analysis.py`) and, where
-    it has none, the published models: tied embeddings, biases on q, k and v, a gated MLP.
+    it has none, the published models: tied embeddings, biases on q, k and v, a gated MLP, and
+    Qwen2's layers. What other architectures have instead stands in `layers` and `frame`.
 
     Attributes:
         hidden_size: Width of the residual stream, h.
@@ -87,6 +42,8 @@ class ModelSpec:
         qk_norm: RMSNorm weights of width head_dim on q and on k (Qwen3).
         tie_word_embeddings: The LM head is the embedding table.
         name: What reports call the model.
+        layers: Kinds of layers and how many of each; none means Qwen2's throughout.
+        frame: Norms, positions and what else is not part of one kind of layer.
     """
 
     hidden_size: Number
@@ -104,31 +61,69 @@ class ModelSpec:
     qk_norm: bool = False
     tie_word_embeddings: bool = True
     name: str = ""
+    layers: tuple[LayerGroup, ...] = ()
+    frame: Frame = QWEN2
 
     def __post_init__(self) -> None:
         """Check every field; fill in head_dim."""
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name == "name" or (item.name == "head_dim" and value is None):
+            if item.name in _NO_SIZES or (item.name == "head_dim" and value is None):
                 continue
             if item.type == "bool":
                 if not isinstance(value, bool):
                     raise InputError(f"{item.name} is {shown(value)}; it must be true or false")
                 continue
             lowest = 0 if item.name == "prefix_tokens" else 1
-            object.__setattr__(self, item.name, _whole_number(item.name, value, lowest))
+            object.__setattr__(self, item.name, whole_number(item.name, value, lowest))
         if self.head_dim is None:
-            _check_divides(
+            check_divides(
                 self.hidden_size,
                 self.num_attention_heads,
                 "hidden_size must be divisible by num_attention_heads, or head_dim be given",
             )
             object.__setattr__(self, "head_dim", self.hidden_size // self.num_attention_heads)
-        _check_divides(
+        check_divides(
             self.num_attention_heads,
             self.num_key_value_heads,
             "num_attention_heads must be divisible by num_key_value_heads",
         )
+        self._check_layers()
+
+    def _check_layers(self) -> None:
+        if not self.layers:
+            return
+        stated = [group.count for group in self.layers if group.count is not None]
+        kinds, total, wanted = len(self.layers), sum(stated), self.num_hidden_layers
+        if len(stated) == kinds:
+            fits = holds(wanted == total)
+        else:
+            fits = len(stated) == kinds - 1 and holds(wanted > total)
+        if not fits:
+            raise InputError(
+                f"num_hidden_layers is {wanted}, but its {kinds} kinds of layers make {total}"
+            )
+
+    @property
+    def groups(self) -> tuple[LayerGroup, ...]:
+        """The kinds of layers, each with its count."""
+        if not self.layers:
+            return (LayerGroup(count=self.num_hidden_layers),)
+        stated = sum(group.count for group in self.layers if group.count is not None)
+        rest = self.num_hidden_layers - stated
+        return tuple(
+            replace(group, count=rest) if group.count is None else group for group in self.layers
+        )
+
+    @property
+    def layers_in_words(self) -> str:
+        """The kinds of layers, and how many there are of each."""
+        return ", ".join(str(group) for group in self.groups)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all layers are as Qwen2's, up to what the switches say."""
+        return not self.layers and self.frame == QWEN2
 
     @property
     def query_size(self) -> Number:
@@ -148,6 +143,9 @@ class ModelSpec:
     def with_streams(self, streams: Number) -> ModelSpec:
         """The same architecture with another number of streams."""
         return replace(self, streams=streams)
+
+
+_NO_SIZES = ("name", "layers", "frame")
 
 
 def family_intermediate_size(hidden_size: int) -> int:
@@ -182,7 +180,7 @@ class Workload:
     def __post_init__(self) -> None:
         """Check every field and make the numbers float64."""
         for name in ("batch_size", "input_length", "output_length"):
-            object.__setattr__(self, name, as_float(_whole_number(name, getattr(self, name), 1)))
+            object.__setattr__(self, name, as_float(whole_number(name, getattr(self, name), 1)))
         if self.logits not in ("last", "all"):
             raise InputError(f"logits is {self.logits!r}; it must be 'last' or 'all'")
 

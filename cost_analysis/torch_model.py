@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 import torch
@@ -96,7 +97,12 @@ class ParallelModel(nn.Module):
         self.model, self.streams = model.eval(), streams
         self.prefix_tokens = prefix_tokens if streams > 1 else 0
         self.aggregator: Aggregator | None = None
-        self.prefixes = nn.ParameterList()
+        # (P, KV heads, T, width) each; a latent attention has a latent for keys, its rotary key for
+        # values.
+        self.prefix_keys, self.prefix_values = nn.ParameterList(), nn.ParameterList()
+        # transformers 5.24 renamed the argument.
+        known = signature(model.forward).parameters
+        self._cache_argument = "cache" if "cache" in known else "past_key_values"
         if streams > 1:
             self._add_streams(smoothing)
 
@@ -146,9 +152,9 @@ class ParallelModel(nn.Module):
         self._fill_prefixes(cache, batch_size)
 
     def _fill_prefixes(self, cache: Cache, batch_size: int) -> None:
-        for layer, prefix in enumerate(self.prefixes):
-            keys, values = prefix.unbind(0)  # (P, KV heads, T, head_dim) each
-            cache.update(_for_batch(keys, batch_size), _for_batch(values, batch_size), layer)
+        for layer, pair in enumerate(zip(self.prefix_keys, self.prefix_values, strict=True)):
+            keys, values = (_for_batch(prefix, batch_size) for prefix in pair)
+            cache.update(keys, values, layer)
 
     def forward(
         self,
@@ -186,8 +192,8 @@ class ParallelModel(nn.Module):
             input_ids=tokens,
             attention_mask=mask,
             position_ids=positions,
-            past_key_values=cache,
             logits_to_keep=logits_to_keep,
+            **{self._cache_argument: cache},
         )
         logits: torch.Tensor = output.logits
         return logits
@@ -209,20 +215,43 @@ class ParallelModel(nn.Module):
     def _add_streams(self, smoothing: float) -> None:
         hidden = self.model.config.get_text_config().hidden_size
         like = {"device": self.model.device, "dtype": self.model.dtype}
-        for keys in _probe(self.model):
-            shape = (2, self.streams, keys.shape[1], self.prefix_tokens, keys.shape[3])
-            self.prefixes.append(
-                nn.Parameter(torch.randn(shape, **like) * 0.02, requires_grad=False)
-            )
+        for pair in self._probe():
+            for probed, prefixes in zip(pair, (self.prefix_keys, self.prefix_values), strict=True):
+                shape = (self.streams, probed.shape[1], self.prefix_tokens, probed.shape[3])
+                random = torch.randn(shape, **like) * 0.02
+                prefixes.append(nn.Parameter(random, requires_grad=False))
         with torch.device(self.model.device), _default_dtype(self.model.dtype):
             self.aggregator = Aggregator(hidden, self.streams, smoothing)
         decoder = self.model.get_decoder()
         decoder.register_forward_pre_hook(self._copy, with_kwargs=True)
         decoder.register_forward_hook(self._aggregate)
 
+    @torch.no_grad()
+    def _probe(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Cached keys and values of one token, layer by layer: a prefix has their shapes.
+
+        Raises:
+            InputError: Not every layer caches keys and values.
+        """
+        cache: Any = DynamicCache(config=self.config)
+        token = torch.zeros((1, 1), dtype=torch.long, device=self.device)
+        self.model(token, **{self._cache_argument: cache})
+        found = []
+        for layer in cache.layers:
+            keys, values = getattr(layer, "keys", None), getattr(layer, "values", None)
+            if keys is None or values is None or keys.ndim != 4 or values.ndim != 4:
+                raise InputError(
+                    f"{self.config.model_type} does not cache keys and values in every layer; "
+                    "parallel streams cannot be put around it"
+                )
+            found.append((keys, values))
+        return found
+
     def _copy(self, decoder: Any, args: Any, kwargs: Any) -> Any:
         """Copy the embeddings P times, stream-major."""
-        embeddings = decoder.get_input_embeddings()(kwargs.pop("input_ids"))
+        # Some stock models hand over the tokens by place.
+        tokens, args = (kwargs.pop("input_ids"), args) if not args else (args[0], (None, *args[1:]))
+        embeddings = decoder.get_input_embeddings()(tokens)
         kwargs["inputs_embeds"] = embeddings.repeat(self.streams, 1, 1)
         return args, kwargs
 
@@ -235,27 +264,6 @@ class ParallelModel(nn.Module):
 def _for_batch(prefix: torch.Tensor, batch_size: int) -> torch.Tensor:
     """(P, heads, T, d) to (P·B, heads, T, d), each stream's prefix repeated B times."""
     return prefix.repeat_interleave(batch_size, dim=0)
-
-
-@torch.no_grad()
-def _probe(model: PreTrainedModel) -> list[torch.Tensor]:
-    """Cached keys of one token, layer by layer: a prefix has their shape.
-
-    Raises:
-        InputError: Not every layer caches keys and values of one shape.
-    """
-    cache = DynamicCache(config=model.config)
-    model(torch.zeros((1, 1), dtype=torch.long, device=model.device), past_key_values=cache)
-    found = []
-    for layer in cache.layers:
-        keys, values = getattr(layer, "keys", None), getattr(layer, "values", None)
-        if keys is None or values is None or keys.shape != values.shape:
-            raise InputError(
-                f"{model.config.model_type} does not cache keys and values of one shape in every "
-                "layer; parallel streams cannot be put around it"
-            )
-        found.append(keys)
-    return found
 
 
 @contextmanager
@@ -293,16 +301,52 @@ def build(
     Raises:
         InputError: An architecture or a type that this module cannot build.
     """
+    return build_stock(
+        config_of(spec),
+        spec.streams,
+        spec.prefix_tokens,
+        device=device,
+        dtype=dtype,
+        attention=attention,
+        seed=seed,
+        smoothing=smoothing,
+    )
+
+
+def build_stock(
+    config: PretrainedConfig,
+    streams: int = 1,
+    prefix_tokens: int = 48,
+    *,
+    device: str = "cpu",
+    dtype: str = "fp32",
+    attention: str = "sdpa",
+    seed: int = 0,
+    smoothing: float = SMOOTHING,
+) -> ParallelModel:
+    """A model of random weights, of any architecture of transformers that caches keys and values.
+
+    Args:
+        config: The stock configuration.
+        streams: Parallel streams, P.
+        prefix_tokens: Learned positions per layer and stream.
+        device: As for `build`.
+        dtype: As for `build`.
+        attention: As for `build`.
+        seed: Of the weights.
+        smoothing: Of the aggregation.
+
+    Raises:
+        InputError: An architecture or a type that this module cannot build.
+    """
     if dtype not in DTYPES:
         raise InputError(f"a model can be run in {', '.join(DTYPES)}, not in {dtype}")
     kind = DTYPES[dtype]
     torch.manual_seed(seed)
     with torch.device(device), no_init_weights():
-        model = AutoModelForCausalLM.from_config(
-            config_of(spec), attn_implementation=attention, dtype=kind
-        )
+        model = AutoModelForCausalLM.from_config(config, attn_implementation=attention, dtype=kind)
     model.tie_weights()
-    wrapped = ParallelModel(model, spec.streams, spec.prefix_tokens, smoothing)
+    wrapped = ParallelModel(model, streams, prefix_tokens, smoothing)
     if device != "meta":
         _fill(wrapped)
     return wrapped
@@ -314,6 +358,8 @@ def config_of(spec: ModelSpec) -> PretrainedConfig:
     Raises:
         InputError: transformers' Qwen2 and Qwen3 have no such layers.
     """
+    if not spec.is_plain:
+        raise InputError("only models of Qwen2's layers can be built from their sizes")
     if not spec.gated_mlp or (spec.qk_norm and spec.qkv_bias):
         raise InputError("only gated MLPs, with q/k/v biases or q/k norms but not both, can be run")
     # Mistral is Llama with a head size of its own, when it has no window.

@@ -134,7 +134,15 @@ def test_dashes_are_underscores(change: list[str], record: Callable[..., Any]) -
 
 
 def test_every_flag_of_a_model_or_workload_is_tried() -> None:
-    own = {"--model", "--hidden_size", "--cost_model", "--rows", "--format", "--output"}
+    own = {
+        "--model",
+        "--download",
+        "--hidden_size",
+        "--cost_model",
+        "--rows",
+        "--format",
+        "--output",
+    }
     flags = {name for parameter in cli.commands["estimate"].params for name in parameter.opts}
     tried = {change[0].replace("--no_", "--") for change in CHANGES}
     assert flags - own == tried

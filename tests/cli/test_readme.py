@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from cost_analysis.model_configs import ARCHITECTURES, TEXT_MODELS
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+CONFIGS = ROOT / "tests" / "data" / "configs"
 CONSOLE = re.findall(r"```console\n\$ (.*?)\n(.*?)```", README, re.DOTALL)
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
@@ -73,6 +77,7 @@ def test_commands_parse(line: str, tmp_path: Path) -> None:
     (toml,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
     (tmp_path / "path" / "to").mkdir(parents=True)
     (tmp_path / "path" / "to" / "my-device.toml").write_text(toml)
+    shutil.copy(CONFIGS / "gemma-2-2b.json", tmp_path / "path" / "to" / "config.json")
     if words[0] in MEASURING or words[:2] == ["plot", "measured"]:
         words.append("--help")
     run = subprocess.run(
@@ -87,3 +92,15 @@ def test_figures_of_the_profiles() -> None:
     for folder, count in (("hardware", "devices"), ("models", "published models")):
         found = len(list((ROOT / "profiles" / folder).glob("*.toml")))
         assert f"{found} {count}" in README
+
+
+def test_the_table_of_architectures_is_what_is_checked() -> None:
+    (section,) = re.findall(r"^## Any model\n(.*?)^## ", README, re.DOTALL | re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| (.+) \|$", section, re.MULTILINE)
+    table = {kind: set(names.split(", ")) for kind, names in rows[1:]}
+    assert rows[0] == ("model_type", "configurations checked")
+    checked: dict[str, set[str]] = {}
+    for path in CONFIGS.glob("*.json"):
+        checked.setdefault(json.loads(path.read_text())["model_type"], set()).add(path.stem)
+    assert table == checked
+    assert checked.keys() == ARCHITECTURES.keys() | TEXT_MODELS.keys()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +115,12 @@ def test_a_stream_is_the_stock_model_after_its_prefix(name: str, static: bool) -
     expected = []
     for stream in range(streams):
         cache: Any = DynamicCache(config=plain.config)
-        plain(leads[stream : stream + 1], position_ids=before, past_key_values=cache)
-        for layer, parameter in enumerate(wrapped.prefixes):
-            parameter[0, stream] = cache.layers[layer].keys[0]
-            parameter[1, stream] = cache.layers[layer].values[0]
+        # transformers 5.24 renamed the argument.
+        argument = "cache" if "cache" in signature(plain.forward).parameters else "past_key_values"
+        plain(leads[stream : stream + 1], position_ids=before, **{argument: cache})
+        for layer, cached in enumerate(cache.layers):
+            wrapped.prefix_keys[layer][stream] = cached.keys[0]
+            wrapped.prefix_values[layer][stream] = cached.values[0]
         whole = torch.cat([leads[stream].expand(batch, -1), prompt], dim=1)
         positions = torch.arange(-prefix, length)[None]
         states = plain.model(whole, position_ids=positions).last_hidden_state

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
 
 from cost_analysis import ModelSpec, Precision, Workload
+from cost_analysis.layers import (
+    QWEN2,
+    Attention,
+    Experts,
+    Frame,
+    LatentAttention,
+    LayerGroup,
+    Mlp,
+)
 from cost_analysis.units import DTYPES
+
+_dense, _experts = Mlp(bias=True), Experts(8, 3, width=40, shared_width=24, bias=True)
+_latent = LatentAttention(kv_rank=48, rope_dim=8, plain_dim=16, value_dim=20, q_rank=64, bias=True)
+LAYERS: dict[str, tuple[LayerGroup, ...]] = {
+    "plain": (),
+    "biases": (LayerGroup(Attention(output_bias=True, sinks=True), _dense),),
+    "window": (LayerGroup(Attention(window=100)),),
+    "windows in some": (LayerGroup(Attention(window=2000), count=1), LayerGroup()),
+    "two windows": (LayerGroup(Attention(window=2), count=1), LayerGroup(Attention(window=999))),
+    "experts": (LayerGroup(mlp=_experts),),
+    "experts in some": (LayerGroup(count=1), LayerGroup(mlp=Experts(200, 1, router_bias=True))),
+    "latents": (LayerGroup(_latent, _dense, 1), LayerGroup(_latent, _experts)),
+    "expanded latents": (LayerGroup(replace(_latent, q_rank=None, absorbed=False), _experts),),
+}
+"""Kinds of layers, for models of two layers or more."""
+
+FRAMES = (QWEN2, Frame(norm_bias=True, position_rows=77), Frame(post_norms=True))
 
 
 @st.composite
@@ -18,7 +45,7 @@ def specs(draw: st.DrawFn, /, **fixed: Any) -> ModelSpec:
     sizes: dict[str, Any] = {
         "hidden_size": draw(st.integers(1, 16384)),
         "intermediate_size": draw(st.integers(1, 65536)),
-        "num_hidden_layers": draw(st.integers(1, 128)),
+        "num_hidden_layers": draw(st.integers(2, 128)),
         "num_attention_heads": heads,
         "num_key_value_heads": kv_heads,
         "head_dim": head_dim,
@@ -29,6 +56,8 @@ def specs(draw: st.DrawFn, /, **fixed: Any) -> ModelSpec:
         "qkv_bias": draw(st.booleans()),
         "qk_norm": draw(st.booleans()),
         "tie_word_embeddings": draw(st.booleans()),
+        "layers": LAYERS[draw(st.sampled_from(sorted(LAYERS)))],
+        "frame": draw(st.sampled_from(FRAMES)),
     }
     return ModelSpec(**(sizes | fixed))
 

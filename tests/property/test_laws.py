@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import precisions, specs, workloads
+from strategies import LAYERS, precisions, specs, workloads
 
 from cost_analysis import (
     Engine,
@@ -30,6 +30,9 @@ from cost_analysis import (
 from cost_analysis.arrays import as_float
 from cost_analysis.capacity import largest_batch, longest_context
 from cost_analysis.latency import decode_phase, prefill_phase, sum_of_maxima
+from cost_analysis.layers import Attention, LayerGroup
+from cost_analysis.ledger import masked_pairs
+from cost_analysis.mlp_operators import expected_experts
 from cost_analysis.operators import context_growth
 from cost_analysis.profiles import profile_names
 
@@ -129,7 +132,7 @@ def test_streams_are_a_batch_to_the_layers(
 ROWS = {
     "hidden_size": st.integers(1, 16384),
     "intermediate_size": st.integers(1, 65536),
-    "num_hidden_layers": st.integers(1, 128),
+    "num_hidden_layers": st.integers(2, 128),
     "head_dim": st.integers(1, 256),
     "vocab_size": st.integers(1, 300_000),
     "streams": st.integers(1, 32),
@@ -140,18 +143,29 @@ ROWS = {
 }
 
 
-@given(st.lists(st.fixed_dictionaries(ROWS), min_size=2, max_size=7), precisions, devices, engines)
+@given(
+    st.lists(st.fixed_dictionaries(ROWS), min_size=2, max_size=7),
+    st.sampled_from(sorted(LAYERS)),
+    precisions,
+    devices,
+    engines,
+)
 def test_a_scalar_is_a_row_of_an_array_to_the_last_bit(
-    rows: list[dict[str, int]], precision: Precision, device: Hardware, engine: Engine
+    rows: list[dict[str, int]],
+    layers: str,
+    precision: Precision,
+    device: Hardware,
+    engine: Engine,
 ) -> None:
     columns: dict[str, Any] = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     lengths = ("batch_size", "input_length", "output_length")
 
     def run(values: dict[str, Any]) -> dict[str, Any]:
-        spec = ModelSpec(**{name: value for name, value in values.items() if name not in lengths})
+        sizes = {name: value for name, value in values.items() if name not in lengths}
+        spec = ModelSpec(**sizes, layers=LAYERS[layers])
         workload = Workload(**{name: values[name] for name in lengths})
         cost = estimate(spec, workload, device, engine, precision)
-        paper = published_cost(spec, workload, device)
+        paper = published_cost(replace(spec, layers=()), workload, device)
         numbers = totals(cost) | {"tpot": cost.tpot, "parameters": cost.parameters.total}
         numbers |= {item.name: getattr(cost.memory, item.name) for item in fields(cost.memory)}
         numbers |= {"paper memory": paper.total_memory, "paper latency": paper.total_latency}
@@ -214,12 +228,41 @@ def test_decode_is_the_sum_of_its_steps(
     engine: Engine,
     steps: int,
 ) -> None:
+    check_sum_of_steps(spec, workload, precision, device, engine, steps)
+
+
+@given(
+    specs(), st.integers(1, 120), st.integers(2, 150), precisions, devices, engines,
+    st.integers(1, 60),
+)  # fmt: skip
+def test_decode_across_the_end_of_a_window(
+    spec: ModelSpec,
+    prompt: int,
+    window: int,
+    precision: Precision,
+    device: Hardware,
+    engine: Engine,
+    steps: int,
+) -> None:
+    kinds = (LayerGroup(Attention(window), count=1), LayerGroup(spec.groups[-1].attention))
+    spec = replace(spec, layers=kinds, prefix_tokens=min(spec.prefix_tokens, 20))
+    check_sum_of_steps(spec, Workload(2, prompt), precision, device, engine, steps)
+
+
+def check_sum_of_steps(
+    spec: ModelSpec,
+    workload: Workload,
+    precision: Precision,
+    device: Hardware,
+    engine: Engine,
+    steps: int,
+) -> None:
     """The closed form against a brute-force loop, each step a forward pass of its own."""
     batch, layers = workload.batch_size, as_float(spec.num_hidden_layers)
     past = as_float(spec.prefix) + workload.input_length
     passes = [forward_pass(spec, batch, 1, past + step, precision) for step in range(steps)]
     single = [prefill_phase(operators, layers, device, engine) for operators in passes]
-    growth = context_growth(spec, batch, precision)
+    growth = context_growth(spec, batch, precision, past=past)
     closed = decode_phase(passes[0], growth, as_float(steps), layers, device, engine)
     assert closed.seconds == pytest.approx(sum(phase.seconds for phase in single), rel=1e-9)
     assert closed.flops == pytest.approx(sum(phase.flops for phase in single), rel=1e-12)
@@ -257,7 +300,7 @@ def test_capacity_is_the_last_size_that_fits(
     assert needs(input_length=max(prompt, 0) + 1) > limit
 
 
-@given(specs(), st.integers(1, 64), st.integers(1, 5000), precisions)
+@given(specs(layers=()), st.integers(1, 64), st.integers(1, 5000), precisions)
 def test_cache_grows_by_the_same_for_every_token(
     spec: ModelSpec, batch: int, tokens: int, precision: Precision
 ) -> None:
@@ -267,6 +310,35 @@ def test_cache_grows_by_the_same_for_every_token(
     assert third - second == second - first
     values = 2 * spec.num_hidden_layers * spec.key_value_size * spec.streams * batch
     assert second - first == values * precision.cache.bytes
+
+
+@given(specs(), st.integers(2, 300), st.integers(1, 5000))
+def test_a_window_caps_the_cache(spec: ModelSpec, window: int, tokens: int) -> None:
+    """A window as long as the text changes nothing; a shorter one keeps what it can still see."""
+    windowed = replace(spec, layers=(LayerGroup(Attention(window)),))
+    whole = replace(spec, layers=())
+    seen = spec.prefix + tokens
+    kept = min(seen, window - 1)
+    assert kv_cache_bytes(windowed, 1, tokens) * seen == kv_cache_bytes(whole, 1, tokens) * kept
+
+
+@given(st.integers(1, 300), st.integers(0, 400), st.integers(2, 200))
+def test_pairs_that_a_window_hides(queries: int, past: int, window: int) -> None:
+    """The closed form against a mask that is counted pair by pair."""
+    kept = min(past, window - 1)
+    visible = sum(min(kept + query + 1, window) for query in range(queries))
+    assert masked_pairs(queries, kept, window) == queries * (kept + queries) - visible
+
+
+@given(st.integers(1, 300), st.data(), st.integers(0, 10**9))
+def test_distinct_experts(number: int, data: st.DataObject, token_streams: int) -> None:
+    per_token = data.draw(st.integers(1, number))
+    found = expected_experts(float(number), float(per_token), float(token_streams))
+    power = (1 - per_token / number) ** token_streams
+    assert found == pytest.approx(number * (1 - power), rel=1e-9, abs=1e-6)
+    assert 0 <= found <= number
+    if token_streams == 1:
+        assert found == pytest.approx(per_token)
 
 
 @given(specs(), workloads())

@@ -60,7 +60,17 @@ def test_a_loss_that_no_measured_model_reaches() -> None:
         measured_baseline(load_model("1.6b").spec.with_streams(3), published_runs("stack"))
 
 
-@pytest.mark.parametrize("name", profile_names("models"))
+OWN_WIDTHS = {"deepseek-v2-lite", "deepseek-v3"}
+"""Models whose experts have a width of their own."""
+
+
+@pytest.mark.parametrize("name", sorted(OWN_WIDTHS))
+def test_experts_of_a_width_of_their_own_are_not_widened(name: str) -> None:
+    with pytest.raises(InputError, match="cannot be widened"):
+        widened(load_model(name).spec, 1e9)
+
+
+@pytest.mark.parametrize("name", sorted(set(profile_names("models")) - OWN_WIDTHS))
 @pytest.mark.parametrize("factor", [0.25, 0.9, 1.0, 1.82, 3.0])
 def test_widened_hits_the_count_in_the_shape(name: str, factor: float) -> None:
     spec = load_model(name).spec

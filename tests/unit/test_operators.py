@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from cost_analysis import ModelSpec, Operator, Precision, forward_pass, memory
+from cost_analysis.layers import Attention, LayerGroup
 from cost_analysis.ledger import masked_pairs
+from cost_analysis.mlp_operators import expected_experts
 from cost_analysis.operators import context_growth
 from cost_analysis.spec import Workload
 
@@ -70,7 +76,7 @@ def test_growth_is_the_difference_of_two_steps() -> None:
     def attention(past: int) -> Operator:
         return next(op for op in forward_pass(SPEC, BATCH, 1, past) if op.name == "attention")
 
-    growth = context_growth(SPEC, BATCH)
+    growth = context_growth(SPEC, BATCH)[0].operator
     near, far = attention(30), attention(31)
     assert growth.flops == far.flops - near.flops > 0
     assert growth.cache_bytes == far.cache_bytes - near.cache_bytes > 0
@@ -96,3 +102,33 @@ def test_plain_mlp() -> None:
     plain = ModelSpec(8, 20, 2, 4, 2, vocab_size=50, gated_mlp=False)
     operators = {op.name: op for op in forward_pass(plain, BATCH, PROMPT, 0)}
     assert operators["up projection"].flops == 2 * (2 * BATCH * PROMPT * 8 * 20)
+
+
+@pytest.mark.parametrize(("number", "per_token", "token_streams"), [(8, 2, 4), (128, 8, 30)])
+def test_distinct_experts_of_a_simulation(number: int, per_token: int, token_streams: int) -> None:
+    """Token-streams that draw their experts at random, 4000 times."""
+    random, draws = np.random.default_rng(7), 4000
+    order = random.random((draws, token_streams, number)).argpartition(per_token, axis=-1)
+    reached = np.zeros((draws, number), bool)
+    np.put_along_axis(reached, order[:, :, :per_token].reshape(draws, -1), True, axis=-1)
+    distinct = reached.sum(-1)
+    error = distinct.std() / np.sqrt(draws)
+    assert abs(distinct.mean() - expected_experts(number, per_token, token_streams)) < 4 * error
+
+
+def test_operators_of_two_kinds_of_layers() -> None:
+    """By hand: one layer sees three positions, one all; each caches what it may still see."""
+    kinds = (LayerGroup(Attention(window=3), count=1), LayerGroup(count=1))
+    spec = replace(SPEC, layers=kinds)
+    operators = forward_pass(spec, 1, 1, 10)
+    names = [op.name for op in operators]
+    assert abs(names.index("attention, last 3") - names.index("attention")) == 1
+    found = {op.name: op for op in operators}
+    streams, query = spec.streams, spec.query_size
+    assert found["attention, last 3"].flops == 4 * streams * query * 3
+    assert found["attention"].flops == 4 * streams * query * 11
+    assert found["q, k, v projection"].flops == next(
+        op.flops for op in forward_pass(SPEC, 1, 1, 10) if op.name == "q, k, v projection"
+    )
+    near, far = context_growth(spec, 1, past=1)
+    assert (near.steps, far.steps) == (1, math.inf)

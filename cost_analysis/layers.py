@@ -1,0 +1,202 @@
+"""Kinds of layers: what a model's layers have that its sizes do not say.
+
+A layer is an attention and an MLP. Their sizes are the model's unless they state their own, so
+that a change of the model's sizes reaches every layer. A model is groups of layers of one kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from cost_analysis.arrays import Number, holds
+from cost_analysis.errors import InputError, shown
+from cost_analysis.sizes import whole_number
+
+
+def _check(kind: object, lowest: int = 1) -> None:
+    """Check the fields of a kind: switches, and sizes from `lowest`; None where it may be."""
+    for item in fields(kind):  # type: ignore[arg-type]
+        value = getattr(kind, item.name)
+        if item.type == "bool":
+            if not isinstance(value, bool):
+                raise InputError(f"{item.name} is {shown(value)}; it must be true or false")
+        elif not (value is None and item.default is None):
+            object.__setattr__(kind, item.name, whole_number(item.name, value, lowest))
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Attention of grouped queries; heads and their width are the model's.
+
+    Attributes:
+        window: A query sees itself and the `window - 1` positions before it, and no more are
+            cached; None means all.
+        output_bias: A bias on the output projection.
+        sinks: One learned score a head that takes a share of the softmax (gpt-oss).
+    """
+
+    window: Number = None
+    output_bias: bool = False
+    sinks: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        _check(self, lowest=2)
+
+    def __str__(self) -> str:
+        """What it is, in words."""
+        return "attention" if self.window is None else f"attention to the last {self.window}"
+
+
+@dataclass(frozen=True, slots=True)
+class LatentAttention:
+    """Multi-head latent attention: keys and values are projections of one cached latent (MLA).
+
+    The heads are the model's. What is cached is the latent and the rotary key that all heads share,
+    as transformers 5.24 and every serving engine do.
+
+    Source: DeepSeek-V2, arXiv 2405.04434, section 2.1.
+
+    Attributes:
+        kv_rank: Width of the latent of keys and values.
+        rope_dim: Part of a head's query and key that is rotated.
+        plain_dim: Part that is not.
+        value_dim: Width of a head's value.
+        q_rank: Width of the latent of queries; None means that queries are projected at once.
+        bias: Biases on the projections into latents and on the output projection.
+        absorbed: A decode step attends to the latents themselves, its queries projected onto them,
+            as serving engines do (the paper's section 2.1.2); else it expands all of the context
+            to keys and values first, as transformers does. A prefill always expands.
+    """
+
+    kv_rank: Number
+    rope_dim: Number
+    plain_dim: Number
+    value_dim: Number
+    q_rank: Number = None
+    bias: bool = False
+    absorbed: bool = True
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        _check(self)
+
+    @property
+    def window(self) -> Number:
+        """None: it attends to everything."""
+        return None
+
+    @property
+    def key_dim(self) -> Number:
+        """Width of a head's query and key."""
+        return self.rope_dim + self.plain_dim
+
+    @property
+    def latent(self) -> Number:
+        """Values that are cached for a position."""
+        return self.kv_rank + self.rope_dim
+
+    def __str__(self) -> str:
+        """What it is, in words."""
+        return f"latent attention of rank {self.kv_rank}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mlp:
+    """A dense MLP; its width, and whether it has a gate, are the model's.
+
+    Attributes:
+        bias: Biases on its projections.
+    """
+
+    bias: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        _check(self)
+
+    def __str__(self) -> str:
+        """What it is, in words."""
+        return "MLP"
+
+
+@dataclass(frozen=True, slots=True)
+class Experts:
+    """An MLP of experts, of which a router sends each token-stream to a few.
+
+    Attributes:
+        number: Routed experts, E.
+        per_token: Experts that a token-stream passes, k.
+        width: Intermediate size of an expert; None means the model's.
+        shared_width: Intermediate size of the experts that every token-stream passes, together; 0
+            means that there are none.
+        bias: Biases on the projections of the experts.
+        router_bias: A bias on the router.
+    """
+
+    number: Number
+    per_token: Number
+    width: Number = None
+    shared_width: Number = 0
+    bias: bool = False
+    router_bias: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        _check(self, lowest=0)
+        if not holds((self.per_token >= 1) & (self.per_token <= self.number)):
+            raise InputError(
+                f"{self.per_token} experts for each token; there must be one to {self.number}"
+            )
+
+    def __str__(self) -> str:
+        """What it is, in words."""
+        shared = ", one shared" if self.shared_width else ""
+        return f"{self.per_token} of {self.number} experts{shared}"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerGroup:
+    """Layers of one kind.
+
+    Attributes:
+        attention: Their attention.
+        mlp: Their MLP.
+        count: How many there are; None means those that the other groups leave.
+    """
+
+    attention: Attention | LatentAttention = Attention()
+    mlp: Mlp | Experts = Mlp()
+    count: Number = None
+
+    def __post_init__(self) -> None:
+        """Check the count."""
+        if self.count is not None:
+            object.__setattr__(self, "count", whole_number("layers of a kind", self.count, 1))
+
+    def __str__(self) -> str:
+        """What they are, in words."""
+        return f"{self.count} x {self.attention} + {self.mlp}"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What is the same in every layer and around them, where it is not Qwen2's.
+
+    Attributes:
+        norm_bias: Norms are LayerNorms with a bias, not RMSNorms.
+        post_norms: Attention and MLP are followed by a norm each, besides the one before (Gemma).
+        position_rows: Rows of a table of learned positions; 0 means rotary positions.
+    """
+
+    norm_bias: bool = False
+    post_norms: bool = False
+    position_rows: Number = 0
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        _check(self, lowest=0)
+
+
+QWEN2 = Frame()
+"""RMSNorms before attention and MLP, rotary positions."""

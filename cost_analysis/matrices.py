@@ -1,0 +1,152 @@
+"""The weights of each kind of layer: its matrices, its norms and biases, what it caches.
+
+Parameter counts, stored bytes and prefixes are sums over these.
+
+Source: the modules of transformers' models of the same names; the tests compare the sums with what
+it builds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cost_analysis.arrays import Number, as_float, minimum
+from cost_analysis.layers import Attention, Experts, LatentAttention, LayerGroup, Mlp
+from cost_analysis.spec import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Matrices of one shape; those that read the same input are one.
+
+    Attributes:
+        inputs: Width that goes in.
+        outputs: Width that comes out.
+        copies: How many of them a layer has.
+    """
+
+    inputs: Number
+    outputs: Number
+    copies: Number = 1
+
+    @property
+    def values(self) -> Number:
+        """Weights of all copies."""
+        return self.inputs * self.outputs * self.copies
+
+
+def attention_matrices(spec: ModelSpec, kind: Attention | LatentAttention) -> tuple[Matrix, ...]:
+    """The matrices of one layer's attention."""
+    if isinstance(kind, LatentAttention):
+        return _latent_matrices(spec, kind)
+    query, key_value = spec.query_size, spec.key_value_size
+    return (
+        Matrix(spec.hidden_size, query + 2 * key_value),
+        Matrix(query, spec.hidden_size),
+    )
+
+
+def _latent_matrices(spec: ModelSpec, kind: LatentAttention) -> tuple[Matrix, ...]:
+    hidden, heads = spec.hidden_size, spec.num_attention_heads
+    queries = (
+        (Matrix(hidden, heads * kind.key_dim),)
+        if kind.q_rank is None
+        else (Matrix(hidden, kind.q_rank), Matrix(kind.q_rank, heads * kind.key_dim))
+    )
+    return (
+        *queries,
+        Matrix(hidden, kind.latent),
+        Matrix(kind.kv_rank, heads * (kind.plain_dim + kind.value_dim)),
+        Matrix(heads * kind.value_dim, hidden),
+    )
+
+
+def mlp_matrices(spec: ModelSpec, kind: Mlp | Experts) -> tuple[Matrix, ...]:
+    """The matrices of one layer's MLP that are stored in the format of weights."""
+    if isinstance(kind, Mlp):
+        return _up_and_down(spec, spec.intermediate_size)
+    routed = _up_and_down(spec, expert_width(spec, kind), kind.number)
+    return (*routed, *_up_and_down(spec, kind.shared_width))
+
+
+def expert_width(spec: ModelSpec, kind: Experts) -> Number:
+    """Intermediate size of a routed expert."""
+    return spec.intermediate_size if kind.width is None else kind.width
+
+
+def _up_and_down(spec: ModelSpec, inner: Number, copies: Number = 1) -> tuple[Matrix, ...]:
+    """The matrices of MLPs of a width: up, with the gate where there is one, and down."""
+    return (
+        Matrix(spec.hidden_size, (2 if spec.gated_mlp else 1) * inner, copies),
+        Matrix(inner, spec.hidden_size, copies),
+    )
+
+
+def unreached_values(spec: ModelSpec, kind: Mlp | Experts) -> Number:
+    """Weights of the experts of one layer that a token is not sent to."""
+    if isinstance(kind, Mlp):
+        return 0
+    resting = kind.number - kind.per_token
+    one = sum(matrix.values for matrix in _up_and_down(spec, expert_width(spec, kind)))
+    return resting * (one + _up_and_down_biases(spec, expert_width(spec, kind)) * kind.bias)
+
+
+def norm_values(spec: ModelSpec) -> Number:
+    """Weights of one norm over the residual stream."""
+    return spec.hidden_size * (1 + spec.frame.norm_bias)
+
+
+def small_values(spec: ModelSpec, group: LayerGroup) -> Number:
+    """Norm weights, biases and other vectors of one layer."""
+    norms = (4 if spec.frame.post_norms else 2) * norm_values(spec)
+    return norms + attention_vectors(spec, group.attention) + mlp_vectors(spec, group.mlp)
+
+
+def attention_vectors(spec: ModelSpec, kind: Attention | LatentAttention) -> Number:
+    """Biases, norms inside the attention, and sinks of one layer."""
+    if isinstance(kind, LatentAttention):
+        rank = 0 if kind.q_rank is None else kind.q_rank
+        return rank + kind.kv_rank + (rank + kind.latent + spec.hidden_size) * kind.bias
+    biases = (spec.query_size + 2 * spec.key_value_size) * spec.qkv_bias
+    head_norms = 2 * spec.head_dim * spec.qk_norm
+    sinks = spec.num_attention_heads * kind.sinks
+    return biases + spec.hidden_size * kind.output_bias + head_norms + sinks
+
+
+def mlp_vectors(spec: ModelSpec, kind: Mlp | Experts) -> Number:
+    """Biases of one layer's MLP, and its router, which stays in the wider format."""
+    if isinstance(kind, Mlp):
+        return _up_and_down_biases(spec, spec.intermediate_size) * kind.bias
+    router = kind.number * (spec.hidden_size + kind.router_bias)
+    biases = _up_and_down_biases(spec, expert_width(spec, kind)) * kind.number
+    return router + biases * kind.bias
+
+
+def _up_and_down_biases(spec: ModelSpec, inner: Number) -> Number:
+    return (2 if spec.gated_mlp else 1) * inner + spec.hidden_size
+
+
+def cached_values(spec: ModelSpec, kind: Attention | LatentAttention) -> Number:
+    """Values that one layer caches for a position: keys and values of the KV heads, or a latent."""
+    return kind.latent if isinstance(kind, LatentAttention) else 2 * spec.key_value_size
+
+
+def prefix_values(spec: ModelSpec) -> Number:
+    """Learned values of all layers for one prefix position of one stream.
+
+    A prefix is what the cache holds, so that it needs no projection.
+    """
+    return sum(group.count * cached_values(spec, group.attention) for group in spec.groups)
+
+
+def cached_positions(kind: Attention | LatentAttention, positions: Number) -> Number:
+    """How many of the positions so far an attention keeps in its cache.
+
+    With a window these are the `window - 1` that the next query may see, as in transformers'
+    `DynamicSlidingWindowLayer`; prefix positions are the first to leave it.
+
+    Args:
+        kind: The attention.
+        positions: Positions so far, prefix included.
+    """
+    return positions if kind.window is None else minimum(positions, as_float(kind.window - 1))

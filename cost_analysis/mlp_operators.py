@@ -1,0 +1,116 @@
+"""The operators of one layer's MLP."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cost_analysis.arrays import Number, as_float, whole_power
+from cost_analysis.forward import ForwardPass
+from cost_analysis.layers import Experts, Mlp
+from cost_analysis.ledger import Operator
+from cost_analysis.matrices import expert_width
+
+
+def mlp_operators(step: ForwardPass, kind: Mlp | Experts) -> list[Operator]:
+    """One layer's MLP, its norm and residuals."""
+    hidden, rows = step.size("hidden_size"), step.rows
+    return [
+        step.norm("residual, post norm", "mlp", moved=4.0),
+        *(
+            _experts(step, kind)
+            if isinstance(kind, Experts)
+            else _dense(step, "", step.size("intermediate_size"), bias=kind.bias)
+        ),
+        *step.all_reduce("mlp"),
+        *step.post_norm("mlp"),
+        step.elementwise("residual", "mlp", 3.0 * rows * hidden),
+    ]
+
+
+def _dense(step: ForwardPass, of: str, width: Number, *, bias: bool = False) -> list[Operator]:
+    """An MLP that every token-stream passes: up (and gate), activation, down."""
+    hidden, rows, inner = step.size("hidden_size"), step.rows, step.shared(width)
+    widened, up = _up(step, inner)
+    return [
+        step.linear(of + up, "mlp", rows, hidden, widened, bias=widened if bias else 0.0),
+        step.elementwise(f"{of}activation", "mlp", rows * (widened + inner)),
+        step.linear(
+            f"{of}down projection", "mlp", rows, inner, hidden, bias=hidden if bias else 0.0
+        ),
+    ]
+
+
+def _up(step: ForwardPass, inner: Number) -> tuple[Number, str]:
+    """How wide the projection into an MLP is, and what it is called."""
+    gated = step.spec.gated_mlp
+    return inner * (2.0 if gated else 1.0), "gate, up projection" if gated else "up projection"
+
+
+def _experts(step: ForwardPass, kind: Experts) -> list[Operator]:
+    """Router, the experts that the token-streams reach, their weighted sum, shared experts.
+
+    FLOPs do not depend on which experts are reached; the weights read do, and are those of the
+    distinct experts to be expected.
+    """
+    hidden, rows, number = step.size("hidden_size"), step.rows, as_float(kind.number)
+    inner = step.shared(as_float(expert_width(step.spec, kind)))
+    widened, up = _up(step, inner)
+    routed = rows * as_float(kind.per_token)
+    reached = expected_experts(number, as_float(kind.per_token), rows)
+    products = (
+        (f"experts: {up}", hidden, widened),
+        ("experts: down projection", inner, hidden),
+    )
+    into, out = (
+        _routed_product(step, name, routed, reached, inputs, outputs, bias=kind.bias)
+        for name, inputs, outputs in products
+    )
+    router_bias = number if kind.router_bias else 0.0
+    return [
+        step.linear("router", "mlp", rows, hidden, number, bias=router_bias, quantised=False),
+        into,
+        step.elementwise("experts: activation", "mlp", routed * (widened + inner)),
+        out,
+        step.elementwise("experts: weighted sum", "mlp", (routed + rows) * hidden),
+        *(_dense(step, "shared: ", as_float(kind.shared_width)) if kind.shared_width else ()),
+    ]
+
+
+def _routed_product(
+    step: ForwardPass,
+    name: str,
+    routed: Number,
+    reached: Number,
+    inputs: Number,
+    outputs: Number,
+    *,
+    bias: bool,
+) -> Operator:
+    """The product of the rows of each reached expert with its matrix, in one grouped kernel.
+
+    Args:
+        step: The pass.
+        name: Of the operator.
+        routed: Rows over all experts.
+        reached: Experts that have any.
+        inputs: Width that goes in.
+        outputs: Width that comes out.
+        bias: Whether each expert adds one.
+    """
+    one = step.linear(name, "mlp", routed, inputs, outputs, bias=outputs if bias else 0.0)
+    return replace(one, weight_bytes=one.weight_bytes * reached, rows=routed / reached)
+
+
+def expected_experts(number: Number, per_token: Number, token_streams: Number) -> Number:
+    """Distinct experts that token-streams reach, to be expected: E·(1 − (1 − k/E)^M).
+
+    Each token-stream is sent to k different experts of E, each equally likely, and independently of
+    the others. Routers are trained towards that balance; text of one subject reaches fewer, and so
+    may the streams of one token, which are alike.
+
+    Args:
+        number: Routed experts, E.
+        per_token: Experts of each token-stream, k.
+        token_streams: Token-streams of the pass, M = P·B·queries.
+    """
+    return number * (1.0 - whole_power(1.0 - per_token / number, token_streams))

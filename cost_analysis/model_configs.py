@@ -1,0 +1,149 @@
+"""A `ModelSpec` from a Hugging Face `config.json`: the table of architectures, and where files are.
+
+Only JSON is read: no code of a repository runs, and no weights are opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from cost_analysis import dense_configs, expert_configs
+from cost_analysis.config_fields import Config, read_config
+from cost_analysis.errors import LONGEST_PATH, InputError, shown, unknown_name
+from cost_analysis.spec import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """What reads the configurations of one `model_type`.
+
+    Attributes:
+        read: From a configuration to a model.
+        classes: What `architectures` may name: the classes whose weights are counted.
+    """
+
+    read: Callable[[Config], ModelSpec]
+    classes: tuple[str, ...]
+
+
+ARCHITECTURES = {
+    "llama": Architecture(dense_configs.llama, ("LlamaForCausalLM", "LLaMAForCausalLM")),
+    "mistral": Architecture(dense_configs.mistral, ("MistralForCausalLM",)),
+    "qwen2": Architecture(dense_configs.qwen2, ("Qwen2ForCausalLM",)),
+    "qwen2_parscale": Architecture(dense_configs.qwen2_parscale, ("Qwen2ParScaleForCausalLM",)),
+    "qwen3": Architecture(dense_configs.qwen3, ("Qwen3ForCausalLM",)),
+    "gemma2": Architecture(dense_configs.gemma2, ("Gemma2ForCausalLM",)),
+    "gemma3_text": Architecture(dense_configs.gemma3, ("Gemma3ForCausalLM",)),
+    "phi3": Architecture(dense_configs.phi3, ("Phi3ForCausalLM",)),
+    "gpt2": Architecture(dense_configs.gpt2, ("GPT2LMHeadModel",)),
+    "opt": Architecture(dense_configs.opt, ("OPTForCausalLM",)),
+    "gpt_neox": Architecture(dense_configs.gpt_neox, ("GPTNeoXForCausalLM",)),
+    "mixtral": Architecture(expert_configs.mixtral, ("MixtralForCausalLM",)),
+    "qwen3_moe": Architecture(expert_configs.qwen3_moe, ("Qwen3MoeForCausalLM",)),
+    "gpt_oss": Architecture(expert_configs.gpt_oss, ("GptOssForCausalLM",)),
+    "deepseek_v2": Architecture(expert_configs.deepseek_v2, ("DeepseekV2ForCausalLM",)),
+    "deepseek_v3": Architecture(expert_configs.deepseek_v3, ("DeepseekV3ForCausalLM",)),
+}
+"""By `model_type`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredModel:
+    """A model that a configuration describes.
+
+    Attributes:
+        spec: The model, with the streams that it states.
+        architecture: Its `model_type`.
+        assumed: What it leaves out, and what transformers takes then.
+        remarks: What is not counted, a sentence each.
+    """
+
+    spec: ModelSpec
+    architecture: str
+    assumed: dict[str, Any]
+    remarks: tuple[str, ...]
+
+
+def read_model(path: Path, name: str) -> ConfiguredModel:
+    """The model of a configuration file.
+
+    Args:
+        path: The file.
+        name: What to call the model.
+
+    Raises:
+        InputError: A file that is no configuration, an architecture that is not known, or sizes
+            that make no sense.
+    """
+    return model_of(read_config(path), f"the configuration {shown(str(path), LONGEST_PATH)}", name)
+
+
+def model_of(content: dict[str, Any], where: str, name: str = "") -> ConfiguredModel:
+    """The model of a configuration's fields.
+
+    Args:
+        content: The fields.
+        where: What errors call the configuration.
+        name: What to call the model.
+
+    Raises:
+        InputError: As for `read_model`.
+    """
+    outer = Config(content, where)
+    config, remarks = _text_part(outer)
+    kind = config.content.get("model_type")
+    if kind is None:
+        config.refuse("model_type is missing, so that its architecture is not known")
+    architecture = ARCHITECTURES.get(kind) if isinstance(kind, str) else None
+    if architecture is None:
+        error = unknown_name("architecture", str(kind), [*ARCHITECTURES, *TEXT_MODELS])
+        config.refuse(f"model_type: {error}; what its layers are made of is not guessed")
+    _check_classes(outer, str(kind))
+    try:
+        spec = replace(architecture.read(config), name=name)
+    except InputError as error:
+        sentence = str(error)
+        raise InputError(sentence if sentence.startswith(where) else f"{where}: {error}") from None
+    return ConfiguredModel(spec, str(kind), config.assumed, (*remarks, *_storage_remarks(outer)))
+
+
+TEXT_MODELS = {"gemma3": ("gemma3_text", ("Gemma3ForConditionalGeneration",))}
+"""Models of text and images whose text model is a known architecture."""
+
+
+def _text_part(config: Config) -> tuple[Config, list[str]]:
+    """The configuration of the text model, and what is left out with the rest."""
+    kind = config.content.get("model_type")
+    if not isinstance(kind, str) or kind not in TEXT_MODELS:
+        return config, []
+    part = config.part("text_config")
+    if "tie_word_embeddings" in config.content:
+        part.content.setdefault("tie_word_embeddings", config.content["tie_word_embeddings"])
+    part.content.setdefault("model_type", TEXT_MODELS[kind][0])
+    return part, ["only the text model is counted; the configuration has a vision model, too"]
+
+
+def _check_classes(config: Config, kind: str) -> None:
+    """Refuse a model whose head is another than the one that is counted."""
+    named = config.content.get("architectures")
+    if named is None:
+        return
+    allowed = ARCHITECTURES[kind].classes
+    outer = config.content.get("model_type")
+    if isinstance(outer, str) and outer in TEXT_MODELS:
+        allowed = (*allowed, *TEXT_MODELS[outer][1])
+    if not isinstance(named, list) or not any(name in allowed for name in named):
+        config.refuse(
+            f"architectures is {shown(named)}; what is counted for {kind} is {allowed[-1]}"
+        )
+
+
+def _storage_remarks(config: Config) -> list[str]:
+    stored = config.content.get("quantization_config")
+    if not isinstance(stored, dict):
+        return []
+    method = shown(stored.get("quant_method", "a format of its own"))
+    return [f"its weights are stored in {method}; what is counted is --weight_dtype"]
