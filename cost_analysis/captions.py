@@ -13,6 +13,7 @@ from cost_analysis.claims import System
 from cost_analysis.cost_data import CostGrid, CrossoverMap
 from cost_analysis.heat_map_data import HeatMap
 from cost_analysis.law_data import LossSurface
+from cost_analysis.method_choice import Contest
 from cost_analysis.plan_question import Question
 from cost_analysis.planner import Plan
 from cost_analysis.published import BANDWIDTH_EFFICIENCY, FLOPS_EFFICIENCY
@@ -131,6 +132,18 @@ def serving_caption(view: ServingView) -> str:
         f"tokens{' on average' if len(lengths.weights) > 1 else ''}.{wider} Left: batches of 1, 2, "
         "4, … up to what fits, a marker each. Right: Poisson arrivals, continuous batching, means "
         "of the steady state."
+    )
+
+
+def methods_caption(found: Contest) -> str:
+    """Which request the methods answer."""
+    request = found.request
+    work = request.workload
+    return (
+        f"Multiples of {request.title} with one stream, on "
+        f"{request.hardware.description.replace(' ', UNBROKEN)}, engine {request.engine.name}, "
+        f"batch {work.batch_size:g}, {work.input_length:g} input and {work.output_length:g} output "
+        "tokens. What a method gains is not shown."
     )
 
 

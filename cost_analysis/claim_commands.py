@@ -7,6 +7,7 @@ neither NumPy nor SciPy.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -28,6 +29,7 @@ from cost_analysis.options import (
     system_options,
     workload_options,
 )
+from cost_analysis.request import Request
 
 _streams = section_option(
     "Claim", "--P", "streams", type=int, default=8, show_default=True, help="Parallel streams."
@@ -141,6 +143,21 @@ def claims(
     help="Losses that you measured at P = 1 and with the streams, instead of a baseline.",
 )
 @section_option(
+    "Claim",
+    "--with",
+    "methods",
+    metavar="METHODS",
+    help="Instead: ways of spending compute, with commas between: dense, parscale, moe, best-of-n, "
+    "longer, loop, plt, phd, or a TOML file; name:4 states an amount. [default amount: --P]",
+)
+@section_option(
+    "Claim",
+    "--quality",
+    type=click.Path(),
+    metavar="FILE",
+    help="With --with: a CSV file of your own figures, columns method and quality.",
+)
+@section_option(
     "Claim", "--price_per_hour", type=float, metavar="$", help="Price of the device per hour."
 )
 @workload_options
@@ -150,12 +167,19 @@ def compare(
     baseline: str,
     dataset: str,
     losses: tuple[float, float] | None,
+    methods: str | None,
+    quality: str | None,
     price_per_hour: float | None,
     form: str | None,
     output: str | None,
     **options: Any,
 ) -> None:
-    """One streamed model against the parameter-scaled model of equal loss."""
+    """One streamed model against the parameter-scaled model of equal loss, or other methods."""
+    if methods is not None:
+        _compare_methods(methods, quality, baseline, dataset, request_from(options), form, output)
+        return
+    if quality is not None:
+        raise InputError("--quality goes with --with")
     from cost_analysis import claim_pages
     from cost_analysis.comparison import comparison
 
@@ -168,6 +192,29 @@ def compare(
     )
     record = claim_pages.comparison_record(result)
     deliver(claim_pages.comparison_page(result), record, record["metrics"], form, output)
+
+
+def _compare_methods(
+    methods: str,
+    quality: str | None,
+    baseline: str,
+    dataset: str,
+    request: Request,
+    form: str | None,
+    output: str | None,
+) -> None:
+    from cost_analysis.method_choice import contest
+    from cost_analysis.method_pages import contest_page, contest_records
+
+    found = contest(
+        request,
+        [name.strip() for name in methods.split(",")],
+        baseline=baseline,
+        dataset=dataset,
+        quality=Path(quality) if quality else None,
+    )
+    rows = contest_records(found)
+    deliver(contest_page(found), rows, rows, form, output)
 
 
 def _settings(options: dict[str, Any], batches: tuple[tuple[int, ...], ...]) -> list[Any]:

@@ -98,6 +98,7 @@ def context_growth(
     precision: Precision | None = None,
     *,
     past: Number = 0,
+    queries: Number = 1,
     tensor_parallel: Number = 1,
 ) -> tuple[Growth, ...]:
     """What each further step adds to a decode step, one entry a kind of attention.
@@ -110,6 +111,7 @@ def context_growth(
         batch_size: Sequences, B.
         precision: Storage formats; bf16 throughout if None.
         past: Positions in the cache before the first step, prefix included; windows fill from it.
+        queries: Token-streams of each sequence that share its cache.
         tensor_parallel: As for `forward_pass`.
     """
     near, far = (
@@ -117,7 +119,7 @@ def context_growth(
             spec=spec,
             precision=precision or Precision(),
             batch=as_float(batch_size),
-            queries=as_float(1),
+            queries=as_float(queries),
             past=as_float(position),
             devices=as_float(tensor_parallel),
         )

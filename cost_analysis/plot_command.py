@@ -20,10 +20,13 @@ from cost_analysis.options import (
     base_option,
     baseline_option,
     dataset_option,
+    model_options,
+    request_from,
     section_option,
     stream_counts,
     system_from,
     system_options,
+    workload_options,
 )
 from cost_analysis.plan_options import answered, plan_options, question
 from cost_analysis.report import write_file
@@ -315,6 +318,37 @@ def pareto(output: str | None, dpi: int, **options: Any) -> None:
 def throughput(output: str | None, dpi: int, **options: Any) -> None:
     """Throughput against speed, and latency against load; the flags of `serving`."""
     _draw("throughput", lambda: view_from(options), output, dpi)
+
+
+@plot.command(cls=SectionedCommand)
+@section_option(
+    "Figure",
+    "--with",
+    "names",
+    default="dense,parscale,moe,best-of-n,longer,loop,plt,phd",
+    show_default=True,
+    metavar="METHODS",
+    help="Ways of spending compute, as for `compare --with`.",
+)
+@baseline_option("Figure")
+@dataset_option("Figure")
+@model_options
+@workload_options
+@system_options
+@_output
+@_dpi
+def methods(
+    names: str, baseline: str, dataset: str, output: str | None, dpi: int, **options: Any
+) -> None:
+    """Ways of spending compute: what each costs over the base."""
+
+    def compute() -> Any:
+        from cost_analysis.method_choice import contest
+
+        asked = [name.strip() for name in names.split(",")]
+        return contest(request_from(options), asked, baseline=baseline, dataset=dataset)
+
+    _draw("methods", compute, output, dpi)
 
 
 @plot.command(cls=SectionedCommand)

@@ -9,6 +9,7 @@ from cost_analysis.cost_plots import crossover, figure4
 from cost_analysis.heat_map_plot import heatmap
 from cost_analysis.law_plots import figure2, figure3
 from cost_analysis.measured_plot import measured
+from cost_analysis.method_plot import methods
 from cost_analysis.pareto_plot import pareto
 from cost_analysis.plot_style import picture
 from cost_analysis.serving_plot import throughput
@@ -22,6 +23,7 @@ __all__ = [
     "figure4",
     "heatmap",
     "measured",
+    "methods",
     "pareto",
     "picture",
     "throughput",

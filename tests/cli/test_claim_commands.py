@@ -283,3 +283,29 @@ def test_help_loads_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.splitlines()[-1] == "[]"
+
+
+METHODS = ("compare", "--model", "1.6B", "--P", "8", "--with", "dense,moe,best-of-n,loop,plt")
+
+
+def test_methods_side_by_side(answer: Answer, record: Record, refusal: Answer) -> None:
+    text = answer(*METHODS)
+    assert max(map(len, text.splitlines())) <= 80
+    for told in ("best of 8", "MoE E = 8", "Over the base", "what a method gains is not told"):
+        assert told in text
+    rows = {row["method"]: row for row in record(*METHODS)}
+    assert list(rows) == ["base", "dense", "moe", "best-of-n", "loop", "plt"]
+    assert rows["loop"]["kv_cache_over_base"] == pytest.approx(8)
+    assert rows["best-of-n"]["prompt_shared"]
+    assert rows["base"]["latency_over_base"] == 1
+    assert "unknown method 'greedy'" in refusal("compare", "--model", "1.6B", "--with", "greedy")
+    assert "--quality goes with --with" in refusal("compare", "--model", "1.6B", "--quality", "q")
+
+
+def test_methods_with_the_users_own_quality(record: Record, answer: Answer, tmp_path: Path) -> None:
+    """LoopCoder-v2's SWE-bench Verified (arXiv 2606.18023): more loops are not better."""
+    file = tmp_path / "quality.csv"
+    file.write_text("method,quality\nbase,43.0\nplt:2,64.4\nplt:3,27.6\n")
+    asked = ("compare", "--model", "llama-2-7b", "--with", "plt:2,plt:3", "--quality", str(file))
+    assert [row["quality"] for row in record(*asked)] == ["43.0", "64.4", "27.6"]
+    assert "64.4" in answer(*asked)

@@ -28,7 +28,7 @@ def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 def test_every_figure_is_a_command() -> None:
     assert tuple(sorted(plot_command.plot.commands)) == tuple(
-        sorted((*FIGURES, "heatmap", "measured", "throughput"))
+        sorted((*FIGURES, "heatmap", "measured", "methods", "throughput"))
     )
 
 
@@ -76,6 +76,15 @@ def test_a_heat_map_of_two_axes(answer: Callable[..., str], refusal: Callable[..
     several = ("--P", "1,2", "--batch_size", "1:300")
     assert "batch_size has more than the 200 values" in refusal(*MAP, *several)
     assert "unknown column of numbers 'loss'" in refusal(*MAP, *several, "--value", "loss")
+
+
+def test_methods(answer: Callable[..., str], refusal: Callable[..., str]) -> None:
+    asked = ("plot", "methods", "--model", "qwen3-4b", "--P", "4")
+    answer(*asked, "--with", "parscale,loop:2", "--output", "a.svg")
+    text = Path("a.svg").read_text()
+    for told in ("Whole request", "parscale P = 4", "loop R = 2", "Qwen3 4B"):
+        assert told in text, told
+    assert "unknown method 'x'" in refusal(*asked, "--with", "x")
 
 
 def test_a_heat_map_of_nothing_and_of_names(answer: Callable[..., str]) -> None:

@@ -1,0 +1,197 @@
+"""Each way of spending compute against its formula, worked by hand on a small model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cost_analysis import Engine, Hardware, InputError, ModelSpec, Workload, estimate, load_model
+from cost_analysis.method_choice import contest, read_spending
+from cost_analysis.method_cost import MethodCost, method_cost
+from cost_analysis.methods import (
+    METHODS,
+    Spending,
+    base,
+    best_of_n,
+    longer,
+    loop,
+    mixture,
+    parscale,
+    phd,
+    plt,
+)
+from cost_analysis.request import make_request
+
+SPEC = ModelSpec(64, 128, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
+                 vocab_size=100, qkv_bias=False)  # fmt: skip
+WORK = Workload(batch_size=2, input_length=10, output_length=5)
+ENTRY = 3 * 2 * 2 * 16 * 2
+"""Bytes of a token in the cache: layers, keys and values, heads, width, bf16."""
+LAYER = 2 * (64 * 64 * 2 + 64 * 32 * 2 + 3 * 64 * 128)
+"""FLOPs of the matrix products of a layer for one token."""
+PAIR = 4 * 64
+"""FLOPs of a query with a key in a layer."""
+HEAD = 2 * 64 * 100
+
+
+def cost(spending: Spending, device: Hardware, work: Workload = WORK) -> MethodCost:
+    return method_cost(spending, work, device, Engine("ideal"))
+
+
+@pytest.mark.parametrize("streams", [1, 4])
+@pytest.mark.parametrize("name", ["llama-3.1-8b", "gemma-2-9b", "mixtral-8x7b", "1.6b"])
+def test_the_base_and_streams_cost_what_they_are_estimated_to(
+    name: str, streams: int, a100: Hardware, graphs: Engine
+) -> None:
+    spec = load_model(name).spec
+    ours = method_cost(parscale(spec, streams) if streams > 1 else base(spec), WORK, a100, graphs)
+    told = estimate(spec.with_streams(streams), WORK, a100, graphs)
+    assert ours.latency == told.total
+    assert ours.ttft == told.ttft
+    assert ours.flops == told.flops
+    assert ours.memory == told.memory.total
+    assert ours.parameters == told.parameters.total
+
+
+def test_the_base_by_hand(a100: Hardware) -> None:
+    found = cost(base(SPEC), a100)
+    assert found.kv_cache == 2 * 14 * ENTRY
+    prompt = 10 * LAYER + PAIR * 10 * 10
+    steps = 4 * LAYER + PAIR * (11 + 12 + 13 + 14)
+    assert found.flops == 2 * (3 * (prompt + steps) + 5 * HEAD)
+
+
+def test_samples_share_the_prompt_and_its_cache(a100: Hardware) -> None:
+    alone, found = cost(base(SPEC), a100), cost(best_of_n(SPEC, 6), a100)
+    assert found.kv_cache == 2 * (10 + 6 * 4) * ENTRY
+    assert found.ttft == alone.ttft
+    prompt = 10 * LAYER + PAIR * 10 * 10
+    steps = 4 * LAYER + PAIR * (11 + 12 + 13 + 14)
+    assert found.flops == 2 * (3 * (prompt + 6 * steps) + (1 + 6 * 4) * HEAD)
+    apart = cost(replace(best_of_n(SPEC, 6), prompt_shared=False), a100)
+    assert apart.kv_cache == 2 * 6 * 14 * ENTRY
+    assert apart.flops == 6 * alone.flops
+
+
+def test_a_longer_chain_takes_more_steps(a100: Hardware) -> None:
+    found = cost(longer(SPEC, 3), a100)
+    assert found.steps == 14
+    assert found.kv_cache == 2 * (10 + 14) * ENTRY
+    assert found.flops == cost(base(SPEC), a100, replace(WORK, output_length=15)).flops
+
+
+def test_a_loop_repeats_layers_and_their_cache_but_not_their_weights(a100: Hardware) -> None:
+    alone, found = cost(base(SPEC), a100), cost(loop(SPEC, 4), a100)
+    assert found.weights == alone.weights
+    assert found.kv_cache == 4 * alone.kv_cache
+    heads = 2 * 5 * HEAD
+    assert found.flops - heads == 4 * (alone.flops - heads)
+    deep = estimate(replace(SPEC, num_hidden_layers=12), WORK, a100, Engine("ideal"))
+    assert found.latency == deep.total
+
+
+def test_parallel_loops_share_a_cache_but_for_a_window(a100: Hardware) -> None:
+    alone, found = cost(base(SPEC), a100), cost(plt(SPEC, 3, window=7), a100)
+    assert found.weights == alone.weights
+    assert found.kv_cache == 2 * (14 + 2 * 7) * ENTRY
+    prompt = 3 * (10 * LAYER + PAIR * 10 * 10)
+    # Three token-streams a step, of which each is multiplied with the past and the three.
+    steps = 3 * (4 * LAYER + PAIR * (13 + 14 + 15 + 16))
+    assert found.flops == 2 * (3 * (prompt + steps) + 5 * HEAD)
+    assert found.decode < 0.6 * cost(loop(SPEC, 3), a100).decode  # one pass over the weights
+
+
+def test_repeated_tokens_leave_one_entry_and_spare_the_prompt(a100: Hardware) -> None:
+    alone, found = cost(base(SPEC), a100), cost(phd(SPEC, 3, window=7), a100)
+    assert found.kv_cache == 2 * (14 + 2 * 7) * ENTRY
+    assert found.ttft == alone.ttft
+    prompt = 10 * LAYER + PAIR * 10 * 10
+    steps = 3 * (4 * LAYER + PAIR * (13 + 14 + 15 + 16))
+    assert found.flops == 2 * (3 * (prompt + steps) + 5 * HEAD)
+
+
+def test_experts_add_parameters_and_a_router(a100: Hardware) -> None:
+    alone, found = cost(base(SPEC), a100), cost(mixture(SPEC, 5), a100)
+    assert found.parameters - alone.parameters == 3 * (4 * 3 * 64 * 128 + 64 * 5)
+    assert found.kv_cache == alone.kv_cache
+    assert found.flops - alone.flops == 2 * (10 + 4) * 3 * 2 * 64 * 5  # the router
+    with pytest.raises(InputError, match="are not plain"):
+        mixture(load_model("gemma-2-9b").spec, 4)
+
+
+def test_amounts_grow_costs(a100: Hardware) -> None:
+    for make in METHODS.values():
+        small, large = (cost(make(SPEC, amount), a100) for amount in (2, 9))
+        assert large.latency >= small.latency
+        assert large.memory >= small.memory
+        assert make(SPEC, 2).source
+
+
+def request_for(name: str, streams: int = 8) -> Any:
+    return make_request(
+        model=name, architecture={"streams": streams}, workload={"input_length": 256}, precision={}
+    )
+
+
+@pytest.mark.parametrize("name", ["llama-3.1-8b", "qwen3-4b", "gpt2"])
+def test_models_that_the_paper_does_not_have(name: str) -> None:
+    asked = ["parscale", "best-of-n", "longer:2", "loop:2", "plt:2", "phd"]
+    found = contest(request_for(name), asked)
+    assert found.asked == ("base", *asked)
+    by_name = dict(zip(found.asked, found.costs, strict=True))
+    first = by_name["base"]
+    assert all(each.latency >= first.latency * 0.999 for each in found.costs)
+    # Streams keep a cache and a prefill each, samples do not.
+    assert by_name["parscale"].kv_cache > 7 * first.kv_cache > by_name["best-of-n"].kv_cache
+    assert by_name["parscale"].ttft > by_name["best-of-n"].ttft == first.ttft
+    # Loops in turn read the weights twice; parallel ones once.
+    assert by_name["loop:2"].tpot > 1.5 * by_name["plt:2"].tpot
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["greedy"], "unknown method 'greedy'"),
+        (["loop:1"], "needs an amount of 2 or more"),
+        (["loop:x"], "the amount must be a whole number from 2 to 1024"),
+        (["loop:9999999"], "the amount must be a whole number"),
+        (["loop", "loop"], "asked for twice"),
+        (["dense:3"], "unknown method 'dense'"),
+        (["none.toml"], "cannot read method 'none.toml'"),
+    ],
+)
+def test_what_is_no_method(asked: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=r".") as caught:
+        contest(request_for("1.6b"), asked)
+    assert said in str(caught.value)
+
+
+def test_one_stream_leaves_no_default_amount() -> None:
+    with pytest.raises(InputError, match="needs an amount of 2 or more: loop:8, or --P 8"):
+        contest(request_for("1.6b", 1), ["loop"])
+    with pytest.raises(InputError, match="give --P 2 or more"):
+        contest(request_for("1.6b", 1), ["dense"])
+
+
+def test_a_method_of_ones_own(tmp_path: Path) -> None:
+    file = tmp_path / "twice.toml"
+    file.write_text('source = "mine"\npasses = 2\nkv_entries = 2\nprefill = 2\n')
+    own = read_spending(file, SPEC)
+    assert own.name == "twice"
+    twice = loop(SPEC, 2)
+    assert replace(own, name=twice.name, source=twice.source) == twice
+    for content, said in (
+        ('source = "x"\npasses = 0', "passes is 0"),
+        ('source = "x"\npasses = true', "must be a whole number"),
+        ('source = "x"\ntokens = 0.0', "tokens is 0.0"),
+        ('source = "x"\npass = 2', "unknown field 'pass'"),
+        ("passes = 2", "'source': is missing"),
+        ("passes =", "is not TOML"),
+    ):
+        file.write_text(content)
+        with pytest.raises(InputError, match=r".") as caught:
+            read_spending(file, SPEC)
+        assert said in str(caught.value), content
