@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -219,6 +220,17 @@ def test_ids_in_the_cache(
     assert "no Hugging Face id in the cache" in refusal("--model", "somebody/else")
     cached(tmp_path, "somebody/broken", {"model_type": "llama"})
     assert "is missing" in refusal("--model", "somebody/broken")
+
+
+def test_ids_without_the_library(
+    monkeypatch: pytest.MonkeyPatch, refusal: Callable[..., str], tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    assert "pip install 'parscale-cost[hub]'" in refusal("--model", "somebody/else")
+    assert "unknown model 'a/b/c'" in refusal("--model", "a/b/c")
+    assert "unknown model 'x" in refusal("--model", "x" * 5000)
+    assert "cannot read" in refusal("--model", str(tmp_path / ("x" * 5000 + ".json")))
+    assert "is larger than" in refusal("--model", "/dev/zero")
 
 
 def test_a_folder_as_it_is_written(
