@@ -247,7 +247,7 @@ def test_a_folder_as_it_is_written(
     assert named["assumed"] == {"engine": "graphs"}
     text = answer("--model", "my-gemma", "--P", "2")
     assert text.startswith("my-gemma (gemma2), P = 2")
-    assert "attention, last 4096" in text
+    assert "attention in 4096" in text
     assert "2,614,341,888" in answer("models", "my-gemma")
 
 
@@ -279,7 +279,7 @@ def test_streams_show_in_the_traffic_of_experts(record: Callable[..., Any]) -> N
         (up,) = [
             row["bytes"]
             for row in rows
-            if row["operator"] == "experts: gate, up projection" and row["phase"] == "decode"
+            if row["operator"] == "experts: gate, up" and row["phase"] == "decode"
         ]
         return float(up)
 
@@ -337,3 +337,13 @@ def test_download_fetches_the_configuration_alone(tmp_path: Path) -> None:
     assert fetched.stdout == again.stdout
     files = [path.name for path in tmp_path.rglob("snapshots/*/*")]
     assert files == ["config.json"]
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.json")))
+def test_answers_fit_a_terminal(name: str, answer: Callable[..., str]) -> None:
+    """No name of an operator is broken into two lines."""
+    file = str(CONFIGS / f"{name}.json")
+    text = answer("--model", file, "--P", "4", "--gpu_config", "b200")
+    assert max(map(len, text.splitlines())) <= 80
+    decode = text.split("Decode: all steps\n")[1].split("\n\n")[0]
+    assert all(len(line.split("  ")) > 3 for line in decode.splitlines())
