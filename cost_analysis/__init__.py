@@ -27,6 +27,7 @@ from cost_analysis.system import Engine, Hardware
 
 if TYPE_CHECKING:
     from cost_analysis.scaling_law import ScalingLaw, fit
+    from cost_analysis.sweeps import sweep
     from cost_analysis.training_runs import Runs, published_runs, read_runs
 
 __version__ = "0.1.0"
@@ -59,6 +60,7 @@ __all__ = [
     "published_cost",
     "published_runs",
     "read_runs",
+    "sweep",
 ]
 
 _NEEDS_NUMPY = {
@@ -67,6 +69,7 @@ _NEEDS_NUMPY = {
     "Runs": "training_runs",
     "published_runs": "training_runs",
     "read_runs": "training_runs",
+    "sweep": "sweeps",
 }
 
 

@@ -97,11 +97,6 @@ def whole_power(base: Number, exponent: Number) -> Number:
     return result
 
 
-def binary_logarithm(value: Number) -> Number:
-    """The logarithm to base 2."""
-    return _numpy().log2(value) if is_array(value) else math.log2(value)
-
-
 def where(condition: Number, a: Number, b: Number) -> Number:
     """`a` where a condition holds, else `b`."""
     if is_array(condition) or is_array(a) or is_array(b):

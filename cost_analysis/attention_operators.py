@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from cost_analysis.arrays import Number, as_float
+from cost_analysis.arrays import Number, as_float, ceil
 from cost_analysis.forward import ForwardPass
 from cost_analysis.latent_operators import latent_operators, latent_scores_and_values
 from cost_analysis.layers import Attention, LatentAttention
-from cost_analysis.ledger import Operator, masked_pairs
+from cost_analysis.ledger import QUERIES_PER_BLOCK, Operator, masked_pairs
 from cost_analysis.matrices import cached_positions
 
 
@@ -75,6 +75,7 @@ def scores_and_values(step: ForwardPass, kind: Attention | LatentAttention) -> O
         activation_bytes=step.rows * 2.0 * query * step.precision.accumulate.bytes,
         expanded_bytes=positions * (2.0 * query * width),
         score_values=flops / (4.0 * step.size("head_dim")),
+        blocks=streams * query / step.size("head_dim") * ceil(step.queries / QUERIES_PER_BLOCK),
         kernels=1.0,
         compute=step.precision.accumulate,
         kind="attention",

@@ -11,6 +11,7 @@ from cost_analysis.baselines import FAMILY, size_of
 from cost_analysis.breakdown_data import Breakdown
 from cost_analysis.claims import System
 from cost_analysis.cost_data import CostGrid, CrossoverMap
+from cost_analysis.heat_map_data import HeatMap
 from cost_analysis.law_data import LossSurface
 from cost_analysis.published import BANDWIDTH_EFFICIENCY, FLOPS_EFFICIENCY
 from cost_analysis.spec import ModelSpec
@@ -91,6 +92,14 @@ def breakdown_caption(parts: Breakdown) -> str:
         "tokens. Decode: all steps together. Kernel floors: what a kernel takes however small it "
         "is."
     )
+
+
+def heat_map_caption(found: HeatMap) -> str:
+    """What a heat map holds fixed."""
+    fixed = ", ".join(
+        f"{name} {value}".replace(" ", UNBROKEN) for name, value in found.fixed.items()
+    )
+    return f"A cell is one estimate; {f'at {fixed}; ' if fixed else ''}all else by default."
 
 
 def _cost_model(name: str, system: System) -> str:

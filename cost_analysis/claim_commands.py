@@ -63,6 +63,9 @@ _level = section_option(
     show_default=True,
     help="Share of the refits that an interval holds.",
 )
+GPU_ENGINES = ("eager", "graphs", "native")
+"""Classes of engines that a GPU's latency is told for."""
+
 _samples = section_option(
     "Intervals",
     "--samples",
@@ -114,8 +117,15 @@ def claims(
     spec.with_streams(streams)
     laws = work.fitted_laws(datasets, samples, seed)
     found = work.readings(spec, streams, settings, system, laws, level)
-    rows = [claim_pages.reading_record(reading) for reading in found]
-    deliver(claim_pages.claims_page(found, laws, level), rows, rows, form, output)
+    engines = [
+        profiles.load_engine(name).with_efficiency(
+            system.flops_efficiency, system.bandwidth_efficiency
+        )
+        for name in (GPU_ENGINES if system.hardware.kind == "gpu" else ())
+    ]
+    others = work.engine_readings(found, engines, system, laws, level)
+    rows = [claim_pages.reading_record(reading) for reading in (*found, *others)]
+    deliver(claim_pages.claims_page(found, others, laws, level), rows, rows, form, output)
 
 
 @click.command(cls=SectionedCommand)

@@ -32,6 +32,7 @@ def reading_record(reading: Reading) -> Record:
     baseline = reading.baseline
     return {
         "cost_model": reading.cost_model,
+        "engine": reading.engine,
         "baseline": reading.method,
         "dataset": reading.dataset,
         "base": reading.base.name.upper(),
@@ -55,8 +56,13 @@ def _ratio_columns(name: str, ratio: Ratio) -> Record:
     }
 
 
-def claims_page(readings: Sequence[Reading], laws: Mapping[str, Law], level: float) -> Page:
-    """All readings side by side, and what their spread means."""
+def claims_page(
+    readings: Sequence[Reading],
+    by_engine: Sequence[Reading],
+    laws: Mapping[str, Law],
+    level: float,
+) -> Page:
+    """All readings side by side, what their spread means, and the latency by other engines."""
     first = readings[0]
     rows = tuple(
         (
@@ -82,7 +88,21 @@ def claims_page(readings: Sequence[Reading], laws: Mapping[str, Law], level: flo
         *_wrapped(_spread_sentence(readings)),
     )
     table = Table("Readings", headers, rows, left=(0, 1, 2, 3))
-    return Page(title, summary, (table,), tuple(_claim_notes(readings, laws, level)))
+    notes = (*_engine_note(readings, by_engine), *_claim_notes(readings, laws, level))
+    return Page(title, summary, (table,), notes)
+
+
+def _engine_note(readings: Sequence[Reading], by_engine: Sequence[Reading]) -> list[str]:
+    """What the latency claim becomes by each engine; nothing without engines."""
+    if not by_engine:
+        return []
+    of = by_engine[0]
+    ratios: dict[str, list[str]] = {}
+    for reading in (*readings, *by_engine):
+        if reading.engine and (reading.method, reading.dataset) == (of.method, of.dataset):
+            ratios.setdefault(reading.engine, []).append(_ratio_cell(reading.latency).rstrip())
+    told = "; ".join(f"{engine} {', '.join(cells)}" for engine, cells in ratios.items())
+    return [f"latency by engine (operators, {of.method}, {of.dataset}): {told}"]
 
 
 def _ratio_cell(ratio: Ratio) -> str:
@@ -161,6 +181,7 @@ def comparison_record(comparison: Comparison) -> Record:
         },
         "metrics": [metric_record(metric) for metric in comparison.metrics],
         "verdict": verdict(comparison),
+        "measured_over_predicted_time": comparison.streamed.interval(1.0),
         "warnings": list(comparison.warnings),
     }
 
@@ -220,6 +241,7 @@ def comparison_page(comparison: Comparison) -> Page:
         (
             "increase ratio: what the wider model adds to P = 1, over what the streams add",
             *comparison.warnings,
+            *_interval_note(comparison),
             *(
                 ["tokens per joule: at the power limit throughout, so a lower bound"]
                 if comparison.streamed.hardware.tdp
@@ -227,6 +249,15 @@ def comparison_page(comparison: Comparison) -> Page:
             ),
         ),
     )
+
+
+def _interval_note(comparison: Comparison) -> list[str]:
+    """How far measured times lie from predicted ones; nothing where nothing was measured."""
+    ends = comparison.streamed.interval(1.0)
+    if ends is None:
+        return []
+    low, high = ends
+    return [f"times: 80 % of measured runs took {low:.2f} to {high:.2f} times what is predicted"]
 
 
 def _written(metric: Metric, value: Any) -> str:

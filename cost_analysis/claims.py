@@ -10,7 +10,7 @@ model, the measured baseline on Stack-V2-Python, and the mean over input = outpu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import product
 from operator import attrgetter
@@ -131,6 +131,7 @@ class Reading:
         latency: Ratio of the latency increases.
         baseline: The parameter-scaled model; None where there is none.
         note: Why a ratio is missing, or what it stretches.
+        engine: What runs our own cost model; "" for the published one.
     """
 
     cost_model: str
@@ -143,6 +144,7 @@ class Reading:
     latency: Ratio
     baseline: Baseline | None = None
     note: str = ""
+    engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,44 @@ def readings(
     ]
 
 
+def engine_readings(
+    readings: Sequence[Reading],
+    engines: Sequence[Engine],
+    system: System,
+    laws: dict[str, Law],
+    level: float = LEVEL,
+) -> list[Reading]:
+    """The first reading of our cost model that has an answer, of each setting, by other engines.
+
+    Args:
+        readings: What `readings` found on the system.
+        engines: The engines to ask; the system's own is not asked again.
+        system: What runs the models, but for the engine.
+        laws: The laws by data set.
+        level: Share of the refits that an interval holds.
+    """
+    first = {
+        reading.setting: reading
+        for reading in reversed(readings)
+        if reading.cost_model == "operators" and reading.latency.value is not None
+    }
+    return [
+        _reading(
+            "operators",
+            of.method,
+            of.dataset,
+            of.base.with_streams(of.streams),
+            of.setting,
+            replace(system, engine=engine),
+            laws[of.dataset],
+            level,
+        )
+        for engine in engines
+        if engine.name != system.engine.name
+        for of in reversed(first.values())
+    ]
+
+
 def _reading(
     model: str,
     method: str,
@@ -224,7 +264,14 @@ def _reading(
     level: float,
 ) -> Reading:
     make = partial(
-        Reading, model, method, dataset, streamed.with_streams(1), streamed.streams, setting
+        Reading,
+        model,
+        method,
+        dataset,
+        streamed.with_streams(1),
+        streamed.streams,
+        setting,
+        engine=system.engine.name if model == "operators" else "",
     )
     try:
         baseline, spread = _baselines(method, streamed, law)

@@ -18,6 +18,7 @@ from cost_analysis import (
     pages,
     plot_command,
     records,
+    sweep_commands,
 )
 from cost_analysis.delivery import chosen_format, deliver
 from cost_analysis.errors import InputError
@@ -115,6 +116,7 @@ for command in (
     claim_commands.compare,
     claim_commands.crossover,
     claim_commands.fit,
+    sweep_commands.sweep,
     plot_command.plot,
     accuracy_commands.accuracy,
     accuracy_commands.fit_latency,

@@ -23,7 +23,8 @@ def engine_text(engine: Engine, uncertainty: Mapping[str, float]) -> str:
     lines += [f'source = """{engine.source}"""', "", "[attention]"]
     for item in fields(AttentionKernels):
         value = getattr(engine.attention, item.name)
-        lines.append(_line(item.name, value, uncertainty.get(f"attention.{item.name}")))
+        if value or item.name != "filling_blocks":  # a fact of the few that it holds for
+            lines.append(_line(item.name, value, uncertainty.get(f"attention.{item.name}")))
     if engine.spread is not None:
         lines += ["", "[spread]", *_spread_lines(engine.spread)]
     return "\n".join(lines) + "\n"

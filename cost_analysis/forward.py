@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cost_analysis.arrays import Number, as_float, binary_logarithm, maximum
+from cost_analysis.arrays import Number, as_float, maximum, minimum
 from cost_analysis.ledger import Operator
 from cost_analysis.spec import ModelSpec, Precision
 
@@ -150,7 +150,15 @@ class ForwardPass:
         if isinstance(self.devices, float) and self.devices == 1.0:
             return []
         values = self.rows * self.size("hidden_size") * self.precision.accumulate.bytes
-        rounds = binary_logarithm(self.devices)
-        # Each device of a ring sends and receives (n - 1) / n of the values twice.
-        moved = 2.0 * values * (self.devices - 1.0) / self.devices
-        return [Operator("all-reduce", part, link_bytes=moved, kernels=rounds, kind="all-reduce")]
+        # Each device of a ring sends (n - 1) / n of the values twice, in n - 1 messages.
+        others = self.devices - 1.0
+        return [
+            Operator(
+                "all-reduce",
+                part,
+                link_bytes=2.0 * values * others / self.devices,
+                messages=2.0 * others,
+                kernels=minimum(others, 1.0),
+                kind="all-reduce",
+            )
+        ]

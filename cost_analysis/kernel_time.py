@@ -9,10 +9,32 @@ Times are affine in the context, so that a decode of many steps keeps a closed f
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
-from cost_analysis.arrays import Number, maximum, square_root, where
+from cost_analysis.arrays import Number, maximum, minimum, square_root, where
 from cost_analysis.ledger import Operator
 from cost_analysis.system import Engine, Hardware
+
+
+@dataclass(frozen=True, slots=True)
+class _Protocol:
+    """How devices exchange the messages of an all-reduce.
+
+    Attributes:
+        start: Time it takes beyond what the fastest to start takes [s].
+        message: Time of each message, however short [s].
+        share: Share of the link's rate that it reaches.
+    """
+
+    start: float
+    message: float
+    share: float
+
+
+_PROTOCOLS = (_Protocol(0.0, 0.47e-6, 0.25), _Protocol(6.4e-6, 1.9e-6, 1.0))
+"""Of a ring over NVLink: with a flag beside every value (LL), which is fast to start and moves a
+quarter, and with one beside every 128 bytes (LL128). The figures are those that NCCL chooses by
+(NVIDIA/nccl, src/graph/tuning.cc at 01afd20: baseLat, hwLat); over PCIe a message takes 1 us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +165,20 @@ def _attention_transfer_time(operator: Operator, rate: Number, engine: Engine) -
     kernels = engine.attention
     copied = operator.expanded_bytes * kernels.cache_copies
     scores = operator.score_values * kernels.score_bytes
-    return operator.bytes / (rate * kernels.bandwidth_share) + (copied + scores) / rate
+    reading = rate * kernels.bandwidth_share * kernels.filled(operator.blocks)
+    return operator.bytes / reading + (copied + scores) / rate
 
 
 def _all_reduce_time(operator: Operator, hardware: Hardware, engine: Engine) -> Number:
-    """Time of a ring all-reduce: a link states both directions together, a ring uses each."""
+    """Time of a ring all-reduce by the faster protocol.
+
+    A link states both directions together; a ring uses each.
+    """
     if hardware.interconnect is None:
         return operator.link_bytes * 0.0
-    return operator.link_bytes / (hardware.interconnect / 2.0 * engine.link_share)
+    moved = operator.link_bytes / (hardware.interconnect / 2.0 * engine.link_share)
+    seconds = (
+        operator.kernels * way.start + operator.messages * way.message + moved / way.share
+        for way in _PROTOCOLS
+    )
+    return reduce(minimum, seconds)

@@ -55,7 +55,7 @@ class EngineFit:
     def engine_of(self, row: Measurement) -> Engine:
         """The fitted engine of a row; its class where the fit has seen no row of the engine."""
         named = engine_of(row)
-        return self.engines.get(named.name) or self.engines[named.engine_class]
+        return self.engines.get(named.name) or _like(self.engines[named.engine_class], named)
 
     def errors(self, measurements: Sequence[Measurement]) -> Floats:
         """ln(predicted / measured time) of each row; above 0 is too slow."""
@@ -71,7 +71,7 @@ def errors_of(measurements: Sequence[Measurement], engines: Sequence[Engine]) ->
     return errors
 
 
-def fit_engines(measurements: Sequence[Measurement], most_evaluations: int = 25) -> EngineFit:
+def fit_engines(measurements: Sequence[Measurement], most_evaluations: int = 50) -> EngineFit:
     """Fit the coefficients: first those of 16-bit rows, then those of narrower weights.
 
     Args:
@@ -99,18 +99,39 @@ def _merged(first: EngineFit, second: EngineFit) -> EngineFit:
     )
 
 
+def _like(of_class: Engine, named: Engine) -> Engine:
+    """An engine with the coefficients of its class, and what is a fact about it and not fitted."""
+    return replace(
+        of_class,
+        name=named.name,
+        words=named.words,
+        description=named.description,
+        attention=replace(of_class.attention, filling_blocks=named.attention.filling_blocks),
+    )
+
+
+def _told_before(coefficients: Sequence[Coefficient]) -> list[Engine]:
+    """The engines that something is believed of before any of their rows is seen."""
+    names = {name for item in coefficients for name, _ in item.starts} - class_engines().keys()
+    return [load_engine(name) for name in sorted(names)]
+
+
 class _Layout:
     """Where the departures of the coefficients stand: all engines, each class, each engine."""
 
     def __init__(self, coefficients: Sequence[Coefficient], engines: Sequence[Engine]) -> None:
         self.coefficients = coefficients
         self.classes = sorted(class_engines())
-        known = {engine.name: engine.engine_class for engine in engines}
+        told = (*engines, *_told_before(coefficients))
+        known = {engine.name: engine.engine_class for engine in told}
         self.names = sorted(known.keys() - set(self.classes))
         self.class_of_name = [known[name] for name in self.names]
         self.start = np.log(
             [[dict(c.starts).get(name, c.start) for c in coefficients] for name in self.classes]
         )
+        of_class = self.start[[self.classes.index(name) for name in self.class_of_name]]
+        own = [[dict(c.starts).get(name, np.nan) for c in coefficients] for name in self.names]
+        self.own_start = np.nan_to_num(np.log(own).reshape(of_class.shape) - of_class)
         self.low = np.log([item.low for item in coefficients])
         self.high = np.log([item.high for item in coefficients])
         self.widths = np.array(
@@ -127,7 +148,8 @@ class _Layout:
     def values(self, departures: Floats, classes: Places, own: Places) -> Floats:
         """Logarithms of the coefficients, (engines, coefficients), not yet within their limits."""
         blocks = departures.reshape(-1, len(self.coefficients))
-        named = np.vstack([blocks[1 + len(self.classes) :], np.zeros(len(self.coefficients))])
+        named = blocks[1 + len(self.classes) :] + self.own_start
+        named = np.vstack([named, np.zeros(len(self.coefficients))])
         values: Floats = self.start[classes] + blocks[0] + blocks[1 + classes] + named[own]
         return values
 
@@ -162,7 +184,7 @@ class _Problem:
         self.layout = _Layout(coefficients, named)
         self.classes, self.own = self.layout.places(named)
         self.engines = engines
-        self.held = [engines.get(e.name) or engines[e.engine_class] for e in named]
+        self.held = [engines.get(e.name) or _like(engines[e.engine_class], e) for e in named]
         self.weights = _source_weights(ordered) / TOLERANCE
         self.counts = Counter(name for e in named for name in {e.name, e.engine_class})
 
@@ -247,8 +269,7 @@ class _Problem:
         if name in self.engines:
             return self.engines[name]
         profile = load_engine(name)
-        like = self.engines[profile.engine_class]
-        return replace(like, name=name, words=profile.words, description=profile.description)
+        return _like(self.engines[profile.engine_class], profile)
 
     def _standard_errors(self, jacobian: Floats, classes: Places, own: Places) -> Floats:
         """Standard errors of the logarithms, (engines, coefficients)."""

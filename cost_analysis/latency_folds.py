@@ -40,7 +40,7 @@ def fold_errors(measurements: Sequence[Measurement], fit: EngineFit) -> Errors:
 def held_out_errors(
     measurements: Sequence[Measurement],
     group: Callable[[Measurement], str],
-    most_evaluations: int = 20,
+    most_evaluations: int = 50,
 ) -> Floats:
     """ln(predicted / measured time) of each row by a fit that has seen no row of its group.
 

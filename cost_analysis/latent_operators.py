@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cost_analysis.arrays import Number, as_float
+from cost_analysis.arrays import Number, as_float, ceil
 from cost_analysis.forward import ForwardPass
 from cost_analysis.layers import LatentAttention
-from cost_analysis.ledger import Operator, masked_pairs
+from cost_analysis.ledger import QUERIES_PER_BLOCK, Operator, masked_pairs
 
 
 def latent_operators(step: ForwardPass, kind: LatentAttention) -> list[Operator]:
@@ -118,6 +118,7 @@ def latent_scores_and_values(step: ForwardPass, kind: LatentAttention) -> Operat
         activation_bytes=(step.rows * heads * (keys + values) + (2.0 if inside else 1.0) * expanded)
         * precision.accumulate.bytes,
         score_values=streams * heads * (step.queries * context),
+        blocks=streams * heads * ceil(step.queries / QUERIES_PER_BLOCK),
         kernels=1.0,
         compute=precision.accumulate,
         kind="attention",

@@ -27,11 +27,14 @@ class Operator:
         score_values: Scores of queries and keys, the full rectangle, over all heads.
         expanded_bytes: Keys and values of the context, were they copied to all query heads [B].
         link_bytes: Activations that the devices of a tensor-parallel group sum [B].
+        messages: Messages that follow one another between those devices.
         kernels: Kernels launched.
         compute: Data type of its matrix products; None where it has none.
         kind: Which kernel it is: "product", "attention", "elementwise", "all-reduce" or "host".
         quantised: Its weights are stored below 16 bits.
         rows: Rows that the weights of a product are multiplied with.
+        blocks: Parts that an attention has without its context being divided: its heads, by
+            `QUERIES_PER_BLOCK` queries each.
     """
 
     name: str
@@ -44,11 +47,13 @@ class Operator:
     score_values: Number = 0.0
     expanded_bytes: Number = 0.0
     link_bytes: Number = 0.0
+    messages: Number = 0.0
     kernels: Number = 0.0
     compute: DType | None = None
     kind: str = "elementwise"
     quantised: bool = False
     rows: Number = 0.0
+    blocks: Number = 0.0
 
     @property
     def kernel_flops(self) -> Number:
@@ -88,6 +93,9 @@ class Operator:
         return self.combined(lambda term: term * count)
 
 
+QUERIES_PER_BLOCK = 64.0
+"""Queries that one part of an attention kernel takes (PyTorch's memory-efficient attention)."""
+
 _TERMS = (
     "flops",
     "skipped_flops",
@@ -97,6 +105,7 @@ _TERMS = (
     "score_values",
     "expanded_bytes",
     "link_bytes",
+    "messages",
     "kernels",
 )
 

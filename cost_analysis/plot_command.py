@@ -25,6 +25,7 @@ from cost_analysis.options import (
     system_options,
 )
 from cost_analysis.report import write_file
+from cost_analysis.sweep_commands import axis_options, given_axes
 
 FORM_OF_ENDING = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 MOST_STREAMS = 256
@@ -288,6 +289,30 @@ def accuracy(measurements: str | None, output: str | None, dpi: int) -> None:
         return predictions(times)
 
     _draw("accuracy", compute, output, dpi)
+
+
+@plot.command(cls=SectionedCommand)
+@section_option(
+    "Figure",
+    "--value",
+    default="latency_tpot_s",
+    show_default=True,
+    metavar="COLUMN",
+    help="Column of a sweep to show.",
+)
+@axis_options
+@_output
+@_dpi
+def heatmap(value: str, output: str | None, dpi: int, **axes: tuple[str, ...]) -> None:
+    """One column of a sweep over two flags that take several values."""
+
+    def compute() -> Any:
+        from cost_analysis.grid import make_grid
+        from cost_analysis.heat_map_data import heat_map
+
+        return heat_map(make_grid(given_axes(None, axes)), value)
+
+    _draw("heatmap", compute, output, dpi)
 
 
 def stream_counts(largest: int) -> tuple[int, ...]:

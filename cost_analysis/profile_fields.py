@@ -19,8 +19,8 @@ LARGEST_FILE = 1_000_000
 """A profile is a page of text; a larger file is not one [B]."""
 
 
-def parse(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file.
+def parse(path: Path, what: str = "profile") -> dict[str, Any]:
+    """The tables of a TOML file; `what` names it in errors.
 
     Raises:
         InputError: A file that cannot be read, is too large or is not TOML.
@@ -30,17 +30,15 @@ def parse(path: Path) -> dict[str, Any]:
             text = file.read(LARGEST_FILE + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(
-            f"cannot read profile {shown(str(path), LONGEST_PATH)}: {reason}"
-        ) from None
+        raise InputError(f"cannot read {what} {shown(str(path), LONGEST_PATH)}: {reason}") from None
     if len(text) > LARGEST_FILE:
         raise InputError(
-            f"profile {shown(str(path), LONGEST_PATH)} is larger than {LARGEST_FILE} bytes"
+            f"{what} {shown(str(path), LONGEST_PATH)} is larger than {LARGEST_FILE} bytes"
         )
     try:
         return tomllib.loads(text.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"profile {shown(str(path), LONGEST_PATH)} is not TOML: {error}") from None
+        raise InputError(f"{what} {shown(str(path), LONGEST_PATH)} is not TOML: {error}") from None
 
 
 class Table:

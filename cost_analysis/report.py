@@ -117,13 +117,27 @@ def render_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return buffer.getvalue()
 
 
-def progress() -> Progress:
-    """A live bar on stderr while a terminal is there; nothing in a pipe."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+def progress(*, rates: bool = False) -> Progress:
+    """A live bar on stderr while a terminal is there; nothing in a pipe.
 
+    Args:
+        rates: Tell counts, their rate and the time left; else the time that has gone by.
+    """
+    from rich import progress as rich_progress
+
+    class Rate(rich_progress.ProgressColumn):
+        """Counts a second."""
+
+        def render(self, task: rich_progress.Task) -> Text:
+            return Text(f"{task.speed or 0:,.0f}/s")
+
+    told = (rich_progress.MofNCompleteColumn(), Rate(), rich_progress.TimeRemainingColumn())
+    behind = told if rates else (rich_progress.TimeElapsedColumn(),)
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    columns = (rich_progress.TextColumn("{task.description}"), rich_progress.BarColumn(), *behind)
+    return rich_progress.Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    )
 
 
 def write_file(path: Path, content: str | bytes) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cost_analysis.arrays import Number, holds, is_finite, is_real
+from cost_analysis.arrays import Number, holds, is_finite, is_real, maximum, minimum, where
 from cost_analysis.errors import InputError, shown
 from cost_analysis.product_rates import ProductRates
 from cost_analysis.spec import FLAGS
@@ -141,6 +141,8 @@ class AttentionKernels:
         score_bytes: Traffic of each score of a query and key where scores go to memory [B].
         cache_copies: How often keys and values, copied to all query heads, are moved beyond
             reading the cache once: concatenation and expansion of grouped heads.
+        filling_blocks: Blocks (`Operator.blocks`) from which on a kernel that does not divide the
+            context fills the device; 0 for one that does, which always fills it.
     """
 
     flops_share: Number = 1.0
@@ -148,6 +150,7 @@ class AttentionKernels:
     floor: Number = 0.0
     score_bytes: Number = 0.0
     cache_copies: Number = 0.0
+    filling_blocks: Number = 0.0
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -156,6 +159,12 @@ class AttentionKernels:
         _check_time("attention floor", self.floor)
         _check_count("score_bytes", self.score_bytes)
         _check_count("cache_copies", self.cache_copies)
+        _check_count("filling_blocks", self.filling_blocks)
+
+    def filled(self, blocks: Number) -> Number:
+        """Share of the device that a kernel of so many blocks keeps busy."""
+        busy = minimum(blocks / maximum(self.filling_blocks, 1.0), 1.0)
+        return where(self.filling_blocks > 0, busy, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ Inside the package every quantity is in SI base units: bytes, seconds, FLOPs, jo
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cost_analysis.arrays import ceil
@@ -192,6 +194,19 @@ def format_interval(low: float, high: float) -> str:
     figure, unit = format_seconds(high).split()
     size = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}[unit]
     return f"{_digits(low / size)} to {figure} {unit}"
+
+
+def format_of_column(name: str) -> Callable[[float], str]:
+    """How a number is shown whose column's name ends in its unit."""
+    if name.endswith("_bytes"):
+        return format_bytes
+    if name.endswith("_per_s"):
+        return partial(format_per, unit="s")
+    if name.endswith("_s"):
+        return format_seconds
+    if name.startswith("flops_"):
+        return format_flops
+    return "{:.1%}".format if name.endswith("_relative") else format_count
 
 
 def gib(value: float) -> float:

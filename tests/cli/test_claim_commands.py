@@ -32,7 +32,7 @@ def test_claims_in_one_screen(answer: Answer) -> None:
 
 def test_claims_records(record: Record) -> None:
     rows = record("claims")
-    assert len(rows) == 16
+    assert len(rows) == 20
     names = {"cost_model", "baseline", "dataset", "base", "P", "batch_size", "input_length",
              "output_length", "memory_ratio", "latency_ratio", "memory_ratio_low",
              "memory_ratio_high", "latency_ratio_low", "latency_ratio_high"}  # fmt: skip
@@ -44,6 +44,26 @@ def test_claims_records(record: Record) -> None:
     assert (first["base"], first["P"], first["batch_size"]) == ("1.6B", 8, 1)
     assert first["input_length"] == "64,128,256,512"
     assert first["memory_ratio"] == pytest.approx(22.55, abs=0.005)
+
+
+def test_claims_by_engine(answer: Answer, record: Record) -> None:
+    """The last rows ask the other engines what the first reading of ours asks the default."""
+    rows = record("claims")
+    of = {(row["engine"], row["batch_size"]): row for row in rows
+          if row["baseline"] == "measured" and row["dataset"] == "stack"}  # fmt: skip
+    assert {engine for engine, _ in of} == {"", "graphs", "eager", "native"}
+    for engine in ("eager", "native"):
+        alone = record("claims", "--engine", engine, "--samples", "9")[8]
+        assert alone["engine"] == engine
+        assert of[engine, 1]["latency_ratio"] == alone["latency_ratio"]
+        assert of[engine, 1]["memory_ratio"] == of["graphs", 1]["memory_ratio"]
+    note = " ".join(answer("claims").split("latency by engine", 1)[1].split())
+    for (engine, batch), row in of.items():
+        if engine and batch == 1:
+            assert f"{engine} {row['latency_ratio']:.2f}, " in note
+    assert "latency by engine" not in answer(
+        "claims", "--gpu_config", "xeon-8480", "--samples", "9"
+    )
 
 
 def test_claims_csv(answer: Answer) -> None:
@@ -74,7 +94,8 @@ def test_every_option_moves_every_reading(change: list[str], record: Record) -> 
 @pytest.mark.parametrize("change", [["--engine", "eager"], ["--weight_dtype", "int8"]])
 def test_our_own_options_move_our_own_readings(change: list[str], record: Record) -> None:
     fast = ["--samples", "20"]
-    for old, new in zip(record("claims", *fast), record("claims", *fast, *change), strict=True):
+    before, after = (record("claims", *fast, *more)[:16] for more in ([], change))
+    for old, new in zip(before, after, strict=True):  # those of other engines come after
         same = (old["memory_ratio"], old["latency_ratio"]) == (
             new["memory_ratio"], new["latency_ratio"],
         )  # fmt: skip

@@ -25,7 +25,9 @@ def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 
 def test_every_figure_is_a_command() -> None:
-    assert tuple(sorted(plot_command.plot.commands)) == tuple(sorted((*FIGURES, "measured")))
+    assert tuple(sorted(plot_command.plot.commands)) == tuple(
+        sorted((*FIGURES, "heatmap", "measured"))
+    )
 
 
 def test_measured_runs(answer: Callable[..., str], refusal: Callable[..., str]) -> None:
@@ -37,6 +39,30 @@ def test_measured_runs(answer: Callable[..., str], refusal: Callable[..., str]) 
     Path("b.jsonl").write_text('{"kind": "run"}\n')
     assert "does not begin with the plan" in refusal("plot", "measured", "b.jsonl")
     assert not Path("measured.png").exists()
+
+
+MAP = ("plot", "heatmap", "--model", "4.4B", "--gpu_config", "rtx-4090", "--input_length", "1024")
+
+
+def test_a_heat_map_of_two_axes(answer: Callable[..., str], refusal: Callable[..., str]) -> None:
+    answer(*MAP, "--P", "1,8", "--batch_size", "1:64:x8", "--output", "a.svg")
+    text = Path("a.svg").read_text()
+    for told in ("latency_tpot_s", "batch_size", "does not fit", "4.4B", ">1<", ">64<"):
+        assert told in text, told
+    assert "two axes with several values each; given: P" in refusal(*MAP, "--P", "1,2")
+    assert "two axes" in refusal(
+        *MAP, "--P", "1,2", "--batch_size", "1,2", "--output_length", "1,2"
+    )
+    several = ("--P", "1,2", "--batch_size", "1:300")
+    assert "batch_size has more than the 200 values" in refusal(*MAP, *several)
+    assert "unknown column of numbers 'loss'" in refusal(*MAP, *several, "--value", "loss")
+
+
+def test_a_heat_map_of_nothing_and_of_names(answer: Callable[..., str]) -> None:
+    """One output token: no time per token after the first."""
+    answer(*MAP, "--P", "1,2", "--engine", "eager,graphs", "--output_length", "1")
+    answer(*MAP, "--P", "1,2", "--engine", "eager,graphs", "--value", "flops_prefill")
+    assert Path("heatmap.png").read_bytes().startswith(SIGNATURES["png"])
 
 
 @pytest.mark.parametrize("name", FIGURES)

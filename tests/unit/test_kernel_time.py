@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cost_analysis import Engine, Hardware, ModelSpec, Precision, forward_pass, load_engine
-from cost_analysis.kernel_time import operator_time
+from cost_analysis.kernel_time import operator_time, transfer_time
 from cost_analysis.ledger import Operator
 from cost_analysis.system import AttentionKernels
 from cost_analysis.units import dtype_named
@@ -110,16 +110,42 @@ def test_a_group_divides_the_work_and_sums_twice_a_layer(devices: int) -> None:
     assert group["input norm"] == alone["input norm"]
 
 
-def test_an_all_reduce_takes_latency_and_the_link() -> None:
-    reductions = [op for op in forward_pass(SPEC, 2, 7, 0, tensor_parallel=4)
+LINKED = replace(MEASURED, link_latency=5e-6, link_share=0.5)
+
+
+def first_reduction(rows: int) -> Operator:
+    reductions = [op for op in forward_pass(SPEC, rows, 1, 0, tensor_parallel=4)
                   if op.kind == "all-reduce"]  # fmt: skip
     assert [op.part for op in reductions] == ["attention", "mlp"]
-    engine = replace(MEASURED, link_latency=5e-6, link_share=0.5)
-    time = operator_time(reductions[0], DEVICE, engine)
-    # Two rounds of four layers; a ring moves 2 · 3/4 of 14 · 1024 values of 2 bytes each way.
-    assert time.overhead == pytest.approx(2 * 4 * (4e-6 + 5e-6))
-    assert time.transfer == pytest.approx(4 * 1.5 * 14 * 1024 * 2 / (1e11 * 0.5))
+    return reductions[0]
+
+
+def test_a_short_all_reduce_takes_messages_and_a_quarter_of_the_link() -> None:
+    time = operator_time(first_reduction(14), DEVICE, LINKED)
+    assert time.overhead == pytest.approx(4 * (4e-6 + 5e-6))
+    # Four layers of 2 · 3 messages; a ring moves 2 · 3/4 of 14 · 1024 values of 2 bytes each way.
+    moved = 1.5 * 14 * 1024 * 2 / (1e11 * 0.5)
+    assert time.transfer == pytest.approx(4 * (6 * 0.47e-6 + 4 * moved))
     assert time.bound == "overhead"
+
+
+def test_a_long_all_reduce_starts_later_and_takes_the_whole_link() -> None:
+    time = operator_time(first_reduction(50_000), DEVICE, LINKED)
+    moved = 1.5 * 50_000 * 1024 * 2 / (1e11 * 0.5)
+    assert time.transfer == pytest.approx(4 * (6.4e-6 + 6 * 1.9e-6 + moved))
+    assert time.bound == "link"
+
+
+def test_attention_that_does_not_divide_the_context_fills_part_of_the_device() -> None:
+    """Sixteen heads and three streams: 48 blocks in a decode step, three times that at 129."""
+    spec = replace(SPEC, streams=3)
+    whole = replace(MEASURED, attention=replace(MEASURED.attention, filling_blocks=0.0))
+    undivided = replace(whole, attention=replace(whole.attention, filling_blocks=192.0))
+    for queries, share in ((1, 48 / 192), (129, 144 / 192), (500, 1.0)):
+        (attention,) = (op for op in forward_pass(spec, 1, queries, 999) if op.kind == "attention")
+        filled, part = (transfer_time(attention, DEVICE, engine) for engine in (whole, undivided))
+        reading = attention.bytes / (DEVICE.bandwidth * DEVICE.reached_bandwidth)
+        assert part - filled == pytest.approx(reading * (1 / share - 1), rel=1e-6)
 
 
 def test_groups_of_several_sizes_in_one_call() -> None:

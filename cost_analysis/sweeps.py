@@ -1,0 +1,129 @@
+"""Calculates the pieces of a grid: named axes in, columns out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cost_analysis.errors import InputError
+from cost_analysis.estimate import estimate
+from cost_analysis.grid import Grid, Piece, make_grid
+from cost_analysis.request import Request, make_request
+from cost_analysis.spec import FLAGS, ModelSpec, Workload, family_intermediate_size
+from cost_analysis.sweep_columns import COLUMNS, Outcome, Values, columns_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIELDS = {flag: field for field, flag in FLAGS.items()}
+"""Fields of the core by the names of the command line."""
+
+_WORKLOAD = ("batch_size", "input_length", "output_length")
+_PRECISION = ("weights", "activations", "kv_cache")
+_SYSTEM = ("gpu_config", "engine", "flops_efficiency", "bandwidth_efficiency")
+
+MOST_ROWS_IN_MEMORY = 20_000_000
+"""Rows that a data frame takes: about 10 GB."""
+
+
+def sweep(**axes: Any) -> pd.DataFrame:
+    """The costs of every combination of axes, a row each.
+
+    >>> frame = sweep(model="1.6B", P=[1, 2, 4, 8], batch_size="1:64:x2")  # doctest: +SKIP
+
+    Args:
+        axes: Flags of the estimate: a value, a list, or text such as "1,2,4" and "1:256:x2".
+
+    Returns:
+        The columns of `sweep_columns.COLUMNS`; the last axis moves fastest.
+
+    Raises:
+        InputError: No such axis, values that make no sense, or too many rows for the memory.
+    """
+    import pandas as pd
+
+    grid = make_grid(axes)
+    if grid.rows > MOST_ROWS_IN_MEMORY:
+        raise InputError(
+            f"{grid.rows:,} rows are too many for the memory (at most {MOST_ROWS_IN_MEMORY:,}); "
+            "write them to a file: parscale-cost sweep --output FILE.parquet"
+        )
+    found = list(pieces_of(grid, range(grid.piece_count)))
+    columns = {column.name: [piece[column.name] for piece in found] for column in COLUMNS}
+    return pd.DataFrame({name: np.concatenate(parts) for name, parts in columns.items()})
+
+
+def pieces_of(grid: Grid, places: range) -> Iterator[dict[str, Values]]:
+    """The columns of some pieces of a grid, one by one."""
+    for place in places:
+        piece = grid.piece(place)
+        yield columns_of(outcome(piece), piece.shape)
+
+
+def outcome(piece: Piece) -> Outcome:
+    """The estimates of a piece.
+
+    Raises:
+        InputError: The values of its axes contradict each other.
+    """
+    numbers = {name: _dimension(piece, name) for name in piece.numbers}
+    request = _request(
+        tuple(piece.names.items()),
+        tuple((name, values[0]) for name, values in piece.numbers.items()),
+    )
+    spec = _spec(request, numbers)
+    given = {name: numbers[name] for name in _WORKLOAD if name in numbers}
+    workload: Workload = replace(request.workload, **given)
+
+    def run(model: ModelSpec) -> Any:
+        return estimate(model, workload, request.hardware, request.engine, request.precision)
+
+    name = str(piece.names.get("model", request.title))
+    return Outcome(run(spec), run(spec.with_streams(1)), name)
+
+
+def _dimension(piece: Piece, name: str) -> Any:
+    """The values of an axis as a dimension of the piece's arrays; a number where it has one."""
+    values = piece.numbers[name]
+    if len(values) == 1:
+        return values[0]
+    shape = [1] * len(piece.numbers)
+    shape[list(piece.numbers).index(name)] = len(values)
+    return np.array(values, np.float64).reshape(shape)
+
+
+@lru_cache(maxsize=64)
+def _request(named: tuple[tuple[str, Any], ...], numbers: tuple[tuple[str, int], ...]) -> Request:
+    """The request of the first row of a piece: its names resolved, its defaults filled in."""
+    given = {FIELDS.get(name, name): value for name, value in (*named, *numbers)}
+    options: Mapping[str, Any] = {name: given.pop(name) for name in _SYSTEM if name in given}
+    workload = {name: given.pop(name) for name in (*_WORKLOAD, "logits") if name in given}
+    precision = {name: given.pop(name) for name in _PRECISION if name in given}
+    model = given.pop("model", None)
+    return make_request(
+        model=model, architecture=given, workload=workload, precision=precision, **options
+    )
+
+
+def _spec(request: Request, numbers: Mapping[str, Any]) -> ModelSpec:
+    """The architecture of a piece: the first row's, with the arrays in its place."""
+    sizes = {FIELDS.get(name, name): value for name, value in numbers.items()}
+    changed = {
+        name: value
+        for name, value in sizes.items()
+        if name not in _WORKLOAD and not np.array_equal(value, getattr(request.spec, name))
+    }
+    if "intermediate_size" in request.assumed and "hidden_size" in changed:
+        changed["intermediate_size"] = np.vectorize(family_intermediate_size)(
+            changed["hidden_size"]
+        ).astype(np.float64)
+    wide = {"hidden_size", "num_attention_heads"} & changed.keys()
+    whole = request.spec.head_dim * request.spec.num_attention_heads == request.spec.hidden_size
+    if wide and whole and "head_dim" not in sizes:
+        changed["head_dim"] = None
+    spec: ModelSpec = replace(request.spec, **changed)
+    return spec
