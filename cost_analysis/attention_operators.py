@@ -84,7 +84,7 @@ def scores_and_values(step: ForwardPass, kind: Attention | LatentAttention) -> O
 
 def attention_name(kind: Attention | LatentAttention) -> str:
     """What the operator of a kind of attention is called."""
-    return "attention" if kind.window is None else f"attention, last {kind.window}"
+    return "attention" if kind.window is None else f"attention in {kind.window}"
 
 
 def growth_steps(kind: Attention | LatentAttention, past: Number) -> Number:

@@ -22,6 +22,11 @@ def is_written_as_path(name: str) -> bool:
     return name.endswith((".json", ".toml")) or "\\" in name or name.startswith((".", "/", "~"))
 
 
+def is_id(name: str) -> bool:
+    """Whether a name can be a Hugging Face id."""
+    return _ID.fullmatch(name) is not None
+
+
 def local_config(path: Path) -> Path | None:
     """The configuration at a path: the file itself or that of a folder; None if there is neither.
 
@@ -52,7 +57,7 @@ def hub_config(name: str, *, download: bool = False) -> Path | None:
     Raises:
         InputError: It cannot be fetched, or huggingface_hub is not installed.
     """
-    if not _ID.fullmatch(name):
+    if not is_id(name):
         return None
     hub = _hub()
     try:

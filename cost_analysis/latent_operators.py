@@ -84,7 +84,7 @@ def _expansion(step: ForwardPass, kind: LatentAttention) -> list[Operator]:
     """
     rank, widths = _up_matrix(step, kind)
     if _is_absorbed(step, kind):
-        name, rows = "absorbed k, v projection", step.rows
+        name, rows = "absorbed k, v", step.rows
         # Each head's query becomes as wide as the latent, and a latent becomes its value.
         moved = rows * (widths + 2.0 * _heads(step) * rank)
         product = step.linear(name, "attention", rows, rank, widths)

@@ -19,7 +19,7 @@ def mlp_operators(step: ForwardPass, kind: Mlp | Experts) -> list[Operator]:
         *(
             _experts(step, kind)
             if isinstance(kind, Experts)
-            else _dense(step, "", step.size("intermediate_size"), bias=kind.bias)
+            else _dense(step, step.size("intermediate_size"), bias=kind.bias)
         ),
         *step.all_reduce("mlp"),
         *step.post_norm("mlp"),
@@ -27,23 +27,29 @@ def mlp_operators(step: ForwardPass, kind: Mlp | Experts) -> list[Operator]:
     ]
 
 
-def _dense(step: ForwardPass, of: str, width: Number, *, bias: bool = False) -> list[Operator]:
-    """An MLP that every token-stream passes: up (and gate), activation, down."""
+def _dense(step: ForwardPass, width: Number, *, of: str = "", bias: bool = False) -> list[Operator]:
+    """An MLP that every token-stream passes: up (and gate), activation, down.
+
+    Args:
+        step: The pass.
+        width: Of the MLP, before it is divided among devices.
+        of: Whose it is, where a layer has others.
+        bias: Whether its projections add one.
+    """
     hidden, rows, inner = step.size("hidden_size"), step.rows, step.shared(width)
     widened, up = _up(step, inner)
+    into, out = (f"{of}{up}", f"{of}down") if of else (f"{up} projection", "down projection")
     return [
-        step.linear(of + up, "mlp", rows, hidden, widened, bias=widened if bias else 0.0),
+        step.linear(into, "mlp", rows, hidden, widened, bias=widened if bias else 0.0),
         step.elementwise(f"{of}activation", "mlp", rows * (widened + inner)),
-        step.linear(
-            f"{of}down projection", "mlp", rows, inner, hidden, bias=hidden if bias else 0.0
-        ),
+        step.linear(out, "mlp", rows, inner, hidden, bias=hidden if bias else 0.0),
     ]
 
 
 def _up(step: ForwardPass, inner: Number) -> tuple[Number, str]:
     """How wide the projection into an MLP is, and what it is called."""
     gated = step.spec.gated_mlp
-    return inner * (2.0 if gated else 1.0), "gate, up projection" if gated else "up projection"
+    return inner * (2.0 if gated else 1.0), "gate, up" if gated else "up"
 
 
 def _experts(step: ForwardPass, kind: Experts) -> list[Operator]:
@@ -59,7 +65,7 @@ def _experts(step: ForwardPass, kind: Experts) -> list[Operator]:
     reached = expected_experts(number, as_float(kind.per_token), rows)
     products = (
         (f"experts: {up}", hidden, widened),
-        ("experts: down projection", inner, hidden),
+        ("experts: down", inner, hidden),
     )
     into, out = (
         _routed_product(step, name, routed, reached, inputs, outputs, bias=kind.bias)
@@ -72,7 +78,7 @@ def _experts(step: ForwardPass, kind: Experts) -> list[Operator]:
         step.elementwise("experts: activation", "mlp", routed * (widened + inner)),
         out,
         step.elementwise("experts: weighted sum", "mlp", (routed + rows) * hidden),
-        *(_dense(step, "shared: ", as_float(kind.shared_width)) if kind.shared_width else ()),
+        *(_dense(step, as_float(kind.shared_width), of="shared: ") if kind.shared_width else ()),
     ]
 
 

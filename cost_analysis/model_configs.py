@@ -107,7 +107,7 @@ def model_of(content: dict[str, Any], where: str, name: str = "") -> ConfiguredM
     except InputError as error:
         sentence = str(error)
         raise InputError(sentence if sentence.startswith(where) else f"{where}: {error}") from None
-    return ConfiguredModel(spec, str(kind), config.assumed, (*remarks, *_storage_remarks(outer)))
+    return ConfiguredModel(spec, str(kind), config.assumed, (*remarks, *_remarks(outer)))
 
 
 TEXT_MODELS = {"gemma3": ("gemma3_text", ("Gemma3ForConditionalGeneration",))}
@@ -141,9 +141,13 @@ def _check_classes(config: Config, kind: str) -> None:
         )
 
 
-def _storage_remarks(config: Config) -> list[str]:
+def _remarks(config: Config) -> list[str]:
+    """What a configuration has that is not counted, or is counted by a flag."""
+    found = []
+    if config.content.get("num_nextn_predict_layers"):
+        found.append("the layer that predicts a second token is not counted")
     stored = config.content.get("quantization_config")
-    if not isinstance(stored, dict):
-        return []
-    method = shown(stored.get("quant_method", "a format of its own"))
-    return [f"its weights are stored in {method}; what is counted is --weight_dtype"]
+    if isinstance(stored, dict):
+        method = shown(stored.get("quant_method", "a format of its own"))
+        found.append(f"its weights are stored in {method}; what is counted is --weight_dtype")
+    return found

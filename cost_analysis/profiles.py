@@ -16,6 +16,7 @@ from cost_analysis.hub_cache import (
     CONFIG,
     cache_folder,
     hub_config,
+    is_id,
     is_written_as_path,
     local_config,
 )
@@ -145,12 +146,12 @@ def _profile_of(path: Path, name: str) -> ModelProfile:
 
 def _unknown_model(name: str) -> InputError:
     error = unknown_name("model", name, {*profile_names("models"), *aliases("models")})
-    if "/" not in name:
+    if not is_id(name):
         return error
-    where = (
-        f"no path, and no Hugging Face id in the cache ({cache_folder()}), which --download fills"
+    return InputError(
+        f"{error}; it is no path, and no Hugging Face id in the cache ({cache_folder()}), which "
+        "--download fills"
     )
-    return InputError(f"{error}; it is {where}")
 
 
 def aliases(kind: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -221,6 +222,17 @@ def test_ids_in_the_cache(
     assert "is missing" in refusal("--model", "somebody/broken")
 
 
+def test_ids_without_the_library(
+    monkeypatch: pytest.MonkeyPatch, refusal: Callable[..., str], tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    assert "pip install 'parscale-cost[hub]'" in refusal("--model", "somebody/else")
+    assert "unknown model 'a/b/c'" in refusal("--model", "a/b/c")
+    assert "unknown model 'x" in refusal("--model", "x" * 5000)
+    assert "cannot read" in refusal("--model", str(tmp_path / ("x" * 5000 + ".json")))
+    assert "is larger than" in refusal("--model", "/dev/zero")
+
+
 def test_a_folder_as_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Callable[..., str],
     record: Callable[..., Any],
@@ -235,7 +247,7 @@ def test_a_folder_as_it_is_written(
     assert named["assumed"] == {"engine": "graphs"}
     text = answer("--model", "my-gemma", "--P", "2")
     assert text.startswith("my-gemma (gemma2), P = 2")
-    assert "attention, last 4096" in text
+    assert "attention in 4096" in text
     assert "2,614,341,888" in answer("models", "my-gemma")
 
 
@@ -267,7 +279,7 @@ def test_streams_show_in_the_traffic_of_experts(record: Callable[..., Any]) -> N
         (up,) = [
             row["bytes"]
             for row in rows
-            if row["operator"] == "experts: gate, up projection" and row["phase"] == "decode"
+            if row["operator"] == "experts: gate, up" and row["phase"] == "decode"
         ]
         return float(up)
 
@@ -325,3 +337,13 @@ def test_download_fetches_the_configuration_alone(tmp_path: Path) -> None:
     assert fetched.stdout == again.stdout
     files = [path.name for path in tmp_path.rglob("snapshots/*/*")]
     assert files == ["config.json"]
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONFIGS.glob("*.json")))
+def test_answers_fit_a_terminal(name: str, answer: Callable[..., str]) -> None:
+    """No name of an operator is broken into two lines."""
+    file = str(CONFIGS / f"{name}.json")
+    text = answer("--model", file, "--P", "4", "--gpu_config", "b200")
+    assert max(map(len, text.splitlines())) <= 80
+    decode = text.split("Decode: all steps\n")[1].split("\n\n")[0]
+    assert all(len(line.split("  ")) > 3 for line in decode.splitlines())

@@ -122,10 +122,10 @@ def test_operators_of_two_kinds_of_layers() -> None:
     spec = replace(SPEC, layers=kinds)
     operators = forward_pass(spec, 1, 1, 10)
     names = [op.name for op in operators]
-    assert abs(names.index("attention, last 3") - names.index("attention")) == 1
+    assert abs(names.index("attention in 3") - names.index("attention")) == 1
     found = {op.name: op for op in operators}
     streams, query = spec.streams, spec.query_size
-    assert found["attention, last 3"].flops == 4 * streams * query * 3
+    assert found["attention in 3"].flops == 4 * streams * query * 3
     assert found["attention"].flops == 4 * streams * query * 11
     assert found["q, k, v projection"].flops == next(
         op.flops for op in forward_pass(SPEC, 1, 1, 10) if op.name == "q, k, v projection"
