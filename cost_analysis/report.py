@@ -134,6 +134,7 @@ def progress(*, rates: bool = False) -> Progress:
     told = (rich_progress.MofNCompleteColumn(), Rate(), rich_progress.TimeRemainingColumn())
     behind = told if rates else (rich_progress.TimeElapsedColumn(),)
     console = Console(stderr=True)
+    console.quiet = not console.is_terminal  # older rich ends even no bar with an empty line
     columns = (rich_progress.TextColumn("{task.description}"), rich_progress.BarColumn(), *behind)
     return rich_progress.Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal

@@ -252,7 +252,7 @@ def assemble(target: Target, parts: Sequence[int]) -> None:
         SweepError: It cannot be written; the parts stay.
     """
     with writing(target.path):
-        with beside(target.path) as file:
+        with beside(target.path, target.folder) as file:
             if target.form == "csv":
                 for index in parts:
                     with target.part(index).open("rb") as part:
@@ -279,9 +279,12 @@ def forget_if_empty(target: Target) -> None:
 
 
 @contextmanager
-def beside(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that takes its name when it is whole, and is on the disk."""
-    other = path.with_name(f".{path.name}.{os.getpid()}")
+def beside(path: Path, folder: Path | None = None) -> Iterator[IO[bytes]]:
+    """A file to write that takes its name when it is whole, and is on the disk.
+
+    Until then it is in the folder, or beside its path: what a kill leaves goes with the folder.
+    """
+    other = (folder or path.parent) / f".{path.name}.{os.getpid()}"
     try:
         with other.open("wb") as file:
             yield file
