@@ -57,6 +57,11 @@ AXES = (
 _AXES = {axis.name: axis for axis in AXES}
 
 
+def broadcasts(name: str) -> bool:
+    """Whether the values of an axis are numbers of one array calculation."""
+    return _AXES[name].broadcasts
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A run of rows that one array calculation gives.
@@ -132,11 +137,11 @@ class Grid:
 
     @property
     def _named(self) -> dict[str, tuple[Any, ...]]:
-        return {name: v for name, v in self.axes.items() if not _AXES[name].broadcasts}
+        return {name: v for name, v in self.axes.items() if not broadcasts(name)}
 
     @property
     def _numbered(self) -> dict[str, tuple[int, ...]]:
-        return {name: v for name, v in self.axes.items() if _AXES[name].broadcasts}
+        return {name: v for name, v in self.axes.items() if broadcasts(name)}
 
     @property
     def combinations(self) -> int:

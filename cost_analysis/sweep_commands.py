@@ -157,8 +157,10 @@ def sweep(
     from cost_analysis import sweep_pages
     from cost_analysis.grid import make_grid
     from cost_analysis.sweep_summary import OBJECTIVES, objectives_named
+    from cost_analysis.sweeps import check
 
     found = make_grid(given_axes(grid, axes), part_rows)
+    check(found)
     objectives = objectives_named(_listed(pareto) or OBJECTIVES)
     if scheduler is not None and executor != "dask":
         raise InputError("--scheduler needs --executor dask")

@@ -11,7 +11,7 @@ import numpy as np
 
 from cost_analysis.errors import InputError
 from cost_analysis.estimate import estimate
-from cost_analysis.grid import Grid, Piece, make_grid
+from cost_analysis.grid import Grid, Piece, broadcasts, make_grid
 from cost_analysis.request import Request, make_request
 from cost_analysis.spec import FLAGS, ModelSpec, Workload, family_intermediate_size
 from cost_analysis.sweep_columns import COLUMNS, Outcome, Values, columns_of
@@ -64,26 +64,56 @@ def pieces_of(grid: Grid, places: range) -> Iterator[dict[str, Values]]:
         yield columns_of(outcome(piece), piece.shape)
 
 
+_TIED = ("hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim")
+"""Sizes of which one must divide another."""
+
+MOST_CHECKED = 5_000_000
+"""Combinations of sizes that are checked before anything is calculated."""
+
+
+def check(grid: Grid) -> None:
+    """Refuse a grid with a row that makes no sense, before any of its rows is calculated.
+
+    Every combination of names and of sizes that are tied is tried, and the ends of all others.
+
+    Raises:
+        InputError: The values of its axes contradict each other.
+    """
+    ends = {
+        name: values if name in _TIED or not broadcasts(name) else (min(values), max(values))
+        for name, values in grid.axes.items()
+    }
+    few = Grid({name: tuple(dict.fromkeys(values)) for name, values in ends.items()})
+    if few.rows <= MOST_CHECKED:
+        for place in range(few.piece_count):
+            _asked(few.piece(place))
+
+
 def outcome(piece: Piece) -> Outcome:
     """The estimates of a piece.
 
     Raises:
         InputError: The values of its axes contradict each other.
     """
-    numbers = {name: _dimension(piece, name) for name in piece.numbers}
-    request = _request(
-        tuple(piece.names.items()),
-        tuple((name, values[0]) for name, values in piece.numbers.items()),
-    )
-    spec = _spec(request, numbers)
-    given = {name: numbers[name] for name in _WORKLOAD if name in numbers}
-    workload: Workload = replace(request.workload, **given)
+    request, spec, workload = _asked(piece)
 
     def run(model: ModelSpec) -> Any:
         return estimate(model, workload, request.hardware, request.engine, request.precision)
 
     name = str(piece.names.get("model", request.title))
     return Outcome(run(spec), run(spec.with_streams(1)), name)
+
+
+def _asked(piece: Piece) -> tuple[Request, ModelSpec, Workload]:
+    """The request of a piece's first row, and the models and workloads of all its rows."""
+    numbers = {name: _dimension(piece, name) for name in piece.numbers}
+    request = _request(
+        tuple(piece.names.items()),
+        tuple((name, values[0]) for name, values in piece.numbers.items()),
+    )
+    given = {name: numbers[name] for name in _WORKLOAD if name in numbers}
+    workload: Workload = replace(request.workload, **given)
+    return request, _spec(request, numbers), workload
 
 
 def _dimension(piece: Piece, name: str) -> Any:

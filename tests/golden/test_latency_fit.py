@@ -84,8 +84,8 @@ def test_a_single_source_is_held_out_against_the_priors(rows: list[Measurement])
 def test_a_recorded_fold_is_what_the_fit_gives(
     rows: list[Measurement], recorded: dict[str, dict[str, str]]
 ) -> None:
-    kept = [row for row in rows if source(row) != "MLCBENCH"]
-    held = [row for row in rows if source(row) == "MLCBENCH"]
+    kept = [row for row in rows if source(row) != "FT"]
+    held = [row for row in rows if source(row) == "FT"]
     ratios = np.exp(fit_engines(kept).errors(held))
     for row, ratio in zip(held, ratios, strict=True):
         expected = float(recorded[row.texts["id"]]["held out by source"])

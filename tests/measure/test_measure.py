@@ -24,7 +24,7 @@ from cost_analysis.measure import Job, Session
 from cost_analysis.meter import Meter
 
 SMALL = ModelSpec(64, 96, 2, 4, 2, vocab_size=97)
-KILLS = int(os.environ.get("KILLS", "3"))
+KILLS = int(os.environ.get("KILLS", "2"))
 """How often the validation is killed; more, on request, take minutes."""
 
 TINY = ["--size", "tiny", "--input_length", "8", "--output_length", "3", "--rounds", "6"]

@@ -326,10 +326,10 @@ def test_download_fetches_the_configuration_alone(tmp_path: Path) -> None:
     asked = ("--model", "somebody/mixtral", "--format", "json")
     offline = process(*asked, env=home)
     fetched = process(*asked, "--download", env=home)
+    unknown = process("--model", "somebody/else", "--download", env=home)
     server.shutdown()
     server.server_close()
     again = process(*asked, env=home)
-    unknown = process("--model", "somebody/else", "--download", env=home)
     assert offline.returncode == unknown.returncode == 2
     assert "which --download fills" in offline.stderr
     assert "cannot download config.json of 'somebody/else'" in unknown.stderr
