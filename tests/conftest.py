@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,6 +23,8 @@ SEED = ["--hidden_size", "2560", "--P", "2", "--batch_size", "2"]
 """The question that the program was first made for."""
 
 sys.path.insert(0, str(Path(__file__).parent))
+# A shell that starts the suite in the background lets it ignore Ctrl-C, and so its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile(
     "suite",
     deadline=None,
