@@ -128,7 +128,7 @@ def _whole(name: str, digits: str, text: str) -> int:
         number = int(digits)
     except ValueError:
         raise InputError(
-            f"{name} has {shown(text)}, which is no whole number; give {HOW}"
+            f"{name} has {shown(text)}, which is not a whole number; give {HOW}"
         ) from None
     if not -LARGEST_SIZE <= number <= LARGEST_SIZE:
         raise InputError(f"{name} has {shown(text)}, which is too large; at most {LARGEST_SIZE}")

@@ -27,8 +27,6 @@ COLUMNS = 136
 UNBROKEN = "\N{NO-BREAK SPACE}"
 """Space in a name that a caption does not break; drawn as a plain one."""
 
-DATASET_NAMES = {"stack": "Stack-V2-Python", "pile": "Pile"}
-
 LAW_CURVES = (
     "Points: the 24 published runs. Curves: the law fitted on them (Huber loss of "
     "log losses, δ = 0.001). N counts prefixes and aggregator."

@@ -14,6 +14,7 @@ import click
 
 from cost_analysis.delivery import deliver
 from cost_analysis.errors import InputError
+from cost_analysis.option_types import NAMES
 from cost_analysis.options import (
     NUMBERS,
     Command,
@@ -146,6 +147,7 @@ def claims(
     "Claim",
     "--with",
     "methods",
+    type=NAMES,
     metavar="METHODS",
     help="Instead: ways of spending compute, with commas between: dense, parscale, moe, best-of-n, "
     "longer, loop, plt, phd, or a TOML file; name:4 states an amount. [default amount: --P]",
@@ -167,7 +169,7 @@ def compare(
     baseline: str,
     dataset: str,
     losses: tuple[float, float] | None,
-    methods: str | None,
+    methods: tuple[str, ...] | None,
     quality: str | None,
     price_per_hour: float | None,
     form: str | None,
@@ -195,7 +197,7 @@ def compare(
 
 
 def _compare_methods(
-    methods: str,
+    methods: tuple[str, ...],
     quality: str | None,
     baseline: str,
     dataset: str,
@@ -208,7 +210,7 @@ def _compare_methods(
 
     found = contest(
         request,
-        [name.strip() for name in methods.split(",")],
+        methods,
         baseline=baseline,
         dataset=dataset,
         quality=Path(quality) if quality else None,

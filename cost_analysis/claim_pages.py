@@ -13,12 +13,11 @@ from cost_analysis.records import Record, whole
 from cost_analysis.report import Page, Table
 from cost_analysis.scaling_law import residuals
 from cost_analysis.spec import ModelSpec
+from cost_analysis.training_runs import DATASET_NAMES
 from cost_analysis.units import format_bytes, format_count, format_per, format_seconds
 
 INTERVAL = len(" (16.3-20.5)")
 """Width of an interval behind a ratio."""
-
-DATASET_NAMES = {"stack": "Stack-V2-Python", "pile": "Pile"}
 
 
 def listed(values: Sequence[int]) -> int | str:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cost_analysis.errors import LONGEST_PATH, InputError, shown
+from cost_analysis.errors import InputError, shown
+from cost_analysis.files import read_small
 from cost_analysis.sizes import whole_number
 
 LARGEST_CONFIG = 4_000_000
@@ -22,24 +23,16 @@ def read_config(path: Path) -> dict[str, Any]:
     Raises:
         InputError: A file that cannot be read, is too large, or holds something else.
     """
-    name = shown(str(path), LONGEST_PATH)
-    try:
-        with path.open("rb") as file:
-            text = file.read(LARGEST_CONFIG + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot read the configuration {name}: {reason}") from None
-    if len(text) > LARGEST_CONFIG:
-        raise InputError(f"the configuration {name} is larger than {LARGEST_CONFIG} bytes")
+    name, text = read_small(path, "the configuration", LARGEST_CONFIG)
     try:
         content = json.loads(
             text.decode("utf-8-sig"), parse_constant=_no_number, object_pairs_hook=_each_once
         )
     except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"the configuration {name} is not JSON: {reason}") from None
+        raise InputError(f"{name} is not JSON: {reason}") from None
     if not isinstance(content, dict):
-        raise InputError(f"the configuration {name} is not a JSON object")
+        raise InputError(f"{name} is not a JSON object")
     return content
 
 

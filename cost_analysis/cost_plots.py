@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 
-from cost_analysis.captions import DATASET_NAMES, crossover_caption, trade_off_caption
+from cost_analysis.captions import crossover_caption, trade_off_caption
 from cost_analysis.cost_data import CostGrid, CrossoverMap
 from cost_analysis.plot_style import (
     doubling_axis,
@@ -28,7 +28,7 @@ from cost_analysis.plot_style import (
     stream_style,
     write_caption,
 )
-from cost_analysis.training_runs import Array
+from cost_analysis.training_runs import DATASET_NAMES, Array
 from cost_analysis.units import GIB, format_bytes
 
 BOLD: Mapping[str, Any] = {"ha": "right", "va": "top", "fontsize": 11, "fontweight": "bold"}

@@ -12,7 +12,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from cost_analysis.captions import DATASET_NAMES, LAW_CONTOURS, LAW_CURVES, law_formula
+from cost_analysis.captions import LAW_CONTOURS, LAW_CURVES, law_formula
 from cost_analysis.law_data import LossSurface
 from cost_analysis.plot_style import (
     doubling_axis,
@@ -24,6 +24,7 @@ from cost_analysis.plot_style import (
     stream_style,
     write_caption,
 )
+from cost_analysis.training_runs import DATASET_NAMES
 
 BILLION = 1e9
 

@@ -7,15 +7,16 @@ that a change of the model's sizes reaches every layer. A model is groups of lay
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 from cost_analysis.arrays import Number, holds
 from cost_analysis.errors import InputError, shown
 from cost_analysis.sizes import whole_number
 
 
-def _check(kind: object, lowest: int = 1) -> None:
+def _check(kind: Any, lowest: int = 1) -> None:
     """Check the fields of a kind: switches, and sizes from `lowest`; None where it may be."""
-    for item in fields(kind):  # type: ignore[arg-type]
+    for item in fields(kind):
         value = getattr(kind, item.name)
         if item.type == "bool":
             if not isinstance(value, bool):

@@ -64,4 +64,5 @@ class Several(_TupleType):
         return found
 
 
+NAMES = Several(click.STRING)
 BYTES, SECONDS, WATTS = Quantity("B"), Quantity("s"), Quantity("W")

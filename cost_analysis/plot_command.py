@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from cost_analysis.errors import InputError
+from cost_analysis.option_types import NAMES
 from cost_analysis.options import (
     MEASUREMENTS_HELP,
     NUMBERS,
@@ -325,6 +326,7 @@ def throughput(output: str | None, dpi: int, **options: Any) -> None:
     "Figure",
     "--with",
     "names",
+    type=NAMES,
     default="dense,parscale,moe,best-of-n,longer,loop,plt,phd",
     show_default=True,
     metavar="METHODS",
@@ -338,15 +340,19 @@ def throughput(output: str | None, dpi: int, **options: Any) -> None:
 @_output
 @_dpi
 def methods(
-    names: str, baseline: str, dataset: str, output: str | None, dpi: int, **options: Any
+    names: tuple[str, ...],
+    baseline: str,
+    dataset: str,
+    output: str | None,
+    dpi: int,
+    **options: Any,
 ) -> None:
     """Ways of spending compute: what each costs over the base."""
 
     def compute() -> Any:
         from cost_analysis.method_choice import contest
 
-        asked = [name.strip() for name in names.split(",")]
-        return contest(request_from(options), asked, baseline=baseline, dataset=dataset)
+        return contest(request_from(options), names, baseline=baseline, dataset=dataset)
 
     _draw("methods", compute, output, dpi)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cost_analysis.errors import LONGEST_PATH, InputError, shown, unknown_name
+from cost_analysis.files import read_small
 from cost_analysis.product_rates import ProductRates
 from cost_analysis.system import AttentionKernels, Spread
 from cost_analysis.units import DTYPES, parse_quantity
@@ -25,20 +26,11 @@ def parse(path: Path, what: str = "profile") -> dict[str, Any]:
     Raises:
         InputError: A file that cannot be read, is too large or is not TOML.
     """
-    try:
-        with path.open("rb") as file:
-            text = file.read(LARGEST_FILE + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot read {what} {shown(str(path), LONGEST_PATH)}: {reason}") from None
-    if len(text) > LARGEST_FILE:
-        raise InputError(
-            f"{what} {shown(str(path), LONGEST_PATH)} is larger than {LARGEST_FILE} bytes"
-        )
+    name, text = read_small(path, what, LARGEST_FILE)
     try:
         return tomllib.loads(text.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{what} {shown(str(path), LONGEST_PATH)} is not TOML: {error}") from None
+        raise InputError(f"{name} is not TOML: {error}") from None
 
 
 class Table:

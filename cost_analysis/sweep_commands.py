@@ -13,6 +13,7 @@ import click
 
 from cost_analysis.delivery import deliver
 from cost_analysis.errors import InputError
+from cost_analysis.option_types import NAMES
 from cost_analysis.options import (
     Command,
     SectionedCommand,
@@ -85,6 +86,7 @@ def _with_option(command: Command, option: SectionedOption) -> Command:
 @section_option(
     "Sweep",
     "--pareto",
+    type=NAMES,
     metavar="COLUMNS",
     help="Columns of the Pareto front, with commas between. [default: memory_total_bytes, "
     "latency_tpot_s, tokens_per_s]",
@@ -140,7 +142,7 @@ def _with_option(command: Command, option: SectionedOption) -> Command:
 @axis_options
 def sweep(
     grid: str | None,
-    pareto: str | None,
+    pareto: tuple[str, ...] | None,
     form: str | None,
     output: str | None,
     resume: bool,
@@ -161,7 +163,7 @@ def sweep(
 
     found = make_grid(given_axes(grid, axes), part_rows)
     check(found)
-    objectives = objectives_named(_listed(pareto) or OBJECTIVES)
+    objectives = objectives_named(pareto or OBJECTIVES)
     if scheduler is not None and executor != "dask":
         raise InputError("--scheduler needs --executor dask")
     if resume and output is None:
@@ -196,10 +198,6 @@ def given_axes(grid: str | None, axes: dict[str, tuple[str, ...]]) -> dict[str, 
     if not given:
         raise InputError("no axis is given; for instance --model 1.6B --P 1,2,4,8")
     return given
-
-
-def _listed(text: str | None) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",")) if text else ()
 
 
 def _cores() -> int:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -96,7 +97,7 @@ def need_pyarrow() -> None:
         InputError: It is missing.
     """
     try:
-        import pyarrow.parquet  # noqa: F401
+        import_module("pyarrow.parquet")
     except ImportError:
         raise InputError(
             "Parquet needs pyarrow, which is not installed; pip install 'parscale-cost[sweep]'"
@@ -185,7 +186,10 @@ def write_part(grid: Grid, target: Target, index: int) -> Summary:
     with writing(target.path):
         put(target.summary(index), json.dumps(asdict(summary)).encode())
         with beside(target.part(index)) as file:
-            _WRITERS[target.form](columns, file, index == 0)
+            if target.form == "csv":
+                _write_csv(columns, file, header=index == 0)
+            else:
+                _write_parquet(columns, file)
     return summary
 
 
@@ -194,18 +198,15 @@ def read_summary(target: Target, index: int) -> Summary:
     return Summary(**json.loads(target.summary(index).read_text()))
 
 
-def _write_parquet(columns: Mapping[str, Values], file: IO[bytes], first: bool) -> None:  # noqa: ARG001
+def _write_parquet(columns: Mapping[str, Values], file: IO[bytes]) -> None:
     with _parquet_writer(file) as writer:
         writer.write_table(_table(columns))
 
 
-def _write_csv(columns: Mapping[str, Values], file: IO[bytes], first: bool) -> None:
+def _write_csv(columns: Mapping[str, Values], file: IO[bytes], *, header: bool) -> None:
     import pandas as pd
 
-    pd.DataFrame(dict(columns)).to_csv(file, index=False, header=first, lineterminator="\n")
-
-
-_WRITERS = {"parquet": _write_parquet, "csv": _write_csv}
+    pd.DataFrame(dict(columns)).to_csv(file, index=False, header=header, lineterminator="\n")
 
 
 def _table(columns: Mapping[str, Values]) -> pyarrow.Table:

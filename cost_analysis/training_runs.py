@@ -21,6 +21,9 @@ LOSS_COLUMNS = ("loss", "loss_stack_v2_python", "loss_pile")
 DATASETS = {"stack": "loss_stack_v2_python", "pile": "loss_pile"}
 """Data sets of the published runs and their columns."""
 
+DATASET_NAMES = {"stack": "Stack-V2-Python", "pile": "Pile"}
+"""What people call them."""
+
 SMALLEST, LARGEST = 1e-100, 1e100
 """Limits of every value, so that products of a few stay floats."""
 

@@ -160,7 +160,10 @@ def test_what_binds_is_what_the_next_size_breaks(asked: tuple[Space, Limits, str
         assert set(binds) == {name for name, is_broken in broken.items() if is_broken}
 
 
-def ask(limits: Limits = Limits(), objective: str = "loss", **options: Any) -> planner.Plan:  # noqa: B008
+NO_LIMITS = Limits()
+
+
+def ask(limits: Limits = NO_LIMITS, objective: str = "loss", **options: Any) -> planner.Plan:
     chosen = setups(
         DEVICES[:1], [Precision()], None if "rate" in options else (1,),
         memory_limit=options.pop("memory", None), prices=options.pop("prices", (None,)),

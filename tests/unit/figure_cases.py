@@ -79,11 +79,14 @@ def parts(output_length: int = 64) -> Breakdown:
     return breakdown(BASE, STREAMS, Workload(2, 100, output_length), system())
 
 
+ONE_SECOND = Limits(latency=1.0)
+
+
 @cache
 def planned(
     streams: tuple[int, ...] = STREAMS,
     rate: float | None = None,
-    limits: Limits = Limits(latency=1.0),  # noqa: B008
+    limits: Limits = ONE_SECOND,
     memory: float | None = None,
 ) -> tuple[Question, Plan]:
     """A plan and what was asked."""

@@ -63,7 +63,7 @@ def test_lists_and_ranges(value: Any, expected: tuple[int, ...]) -> None:
 def test_what_is_no_axis_is_one_sentence(value: Any, said: str) -> None:
     with pytest.raises(InputError, match="P") as caught:
         whole_numbers("P", value)
-    assert said in str(caught.value).replace("no whole number", "not a whole number")
+    assert said in str(caught.value)
     assert len(str(caught.value)) < 200
 
 
