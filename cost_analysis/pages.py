@@ -13,7 +13,7 @@ from cost_analysis.memory import NOT_COUNTED
 from cost_analysis.parameters import active_parameters
 from cost_analysis.published import SCRIPT_ROOFS, cost_on, roofs_of
 from cost_analysis.records import Answer, Record, device_record, operator_rows
-from cost_analysis.report import Page, Table
+from cost_analysis.report import PLAIN_WIDTH, Page, Table
 from cost_analysis.units import (
     format_bytes,
     format_count,
@@ -114,22 +114,26 @@ def _fit_lines(answer: Answer) -> list[str]:
         return [
             f"Does not fit: needs {format_bytes(-room)} more than the {format_bytes(whole)} "
             "of the device",
-            _limits(answer.cost, device),
+            *_limits(answer.cost, device),
         ]
     return [
         f"Fits     {format_bytes(room):>10} of {format_bytes(whole)} left",
-        _limits(answer.cost, device),
+        *_limits(answer.cost, device),
     ]
 
 
-def _limits(cost: Estimate, device: Record) -> str:
+def _limits(cost: Estimate, device: Record) -> list[str]:
+    """What would fit; in two lines where one would be too long for a terminal."""
     batch, context = device["largest_batch_size"], device["longest_context_tokens"]
     longest = cost.spec.max_position_embeddings
     made_for = f" (made for {longest:,})" if context > longest else ""
-    alone = f"longest context {context:,} tokens{made_for}"
-    return (
-        f"         largest batch {batch:,}, or {alone if context else 'no context at this batch'}"
+    alone = (
+        f"longest context {context:,} tokens{made_for}" if context else "no context at this batch"
     )
+    line = f"         largest batch {batch:,}, or {alone}"
+    if len(line) <= PLAIN_WIDTH:
+        return [line]
+    return [f"         largest batch {batch:,}, or", f"         {alone}"]
 
 
 def _answer_table(answer: Answer) -> Table:

@@ -279,3 +279,9 @@ def test_no_input_ends_in_a_traceback(pairs: list[tuple[str, str]]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["estimate", *arguments])
     assert stop.value.code in (0, 2)
+
+
+def test_what_would_fit_is_not_broken_in_a_number(answer: Callable[..., str]) -> None:
+    text = answer("--model", "llama-3.1-8b")
+    assert "largest batch 2,880, or\n         longest context " in text
+    assert "tokens (made for 131,072)\n" in text
