@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from cost_analysis.activations import FLOAT32
 from cost_analysis.errors import InputError
 from cost_analysis.measurements import MEMORY_METRIC, SIZES, Measurement
-from cost_analysis.memory import FLOAT32, kv_cache_bytes, memory
+from cost_analysis.memory import kv_cache_bytes, memory
 from cost_analysis.predictions import (
     Floats,
     engine_of,

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from cost_analysis.arrays import Number, as_float, ceil
+from cost_analysis.exchanges import all_reduce
 from cost_analysis.forward import ForwardPass
 from cost_analysis.latent_operators import latent_operators, latent_scores_and_values
 from cost_analysis.layers import Attention, LatentAttention
@@ -36,7 +37,7 @@ def attention_operators(step: ForwardPass, kind: Attention | LatentAttention) ->
             hidden,
             bias=hidden if kind.output_bias else 0.0,
         ),
-        *step.all_reduce("attention"),
+        *all_reduce(step, "attention"),
         *step.post_norm("attention"),
     ]
 
@@ -60,7 +61,7 @@ def scores_and_values(step: ForwardPass, kind: Attention | LatentAttention) -> O
     if isinstance(kind, LatentAttention):
         return latent_scores_and_values(step, kind)
     query, key_value = step.query, step.key_value
-    streams = step.batch * step.size("streams")
+    streams = step.sequences * step.streams
     past = cached_positions(kind, step.past)
     context = past + step.queries
     per_pair = 4.0 * streams * query

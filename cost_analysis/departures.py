@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cost_analysis import published as paper
+from cost_analysis.activations import activation_moments
 from cost_analysis.arrays import Number, as_float, maximum
-from cost_analysis.memory import activation_moments
+from cost_analysis.layout import Share
 from cost_analysis.parameters import parameters
 from cost_analysis.published import BYTES, Roofs
 from cost_analysis.spec import ModelSpec, Precision, Workload
@@ -168,7 +169,7 @@ def _missing_parameters(spec: ModelSpec) -> Departure:
 def _mlp_activations(spec: ModelSpec, workload: Workload) -> Departure:
     streams, prompt = _streams(spec, workload), _prompt(spec, workload)
     moments = activation_moments(
-        spec, workload.batch_size, workload.input_length, Precision(), workload.logits
+        Share(spec), workload.batch_size, workload.input_length, Precision(), workload.logits
     )
     kept = "three" if spec.gated_mlp else "two"
     return Departure(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from cost_analysis.arrays import Number, as_float, maximum, where
+from cost_analysis.arrays import Number, as_float, holds, maximum, where
+from cost_analysis.errors import InputError
 from cost_analysis.latency import Phase, decode_phase, prefill_phase
+from cost_analysis.layout import SINGLE, Layout, divided, is_one, micro_batches
 from cost_analysis.ledger import Growth, Operator
 from cost_analysis.memory import Memory, memory
 from cost_analysis.operators import context_growth, forward_pass
 from cost_analysis.parameters import Parameters, parameters
+from cost_analysis.pipeline import Pipeline, make_pipeline
 from cost_analysis.spec import ModelSpec, Precision, Workload
 from cost_analysis.system import Engine, Hardware
 
@@ -23,18 +26,23 @@ class Estimate:
         spec: The model.
         workload: The request.
         precision: Storage formats.
+        layout: How the model is divided among devices of that kind.
         hardware: The device.
         engine: What runs the model on it.
         parameters: Parameter counts.
-        memory: Memory, part by part [B].
+        memory: Memory of the fullest device, part by part [B].
         prefill: The pass over the prompt, which gives the first token.
         decode: The `output_length - 1` decode steps together.
         first_step: Operators of the first decode step.
+
+    With several devices the operators of the phases are those of one device of each stage, for one
+    micro-batch; FLOPs of the request are those of all devices.
     """
 
     spec: ModelSpec
     workload: Workload
     precision: Precision
+    layout: Layout
     hardware: Hardware
     engine: Engine
     parameters: Parameters
@@ -71,14 +79,47 @@ class Estimate:
         return self.workload.batch_size * self.workload.output_length / self.total
 
     @property
+    def prefill_flops(self) -> Number:
+        """FLOPs of the prefill, attention as the full rectangle."""
+        if self.layout.is_single:
+            return self.prefill.flops
+        return _flops(self._undivided.prefill)
+
+    @property
     def decode_step_flops(self) -> Number:
-        """FLOPs of the first decode step, attention as the full rectangle."""
-        return sum((operator.flops for operator in self.first_step), 0.0)
+        """FLOPs of the first decode step."""
+        return _flops(self.first_step if self.layout.is_single else self._undivided.first_step)
+
+    @property
+    def decode_flops(self) -> Number:
+        """FLOPs of all decode steps."""
+        if self.layout.is_single:
+            return self.decode.flops
+        work = self._undivided
+        grows = {growth.operator.name: growth for growth in work.growth}
+        return sum(
+            (
+                grows[operator.name].total(operator, work.steps).flops
+                if operator.name in grows
+                else operator.flops * work.steps
+                for operator in work.first_step
+            ),
+            0.0,
+        )
 
     @property
     def flops(self) -> Number:
         """FLOPs of the whole request."""
-        return self.prefill.flops + self.decode.flops
+        return self.prefill_flops + self.decode_flops
+
+    @property
+    def _undivided(self) -> Passes:
+        """The passes as a single device would make them."""
+        return passes(self.spec, self.workload, self.precision)
+
+
+def _flops(operators: tuple[Operator, ...]) -> Number:
+    return sum((operator.flops for operator in operators), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +132,7 @@ class Passes:
         growth: What each further step adds to each kind of attention.
         steps: Decode steps.
         layers: Layers of the model.
+        pipeline: The stages that the layers are divided into; None if there is one.
     """
 
     prefill: tuple[Operator, ...]
@@ -98,13 +140,16 @@ class Passes:
     growth: tuple[Growth, ...]
     steps: Number
     layers: Number
+    pipeline: Pipeline | None = None
 
 
 def passes(
-    spec: ModelSpec, workload: Workload, precision: Precision, *, tensor_parallel: Number = 1
+    spec: ModelSpec, workload: Workload, precision: Precision, layout: Layout = SINGLE
 ) -> Passes:
-    """The forward passes of a request; arguments as for `estimate`."""
-    prompt, batch = workload.input_length, workload.batch_size
+    """The forward passes of a request, of one micro-batch; arguments as for `estimate`."""
+    prompt, whole = workload.input_length, workload.batch_size
+    batch = divided(whole, micro_batches(layout, whole))
+    staged = not is_one(layout.pipeline_parallel)
     past = as_float(spec.prefix) + prompt
     return Passes(
         prefill=forward_pass(
@@ -115,20 +160,25 @@ def passes(
             precision,
             logits=workload.logits,
             fills_prefix=True,
-            tensor_parallel=tensor_parallel,
+            layout=layout,
         ),
-        first_step=forward_pass(spec, batch, 1, past, precision, tensor_parallel=tensor_parallel),
-        growth=context_growth(spec, batch, precision, past=past, tensor_parallel=tensor_parallel),
+        first_step=forward_pass(spec, batch, 1, past, precision, layout=layout),
+        growth=context_growth(spec, batch, precision, past=past, layout=layout),
         steps=workload.decode_steps,
         layers=as_float(spec.num_hidden_layers),
+        pipeline=make_pipeline(spec, layout, whole) if staged else None,
     )
 
 
 def phases(work: Passes, hardware: Hardware, engine: Engine) -> tuple[Phase, Phase]:
     """The times of the prefill and of all decode steps."""
+    prefill = prefill_phase(work.prefill, work.layers, hardware, engine)
+    decode = decode_phase(work.first_step, work.growth, work.steps, work.layers, hardware, engine)
+    if work.pipeline is None:
+        return prefill, decode
     return (
-        prefill_phase(work.prefill, work.layers, hardware, engine),
-        decode_phase(work.first_step, work.growth, work.steps, work.layers, hardware, engine),
+        work.pipeline.prefill(prefill, hardware, engine),
+        work.pipeline.decode(decode, hardware, engine),
     )
 
 
@@ -138,8 +188,7 @@ def estimate(
     hardware: Hardware,
     engine: Engine,
     precision: Precision | None = None,
-    *,
-    tensor_parallel: Number = 1,
+    layout: Layout = SINGLE,
 ) -> Estimate:
     """The cost of a request.
 
@@ -152,21 +201,40 @@ def estimate(
         hardware: The device (`load_hardware`).
         engine: What runs the model on it (`load_engine`).
         precision: Storage formats; bf16 throughout if None.
-        tensor_parallel: Devices that share each layer over the device's interconnect. Operators,
-            FLOPs and bytes are then those of one of them; memory is that of all together.
+        layout: How the model is divided among devices of that kind; one of them if left out.
+
+    Raises:
+        InputError: The model cannot be divided so, or the devices have no link.
     """
     precision = precision or Precision()
-    work = passes(spec, workload, precision, tensor_parallel=tensor_parallel)
+    if not layout.is_single:
+        layout.check(spec)
+        _check_links(layout, hardware)
+    work = passes(spec, workload, precision, layout)
     prefill, decode = phases(work, hardware, engine)
     return Estimate(
         spec=spec,
         workload=workload,
         precision=precision,
+        layout=layout,
         hardware=hardware,
         engine=engine,
         parameters=parameters(spec),
-        memory=memory(spec, workload, precision),
+        memory=memory(spec, workload, precision, layout),
         prefill=prefill,
         decode=decode,
         first_step=work.first_step,
     )
+
+
+def _check_links(layout: Layout, hardware: Hardware) -> None:
+    """Refuse several devices that nothing joins."""
+    if hardware.interconnect is None:
+        raise InputError(
+            f"device {hardware.name} states no link to others; give its rate with --interconnect"
+        )
+    if hardware.network is None and not holds(hardware.is_within_a_node(layout.devices)):
+        raise InputError(
+            f"the layout takes more than the {hardware.devices_per_node} devices of a node; give "
+            "the rate of the link between nodes with --network"
+        )

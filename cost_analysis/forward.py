@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cost_analysis.arrays import Number, as_float, maximum, minimum
+from cost_analysis.arrays import Number, as_float
+from cost_analysis.layout import SINGLE, Layout, Share
 from cost_analysis.ledger import Operator
 from cost_analysis.spec import ModelSpec, Precision
 
@@ -16,12 +17,12 @@ class ForwardPass:
     Attributes:
         spec: The model.
         precision: Storage formats.
-        batch: Sequences, B.
+        batch: Sequences of the pass on all devices, B.
         queries: New tokens of each sequence.
         past: Positions before the pass, prefix included.
         logits: "last" or "all" positions whose logits are computed.
         fills_prefix: The pass copies the learned prefixes into an empty cache first.
-        devices: Devices that share each layer.
+        layout: Of the model; everything is what one device has of it.
     """
 
     spec: ModelSpec
@@ -31,41 +32,46 @@ class ForwardPass:
     past: Number
     logits: str = "last"
     fills_prefix: bool = False
-    devices: Number = 1.0
+    layout: Layout = SINGLE
 
     def size(self, name: str) -> Number:
         """A size of the model as float64."""
         return as_float(getattr(self.spec, name))
 
     @property
+    def share(self) -> Share:
+        """What one device has of the model."""
+        return Share(self.spec, self.layout)
+
+    @property
+    def sequences(self) -> Number:
+        """Sequences on one device."""
+        return self.share.sequences(self.batch)
+
+    @property
+    def streams(self) -> Number:
+        """Streams on one device."""
+        return as_float(self.share.streams)
+
+    @property
     def tokens(self) -> Number:
         """Tokens before they are copied to streams, B·queries."""
-        return self.batch * self.queries
+        return self.sequences * self.queries
 
     @property
     def rows(self) -> Number:
         """Token-streams, P·B·queries: the rows of every matrix product of a layer."""
-        return self.tokens * self.size("streams")
-
-    def shared(self, size: Number) -> Number:
-        """What one device of the group has of a size that is divided among them."""
-        alone = isinstance(self.devices, float) and self.devices == 1.0
-        return size if alone else size / self.devices
+        return self.tokens * self.streams
 
     @property
     def query(self) -> Number:
         """Width of the query heads on one device."""
-        return self.shared(as_float(self.spec.query_size))
-
-    @property
-    def key_value_heads(self) -> Number:
-        """KV heads on one device, which are at least one."""
-        return maximum(self.shared(self.size("num_key_value_heads")), 1.0)
+        return as_float(self.share.query)
 
     @property
     def key_value(self) -> Number:
         """Width of the KV heads on one device."""
-        return self.key_value_heads * self.size("head_dim")
+        return as_float(self.share.key_value)
 
     @property
     def parallel(self) -> Number:
@@ -142,23 +148,7 @@ class ForwardPass:
             return []
         return [self.norm(f"norm after {'MLP' if part == 'mlp' else part}", part)]
 
-    def all_reduce(self, part: str) -> list[Operator]:
-        """The sum over a tensor-parallel group of what its devices computed; alone there is none.
-
-        It is counted where the group has an array of sizes, too, and then costs one device nothing.
-        """
-        if isinstance(self.devices, float) and self.devices == 1.0:
-            return []
-        values = self.rows * self.size("hidden_size") * self.precision.accumulate.bytes
-        # Each device of a ring sends (n - 1) / n of the values twice, in n - 1 messages.
-        others = self.devices - 1.0
-        return [
-            Operator(
-                "all-reduce",
-                part,
-                link_bytes=2.0 * values * others / self.devices,
-                messages=2.0 * others,
-                kernels=minimum(others, 1.0),
-                kind="all-reduce",
-            )
-        ]
+    @property
+    def residual_bytes(self) -> Number:
+        """The residual stream of all token-streams of one device [B]."""
+        return self.rows * self.size("hidden_size") * self.precision.accumulate.bytes

@@ -18,7 +18,7 @@ from cost_analysis.system import Engine, Hardware
 
 @dataclass(frozen=True, slots=True)
 class _Protocol:
-    """How devices exchange the messages of an all-reduce.
+    """How devices exchange messages.
 
     Attributes:
         start: Time it takes beyond what the fastest to start takes [s].
@@ -35,6 +35,13 @@ _PROTOCOLS = (_Protocol(0.0, 0.47e-6, 0.25), _Protocol(6.4e-6, 1.9e-6, 1.0))
 """Of a ring over NVLink: with a flag beside every value (LL), which is fast to start and moves a
 quarter, and with one beside every 128 bytes (LL128). The figures are those that NCCL chooses by
 (NVIDIA/nccl, src/graph/tuning.cc at 01afd20: baseLat, hwLat); over PCIe a message takes 1 us."""
+
+_NETWORK_PROTOCOLS = (
+    _Protocol(0.0, 2.7e-6, 0.25),
+    _Protocol(7.4e-6, 4.0e-6, 1.0),
+    _Protocol(1.8e-6, 14.0e-6, 1.0),
+)
+"""The same of a ring over a network, and without flags (Simple): src/graph/tuning.cc at 5067397."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,7 @@ class OperatorTime:
     def bound(self) -> Number:
         """Which limit asks for most: "compute", "memory", "link" or "overhead"."""
         compute, transfer = self.compute, self.transfer
-        slower = "link" if self.operator.kind == "all-reduce" else "memory"
+        slower = "link" if self.operator.kind == "exchange" else "memory"
         roof = where(compute > transfer, "compute", slower)
         return where(self.overhead > maximum(compute, transfer), "overhead", roof)
 
@@ -108,7 +115,7 @@ def operator_time(
     overhead = operator.kernels * engine.kernel_floor
     if operator.kind == "attention":
         overhead = overhead + operator.kernels * engine.attention.floor
-    elif operator.kind == "all-reduce":
+    elif operator.kind == "exchange":
         overhead = overhead + operator.kernels * engine.link_latency
     compute, transfer = (
         compute_time(operator, hardware, engine),
@@ -155,8 +162,8 @@ def transfer_time(operator: Operator, hardware: Hardware, engine: Engine) -> Num
         return operator.bytes / (rate * share)
     if operator.kind == "attention":
         return _attention_transfer_time(operator, rate, engine)
-    if operator.kind == "all-reduce":
-        return _all_reduce_time(operator, hardware, engine)
+    if operator.kind == "exchange":
+        return _exchange_time(operator, hardware, engine)
     return operator.bytes / (rate * engine.elementwise_share)
 
 
@@ -169,16 +176,28 @@ def _attention_transfer_time(operator: Operator, rate: Number, engine: Engine) -
     return operator.bytes / reading + (copied + scores) / rate
 
 
-def _all_reduce_time(operator: Operator, hardware: Hardware, engine: Engine) -> Number:
-    """Time of a ring all-reduce by the faster protocol.
+def _exchange_time(operator: Operator, hardware: Hardware, engine: Engine) -> Number:
+    """Time of an exchange by its fastest protocol.
 
-    A link states both directions together; a ring uses each.
+    An interconnect states both directions together, of which a ring uses each. A group that
+    reaches beyond one node is charged the network for everything that it sends.
     """
     if hardware.interconnect is None:
-        return operator.link_bytes * 0.0
-    moved = operator.link_bytes / (hardware.interconnect / 2.0 * engine.link_share)
+        inside = operator.link_bytes * 0.0
+    else:
+        rate = hardware.interconnect / 2.0 * engine.link_share
+        inside = _fastest(_PROTOCOLS, operator, rate)
+    if hardware.network is None:
+        return inside
+    beyond = _fastest(_NETWORK_PROTOCOLS, operator, hardware.network * engine.link_share)
+    return where(hardware.is_within_a_node(operator.spans), inside, beyond)
+
+
+def _fastest(protocols: tuple[_Protocol, ...], operator: Operator, rate: Number) -> Number:
+    """Time of an exchange over a link of a rate in each direction [s]."""
+    moved = operator.link_bytes / rate
     seconds = (
         operator.kernels * way.start + operator.messages * way.message + moved / way.share
-        for way in _PROTOCOLS
+        for way in protocols
     )
     return reduce(minimum, seconds)

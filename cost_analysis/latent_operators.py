@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cost_analysis.arrays import Number, as_float, ceil
+from cost_analysis.exchanges import all_reduce
 from cost_analysis.forward import ForwardPass
 from cost_analysis.layers import LatentAttention
 from cost_analysis.ledger import QUERIES_PER_BLOCK, Operator, masked_pairs
@@ -30,13 +31,13 @@ def latent_operators(step: ForwardPass, kind: LatentAttention) -> list[Operator]
         step.linear(
             "output projection", "attention", rows, values, hidden, bias=_bias(kind, hidden)
         ),
-        *step.all_reduce("attention"),
+        *all_reduce(step, "attention"),
         *step.post_norm("attention"),
     ]
 
 
 def _heads(step: ForwardPass) -> Number:
-    return step.shared(step.size("num_attention_heads"))
+    return as_float(step.share.query_heads)
 
 
 def _bias(kind: LatentAttention, width: Number) -> Number:
@@ -91,14 +92,14 @@ def _expansion(step: ForwardPass, kind: LatentAttention) -> list[Operator]:
         return [replace(product, activation_bytes=moved * step.precision.activation.bytes)]
     if not step.fills_prefix:
         return []
-    rows = step.batch * step.size("streams") * (step.past + step.queries)
+    rows = step.sequences * step.streams * (step.past + step.queries)
     return [step.linear("k, v projection", "attention", rows, rank, widths)]
 
 
 def latent_scores_and_values(step: ForwardPass, kind: LatentAttention) -> Operator:
     """Scores and values over the latents (absorbed), or over keys and values of every head."""
     absorbed, precision = _is_absorbed(step, kind), step.precision
-    heads, streams = _heads(step), step.batch * step.size("streams")
+    heads, streams = _heads(step), step.sequences * step.streams
     context = step.past + step.queries
     positions, latent = streams * context, as_float(kind.latent)
     keys = latent if absorbed else as_float(kind.key_dim)

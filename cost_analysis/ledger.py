@@ -18,7 +18,7 @@ class Operator:
 
     Attributes:
         name: What it does.
-        part: "embedding", "attention", "mlp", "aggregator", "lm head", or "host".
+        part: "embedding", "attention", "mlp", "aggregator", "lm head", "pipeline" or "host".
         flops: FLOPs of matrix products, attention as the full rectangle.
         skipped_flops: Those of the rectangle that a fused causal kernel does not compute.
         weight_bytes: Parameters read [B].
@@ -26,15 +26,16 @@ class Operator:
         activation_bytes: Activations read and written [B].
         score_values: Scores of queries and keys, the full rectangle, over all heads.
         expanded_bytes: Keys and values of the context, were they copied to all query heads [B].
-        link_bytes: Activations that the devices of a tensor-parallel group sum [B].
-        messages: Messages that follow one another between those devices.
+        link_bytes: What a device sends to others [B].
+        messages: Messages that follow one another between them.
         kernels: Kernels launched.
         compute: Data type of its matrix products; None where it has none.
-        kind: Which kernel it is: "product", "attention", "elementwise", "all-reduce" or "host".
+        kind: Which kernel it is: "product", "attention", "elementwise", "exchange" or "host".
         quantised: Its weights are stored below 16 bits.
         rows: Rows that the weights of a product are multiplied with.
         blocks: Parts that an attention has without its context being divided: its heads, by
             `QUERIES_PER_BLOCK` queries each.
+        spans: Devices from the first to the last of those that exchange something.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Operator:
     quantised: bool = False
     rows: Number = 0.0
     blocks: Number = 0.0
+    spans: Number = 0.0
 
     @property
     def kernel_flops(self) -> Number:

@@ -1,6 +1,7 @@
 """The weights of each kind of layer: its matrices, its norms and biases, what it caches.
 
-Parameter counts, stored bytes and prefixes are sums over these.
+Parameter counts, stored bytes and prefixes are sums over these, of the whole model or of what one
+device has of it.
 
 Source: the modules of transformers' models of the same names; the tests compare the sums with what
 it builds.
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 from cost_analysis.arrays import Number, as_float, minimum
 from cost_analysis.layers import Attention, Experts, LatentAttention, LayerGroup, Mlp
+from cost_analysis.layout import Share
 from cost_analysis.spec import ModelSpec
 
 
@@ -35,19 +37,16 @@ class Matrix:
         return self.inputs * self.outputs * self.copies
 
 
-def attention_matrices(spec: ModelSpec, kind: Attention | LatentAttention) -> tuple[Matrix, ...]:
-    """The matrices of one layer's attention."""
+def attention_matrices(share: Share, kind: Attention | LatentAttention) -> tuple[Matrix, ...]:
+    """The matrices of one layer's attention; latents are not divided among devices."""
     if isinstance(kind, LatentAttention):
-        return _latent_matrices(spec, kind)
-    query, key_value = spec.query_size, spec.key_value_size
-    return (
-        Matrix(spec.hidden_size, query + 2 * key_value),
-        Matrix(query, spec.hidden_size),
-    )
+        return _latent_matrices(share, kind)
+    hidden, query, key_value = share.spec.hidden_size, share.query, share.key_value
+    return (Matrix(hidden, query + 2 * key_value), Matrix(query, hidden))
 
 
-def _latent_matrices(spec: ModelSpec, kind: LatentAttention) -> tuple[Matrix, ...]:
-    hidden, heads = spec.hidden_size, spec.num_attention_heads
+def _latent_matrices(share: Share, kind: LatentAttention) -> tuple[Matrix, ...]:
+    hidden, heads = share.spec.hidden_size, share.query_heads
     queries = (
         (Matrix(hidden, heads * kind.key_dim),)
         if kind.q_rank is None
@@ -61,12 +60,14 @@ def _latent_matrices(spec: ModelSpec, kind: LatentAttention) -> tuple[Matrix, ..
     )
 
 
-def mlp_matrices(spec: ModelSpec, kind: Mlp | Experts) -> tuple[Matrix, ...]:
+def mlp_matrices(share: Share, kind: Mlp | Experts) -> tuple[Matrix, ...]:
     """The matrices of one layer's MLP that are stored in the format of weights."""
+    spec = share.spec
     if isinstance(kind, Mlp):
-        return _up_and_down(spec, spec.intermediate_size)
-    routed = _up_and_down(spec, expert_width(spec, kind), kind.number)
-    return (*routed, *_up_and_down(spec, kind.shared_width))
+        return _up_and_down(spec, share.width(spec.intermediate_size))
+    inner, number = share.width(expert_width(spec, kind)), share.experts(kind.number)
+    routed = _up_and_down(spec, inner, number)
+    return (*routed, *_up_and_down(spec, share.width(kind.shared_width)))
 
 
 def expert_width(spec: ModelSpec, kind: Experts) -> Number:
@@ -96,47 +97,53 @@ def norm_values(spec: ModelSpec) -> Number:
     return spec.hidden_size * (1 + spec.frame.norm_bias)
 
 
-def small_values(spec: ModelSpec, group: LayerGroup) -> Number:
-    """Norm weights, biases and other vectors of one layer."""
+def small_values(share: Share, group: LayerGroup) -> Number:
+    """Norm weights, biases and other vectors of one layer.
+
+    Divided among devices are those that belong to divided columns; the others are copied.
+    """
+    spec = share.spec
     norms = (4 if spec.frame.post_norms else 2) * norm_values(spec)
-    return norms + attention_vectors(spec, group.attention) + mlp_vectors(spec, group.mlp)
+    return norms + attention_vectors(share, group.attention) + mlp_vectors(share, group.mlp)
 
 
-def attention_vectors(spec: ModelSpec, kind: Attention | LatentAttention) -> Number:
+def attention_vectors(share: Share, kind: Attention | LatentAttention) -> Number:
     """Biases, norms inside the attention, and sinks of one layer."""
+    spec = share.spec
     if isinstance(kind, LatentAttention):
         rank = 0 if kind.q_rank is None else kind.q_rank
         return rank + kind.kv_rank + (rank + kind.latent + spec.hidden_size) * kind.bias
-    biases = (spec.query_size + 2 * spec.key_value_size) * spec.qkv_bias
+    biases = (share.query + 2 * share.key_value) * spec.qkv_bias
     head_norms = 2 * spec.head_dim * spec.qk_norm
-    sinks = spec.num_attention_heads * kind.sinks
+    sinks = share.query_heads * kind.sinks
     return biases + spec.hidden_size * kind.output_bias + head_norms + sinks
 
 
-def mlp_vectors(spec: ModelSpec, kind: Mlp | Experts) -> Number:
+def mlp_vectors(share: Share, kind: Mlp | Experts) -> Number:
     """Biases of one layer's MLP, and its router, which stays in the wider format."""
+    spec = share.spec
     if isinstance(kind, Mlp):
-        return _up_and_down_biases(spec, spec.intermediate_size) * kind.bias
+        return _up_and_down_biases(spec, share.width(spec.intermediate_size)) * kind.bias
     router = kind.number * (spec.hidden_size + kind.router_bias)
-    biases = _up_and_down_biases(spec, expert_width(spec, kind)) * kind.number
-    return router + biases * kind.bias
+    one = _up_and_down_biases(spec, share.width(expert_width(spec, kind)))
+    return router + one * share.experts(kind.number) * kind.bias
 
 
 def _up_and_down_biases(spec: ModelSpec, inner: Number) -> Number:
     return (2 if spec.gated_mlp else 1) * inner + spec.hidden_size
 
 
-def cached_values(spec: ModelSpec, kind: Attention | LatentAttention) -> Number:
+def cached_values(share: Share, kind: Attention | LatentAttention) -> Number:
     """Values that one layer caches for a position: keys and values of the KV heads, or a latent."""
-    return kind.latent if isinstance(kind, LatentAttention) else 2 * spec.key_value_size
+    return kind.latent if isinstance(kind, LatentAttention) else 2 * share.key_value
 
 
-def prefix_values(spec: ModelSpec) -> Number:
+def prefix_values(share: Share) -> Number:
     """Learned values of all layers for one prefix position of one stream.
 
     A prefix is what the cache holds, so that it needs no projection.
     """
-    return sum(group.count * cached_values(spec, group.attention) for group in spec.groups)
+    return sum(group.count * cached_values(share, group.attention) for group in share.spec.groups)
 
 
 def cached_positions(kind: Attention | LatentAttention, positions: Number) -> Number:

@@ -9,22 +9,29 @@ builds a mask when there is a prefix, and with a mask it copies K and V to all q
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+from cost_analysis.activations import activation_bytes
 from cost_analysis.arrays import Number, as_float, maximum, where
-from cost_analysis.layers import Experts
+from cost_analysis.layout import (
+    SINGLE,
+    Layout,
+    Share,
+    Stage,
+    divided,
+    micro_batches,
+    stages,
+)
 from cost_analysis.matrices import (
     attention_matrices,
     cached_positions,
     cached_values,
-    expert_width,
     mlp_matrices,
+    norm_values,
+    small_values,
 )
 from cost_analysis.parameters import parameters
 from cost_analysis.spec import ModelSpec, Precision, Workload
-
-FLOAT32 = 4.0
-"""Norms and the aggregation's weighted sum compute in float32, whatever is stored [B]."""
 
 NOT_COUNTED = (
     "CUDA context, allocator slack, workspaces, masks, copies of K and V for grouped heads, "
@@ -72,29 +79,68 @@ class Memory:
         return self.weights + self.kv_cache + self.activations
 
 
-def memory(spec: ModelSpec, workload: Workload, precision: Precision | None = None) -> Memory:
-    """The memory that a request needs.
+def memory(
+    spec: ModelSpec,
+    workload: Workload,
+    precision: Precision | None = None,
+    layout: Layout = SINGLE,
+) -> Memory:
+    """The memory that a request needs; of several devices, that of the fullest.
 
     The cache is counted at its final length, as engines with a static cache allocate it.
+
+    Args:
+        spec: The model.
+        workload: Batch size and lengths.
+        precision: Storage formats; bf16 throughout if None.
+        layout: How the model is divided among devices.
     """
-    precision = precision or Precision()
-    counts = parameters(spec)
-    wide = precision.unquantised.bytes
+    share, formats = Share(spec, layout), precision or Precision()
+    first, *others = (
+        _stage_memory(share, stage, workload, formats) for stage in stages(spec, layout)
+    )
+    fullest = first
+    for other in others:
+        fullest = _fuller(fullest, other)
+    return fullest
+
+
+def _stage_memory(share: Share, stage: Stage, workload: Workload, precision: Precision) -> Memory:
+    """What a device of a pipeline stage holds."""
+    spec, layout = share.spec, share.layout
+    wide, hidden = precision.unquantised.bytes, as_float(spec.hidden_size)
+    table = share.vocabulary * hidden * wide
+    positions = spec.frame.position_rows * hidden * wide
+    # A tied matrix is held twice where the two ends of the model are on different devices.
+    is_shared = stage.has_embedding if spec.tie_word_embeddings else 0.0
+    batch = workload.batch_size
+    part = divided(batch, micro_batches(layout, batch))
     return Memory(
-        embedding=counts.embedding * wide,
-        layers=_matrices_bytes(spec, precision) + counts.small * wide,
-        lm_head=counts.lm_head * wide,
-        prefix=counts.prefix * wide,
-        aggregator=counts.aggregator * wide,
-        kv_cache=kv_cache_bytes(spec, workload.batch_size, workload.cached_tokens, precision),
+        embedding=(table + positions) * stage.has_embedding,
+        layers=_layers_bytes(share, stage, precision) + norm_values(spec) * wide * stage.has_head,
+        lm_head=table * (stage.has_head * (1.0 - is_shared)),
+        prefix=share.streams * _cached_values(share, stage) * spec.prefix * wide,
+        aggregator=parameters(spec).aggregator * wide * stage.has_head,
+        kv_cache=_cache_bytes(share, stage, batch, workload.cached_tokens, precision),
         prefill_activations=activation_bytes(
-            spec, workload.batch_size, workload.input_length, precision, workload.logits
+            spec, part, workload.input_length, precision, workload.logits, layout, stage.has_head
         ),
         decode_activations=where(
             workload.decode_steps > 0,
-            activation_bytes(spec, workload.batch_size, 1, precision),
+            activation_bytes(spec, part, 1, precision, "last", layout, stage.has_head),
             0.0,
         ),
+    )
+
+
+def _fuller(one: Memory, other: Memory) -> Memory:
+    """The device with more in total; with arrays, row by row."""
+    is_less = one.total < other.total
+    return Memory(
+        **{
+            item.name: where(is_less, getattr(other, item.name), getattr(one, item.name))
+            for item in fields(Memory)
+        }
     )
 
 
@@ -111,97 +157,47 @@ def kv_cache_bytes(
         tokens: Real tokens in the cache of each sequence.
         precision: Storage formats; bf16 if None.
     """
-    precision = precision or Precision()
-    sequences = as_float(batch_size) * spec.streams
+    (stage,) = stages(spec, SINGLE)
+    return _cache_bytes(Share(spec), stage, batch_size, tokens, precision or Precision())
+
+
+def _cache_bytes(
+    share: Share, stage: Stage, batch_size: Number, tokens: Number, precision: Precision
+) -> Number:
+    """The cache of a pipeline stage's layers on one device [B]."""
+    spec = share.spec
+    sequences = share.sequences(as_float(batch_size)) * share.streams
     positions = spec.prefix + as_float(tokens)
     values = sum(
         cached_positions(group.attention, positions)
-        * (group.count * cached_values(spec, group.attention))
-        for group in spec.groups
+        * (stage.count(spec, place) * cached_values(share, group.attention))
+        for place, group in enumerate(spec.groups)
     )
     return sequences * values * precision.cache.bytes
 
 
-def activation_bytes(
-    spec: ModelSpec,
-    batch_size: Number,
-    queries: Number,
-    precision: Precision | None = None,
-    logits: str = "last",
-) -> Number:
-    """Peak of the activations that are alive at once in a forward pass [B].
-
-    The largest of five moments, with what transformers' Qwen2 keeps alive in each (fused
-    attention, the cache not counted); the tests compare it with the live tensors of real passes.
-
-    Args:
-        spec: The model.
-        batch_size: Sequences, B.
-        queries: New tokens of each sequence.
-        precision: Storage formats; bf16 if None.
-        logits: "last" or "all" positions whose logits are kept.
-    """
-    moments = activation_moments(spec, batch_size, queries, precision or Precision(), logits)
-    peak = as_float(0)
-    for moment in moments.values():
-        peak = maximum(peak, moment)
-    return peak
-
-
-def activation_moments(
-    spec: ModelSpec, batch_size: Number, queries: Number, precision: Precision, logits: str
-) -> dict[str, Number]:
-    """Live activations at the moments that can be the peak [B].
-
-    Kept alive through all layers: the copied embeddings, the layer's input, and the rotary tables
-    of one sequence. Masks are not counted: a fused causal kernel needs none.
-    """
-    tokens = as_float(batch_size) * as_float(queries)
-    rows = tokens * spec.streams
-    hidden, inner = rows * spec.hidden_size, rows * _live_mlp_values(spec)
-    query, key_value = rows * spec.query_size, rows * spec.key_value_size
-    narrow, wide = precision.activation.bytes, precision.accumulate.bytes
-    kept = (2.0 * as_float(queries) * spec.head_dim + 2.0 * hidden) * wide
-    rotary = maximum(4.0 * query + 2.0 * key_value, 2.0 * query + 5.0 * key_value)
-    aggregate = tokens * spec.hidden_size
-    logit_values = (tokens if logits == "all" else as_float(batch_size)) * spec.vocab_size
-    return {
-        "norm": kept + hidden * (wide + 2.0 * FLOAT32),
-        "rotary": kept + (hidden + rotary) * wide,
-        "mlp": kept + hidden * (wide + narrow) + inner * narrow,
-        "aggregation": (hidden + aggregate) * (wide + FLOAT32) * (spec.streams > 1),
-        "logits": (aggregate + logit_values) * wide,
-    }
-
-
-def _live_mlp_values(spec: ModelSpec) -> Number:
-    """Values that the widest MLP keeps alive for a token-stream: gate, up and their product.
-
-    Experts work on copies of their inputs, one for each expert that a token-stream is sent to.
-    """
-    parts = 3.0 if spec.gated_mlp else 2.0
-    peak = as_float(0)
-    for group in spec.groups:
-        kind = group.mlp
-        if isinstance(kind, Experts):
-            routed = kind.per_token * (parts * expert_width(spec, kind) + spec.hidden_size)
-            live = maximum(as_float(routed), parts * kind.shared_width)
-        else:
-            live = parts * spec.intermediate_size
-        peak = maximum(peak, live)
-    return peak
-
-
-def _matrices_bytes(spec: ModelSpec, precision: Precision) -> Number:
-    """Attention and MLP matrices in their storage format, with its scales [B]."""
-    stored = precision.matrix.matrix_bytes
+def _cached_values(share: Share, stage: Stage) -> Number:
+    """Values that the layers of a stage cache for a position."""
     return sum(
-        as_float(group.count)
-        * as_float(matrix.copies)
-        * stored(as_float(matrix.inputs), as_float(matrix.outputs))
-        for group in spec.groups
-        for matrix in (
-            *attention_matrices(spec, group.attention),
-            *mlp_matrices(spec, group.mlp),
+        stage.count(share.spec, place) * cached_values(share, group.attention)
+        for place, group in enumerate(share.spec.groups)
+    )
+
+
+def _layers_bytes(share: Share, stage: Stage, precision: Precision) -> Number:
+    """Matrices in their storage format, with its scales; norms, biases and routers [B]."""
+    stored, wide, spec = precision.matrix.matrix_bytes, precision.unquantised.bytes, share.spec
+    return sum(
+        stage.count(spec, place)
+        * (
+            small_values(share, group) * wide
+            + sum(
+                as_float(matrix.copies) * stored(as_float(matrix.inputs), as_float(matrix.outputs))
+                for matrix in (
+                    *attention_matrices(share, group.attention),
+                    *mlp_matrices(share, group.mlp),
+                )
+            )
         )
+        for place, group in enumerate(spec.groups)
     )

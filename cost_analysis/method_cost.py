@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from cost_analysis.activations import activation_bytes
 from cost_analysis.arrays import Number, as_float, maximum
 from cost_analysis.estimate import Passes, phases
-from cost_analysis.memory import activation_bytes, kv_cache_bytes, memory
+from cost_analysis.memory import kv_cache_bytes, memory
 from cost_analysis.methods import Spending
 from cost_analysis.operators import context_growth, forward_pass
 from cost_analysis.parameters import parameters

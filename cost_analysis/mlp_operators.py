@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cost_analysis.arrays import Number, as_float, whole_power
+from cost_analysis.arrays import Number, as_float, maximum
+from cost_analysis.exchanges import all_reduce, combine, dispatch
+from cost_analysis.expert_load import busiest_experts, expected_experts
 from cost_analysis.forward import ForwardPass
 from cost_analysis.layers import Experts, Mlp
+from cost_analysis.layout import is_one
 from cost_analysis.ledger import Operator
 from cost_analysis.matrices import expert_width
 
@@ -21,7 +24,7 @@ def mlp_operators(step: ForwardPass, kind: Mlp | Experts) -> list[Operator]:
             if isinstance(kind, Experts)
             else _dense(step, step.size("intermediate_size"), bias=kind.bias)
         ),
-        *step.all_reduce("mlp"),
+        *all_reduce(step, "mlp"),
         *step.post_norm("mlp"),
         step.elementwise("residual", "mlp", 3.0 * rows * hidden),
     ]
@@ -36,7 +39,7 @@ def _dense(step: ForwardPass, width: Number, *, of: str = "", bias: bool = False
         of: Whose it is, where a layer has others.
         bias: Whether its projections add one.
     """
-    hidden, rows, inner = step.size("hidden_size"), step.rows, step.shared(width)
+    hidden, rows, inner = step.size("hidden_size"), step.rows, step.share.width(width)
     widened, up = _up(step, inner)
     into, out = (f"{of}{up}", f"{of}down") if of else (f"{up} projection", "down projection")
     return [
@@ -56,13 +59,12 @@ def _experts(step: ForwardPass, kind: Experts) -> list[Operator]:
     """Router, the experts that the token-streams reach, their weighted sum, shared experts.
 
     FLOPs do not depend on which experts are reached; the weights read do, and are those of the
-    distinct experts to be expected.
+    distinct experts to be expected, of several devices on the busiest one.
     """
     hidden, rows, number = step.size("hidden_size"), step.rows, as_float(kind.number)
-    inner = step.shared(as_float(expert_width(step.spec, kind)))
+    inner = step.share.width(as_float(expert_width(step.spec, kind)))
     widened, up = _up(step, inner)
-    routed = rows * as_float(kind.per_token)
-    reached = expected_experts(number, as_float(kind.per_token), rows)
+    routed, reached = _load(step, kind)
     products = (
         (f"experts: {up}", hidden, widened),
         ("experts: down", inner, hidden),
@@ -72,14 +74,29 @@ def _experts(step: ForwardPass, kind: Experts) -> list[Operator]:
         for name, inputs, outputs in products
     )
     router_bias = number if kind.router_bias else 0.0
+    summed = rows * as_float(kind.per_token) + rows
     return [
         step.linear("router", "mlp", rows, hidden, number, bias=router_bias, quantised=False),
+        *dispatch(step, kind),
         into,
         step.elementwise("experts: activation", "mlp", routed * (widened + inner)),
         out,
-        step.elementwise("experts: weighted sum", "mlp", (routed + rows) * hidden),
+        *combine(step, kind),
+        step.elementwise("experts: weighted sum", "mlp", summed * hidden),
         *(_dense(step, as_float(kind.shared_width), of="shared: ") if kind.shared_width else ()),
     ]
+
+
+def _load(step: ForwardPass, kind: Experts) -> tuple[Number, Number]:
+    """Rows of the experts of one device, and how many of its experts have any."""
+    groups = step.layout.expert_parallel
+    number, per_token = as_float(kind.number), as_float(kind.per_token)
+    if is_one(groups):
+        return step.rows * per_token, expected_experts(number, per_token, step.rows)
+    everyones = step.batch * step.queries * step.streams
+    each = step.share.experts(number)
+    reached = busiest_experts(number, per_token, everyones, groups, each)
+    return maximum(everyones * per_token / groups, reached), reached
 
 
 def _routed_product(
@@ -105,18 +122,3 @@ def _routed_product(
     """
     one = step.linear(name, "mlp", routed, inputs, outputs, bias=outputs if bias else 0.0)
     return replace(one, weight_bytes=one.weight_bytes * reached, rows=routed / reached)
-
-
-def expected_experts(number: Number, per_token: Number, token_streams: Number) -> Number:
-    """Distinct experts that token-streams reach, to be expected: E·(1 − (1 − k/E)^M).
-
-    Each token-stream is sent to k different experts of E, each equally likely, and independently of
-    the others. Routers are trained towards that balance; text of one subject reaches fewer, and so
-    may the streams of one token, which are alike.
-
-    Args:
-        number: Routed experts, E.
-        per_token: Experts of each token-stream, k.
-        token_streams: Token-streams of the pass, M = P·B·queries.
-    """
-    return number * (1.0 - whole_power(1.0 - per_token / number, token_streams))

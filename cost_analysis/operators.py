@@ -17,8 +17,15 @@ from cost_analysis.attention_operators import (
     growth_steps,
     scores_and_values,
 )
+from cost_analysis.exchanges import (
+    gather_logits,
+    gather_streams,
+    sum_embeddings,
+    to_next_stage,
+)
 from cost_analysis.forward import ForwardPass
 from cost_analysis.layers import Attention
+from cost_analysis.layout import SINGLE, Layout
 from cost_analysis.ledger import Growth, Operator
 from cost_analysis.matrices import prefix_values
 from cost_analysis.mlp_operators import mlp_operators
@@ -34,7 +41,7 @@ def forward_pass(
     *,
     logits: str = "last",
     fills_prefix: bool = False,
-    tensor_parallel: Number = 1,
+    layout: Layout = SINGLE,
 ) -> tuple[Operator, ...]:
     """The operators of one forward pass.
 
@@ -46,9 +53,8 @@ def forward_pass(
         precision: Storage formats; bf16 throughout if None.
         logits: "last" or "all" positions whose logits are computed.
         fills_prefix: The pass copies the learned prefixes into an empty cache first.
-        tensor_parallel: Devices that share each layer; the operators are those of one of them.
-            Heads, MLP columns and vocabulary are divided; a KV head is never, so that below one
-            a device it is copied. After attention and MLP the group sums its activations.
+        layout: How the model is divided among devices; the operators are those of one device of
+            each pipeline stage, one stage after another.
 
     Returns:
         Operators in the order of execution, those of a layer summed over the layers. What only
@@ -62,9 +68,9 @@ def forward_pass(
         past=as_float(past),
         logits=logits,
         fills_prefix=fills_prefix,
-        devices=as_float(tensor_parallel),
+        layout=layout,
     )
-    return (*_embedding(step), *_layers(step), *_head(step))
+    return (*_embedding(step), *_layers(step), *to_next_stage(step), *_head(step))
 
 
 def _layers(step: ForwardPass) -> list[Operator]:
@@ -99,7 +105,7 @@ def context_growth(
     *,
     past: Number = 0,
     queries: Number = 1,
-    tensor_parallel: Number = 1,
+    layout: Layout = SINGLE,
 ) -> tuple[Growth, ...]:
     """What each further step adds to a decode step, one entry a kind of attention.
 
@@ -112,7 +118,7 @@ def context_growth(
         precision: Storage formats; bf16 throughout if None.
         past: Positions in the cache before the first step, prefix included; windows fill from it.
         queries: Token-streams of each sequence that share its cache.
-        tensor_parallel: As for `forward_pass`.
+        layout: As for `forward_pass`.
     """
     near, far = (
         ForwardPass(
@@ -121,7 +127,7 @@ def context_growth(
             batch=as_float(batch_size),
             queries=as_float(queries),
             past=as_float(position),
-            devices=as_float(tensor_parallel),
+            layout=layout,
         )
         for position in (0, 1)
     )
@@ -141,7 +147,8 @@ def _embedding(step: ForwardPass) -> list[Operator]:
     """Look-up of the rows of the batch, and their copies for the other streams."""
     hidden = step.size("hidden_size")
     read = step.tokens * hidden * (2.0 if step.spec.frame.position_rows else 1.0)
-    operators = [step.elementwise("embedding", "embedding", step.rows * hidden, weights=read)]
+    lookup = step.elementwise("embedding", "embedding", step.rows * hidden, weights=read)
+    operators = [lookup, *sum_embeddings(step)]
     if step.fills_prefix:
         operators.append(_prefix_fill(step))
     return operators
@@ -149,23 +156,29 @@ def _embedding(step: ForwardPass) -> list[Operator]:
 
 def _prefix_fill(step: ForwardPass) -> Operator:
     """The learned prefixes, read once and written to the cache of every sequence."""
-    values = step.size("streams") * as_float(prefix_values(step.spec)) * as_float(step.spec.prefix)
+    values = step.streams * as_float(prefix_values(step.share)) * as_float(step.spec.prefix)
     return Operator(
         name="prefix to cache",
         part="attention",
         weight_bytes=values * step.precision.unquantised.bytes,
-        cache_bytes=values * step.batch * step.precision.cache.bytes,
+        cache_bytes=values * step.sequences * step.precision.cache.bytes,
         kernels=step.size("num_hidden_layers") * step.parallel,
     )
 
 
 def _head(step: ForwardPass) -> list[Operator]:
     """Final norm, aggregation of the streams, LM head: once a pass."""
-    hidden, vocab = step.size("hidden_size"), step.shared(step.size("vocab_size"))
+    hidden, vocab = step.size("hidden_size"), as_float(step.share.vocabulary)
     norm = step.norm("final norm", "lm head")
-    rows = step.tokens if step.logits == "all" else step.batch
+    rows = step.tokens if step.logits == "all" else step.sequences
     head = step.linear("lm head", "lm head", rows, hidden, vocab, quantised=False)
-    return [norm, *_aggregation(step), head]
+    return [
+        norm,
+        *gather_streams(step),
+        *_aggregation(step),
+        head,
+        *gather_logits(step, rows * vocab),
+    ]
 
 
 def _aggregation(step: ForwardPass) -> list[Operator]:

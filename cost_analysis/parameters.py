@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cost_analysis.arrays import Number, as_count
 from cost_analysis.layers import LayerGroup
+from cost_analysis.layout import Share
 from cost_analysis.matrices import (
     Matrix,
     attention_matrices,
@@ -62,17 +63,17 @@ def parameters(spec: ModelSpec) -> Parameters:
     Source: the layers of transformers and of QwenLM/ParScale `modeling_qwen2_parscale.py`; checked
     against both in the tests.
     """
-    hidden, streams = spec.hidden_size, spec.streams
+    hidden, streams, whole = spec.hidden_size, spec.streams, Share(spec)
     table = spec.vocab_size * hidden
     parallel = as_count(streams > 1)
     return Parameters(
         embedding=table + spec.frame.position_rows * hidden,
         lm_head=table * (not spec.tie_word_embeddings),
-        attention=_over_layers(spec, lambda group: attention_matrices(spec, group.attention)),
-        mlp=_over_layers(spec, lambda group: mlp_matrices(spec, group.mlp)),
-        small=sum(group.count * small_values(spec, group) for group in spec.groups)
+        attention=_over_layers(spec, lambda group: attention_matrices(whole, group.attention)),
+        mlp=_over_layers(spec, lambda group: mlp_matrices(whole, group.mlp)),
+        small=sum(group.count * small_values(whole, group) for group in spec.groups)
         + norm_values(spec),
-        prefix=streams * prefix_values(spec) * spec.prefix,
+        prefix=streams * prefix_values(whole) * spec.prefix,
         aggregator=parallel * (streams * hidden * hidden + hidden + hidden * streams + streams),
     )
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from cost_analysis.errors import InputError
 from cost_analysis.estimate import Passes, passes, phases
+from cost_analysis.layout import Layout
 from cost_analysis.measurements import (
     DECODE_METRICS,
     LENGTHS,
@@ -82,7 +83,7 @@ def _rows(rows: list[Measurement], places: list[int]) -> Rows:
     return Rows(
         measurements=tuple(rows),
         places=np.array(places),
-        work=passes(spec, workload, first.precision, tensor_parallel=devices),
+        work=passes(spec, workload, first.precision, Layout(tensor_parallel=devices)),
         hardware=stacked_hardware([row.device for row in rows]),
         prefill=prefill,
         decode=decode,

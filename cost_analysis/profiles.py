@@ -214,6 +214,8 @@ def _hardware(table: Table, name: str) -> Callable[[], Hardware]:
         architecture=table.take("architecture", text, ""),
         kind=table.take("kind", text, "gpu"),
         interconnect=table.take("interconnect", quantity("B/s"), None),
+        devices_per_node=table.take("devices_per_node", size, None),
+        network=table.take("network", quantity("B/s"), None),
         tdp=table.take("tdp", quantity("W"), None),
         sources=table.take("sources", texts, dict[str, str]()),
         **_reached(table),

@@ -115,11 +115,11 @@ def profile_of(
     energy = [row["energy_joules"] for row in runs if row["energy_joules"] is not None]
     steps = float(cost.workload.decode_steps)
     requests = [request for row in runs for request in requests_of(row)]
-    phases = [_phase("prefill", [r["prefill"] for r in requests], cost.ttft, cost.prefill.flops,
+    phases = [_phase("prefill", [r["prefill"] for r in requests], cost.ttft, cost.prefill_flops,
                      cost.prefill.bytes, on_device)]  # fmt: skip
     if steps:
         each = [step for request in requests for step in request["steps"]]
-        phases.append(_phase("decode step", each, cost.tpot, cost.decode.flops / steps,
+        phases.append(_phase("decode step", each, cost.tpot, cost.decode_flops / steps,
                              cost.decode.bytes / steps, on_device))  # fmt: skip
     phases.append(_phase("request", [r["total"] for r in requests], cost.total, cost.flops,
                          cost.prefill.bytes + cost.decode.bytes, on_device))  # fmt: skip

@@ -100,7 +100,7 @@ def estimate_record(answer: Answer) -> Record:
         },
         "memory_not_counted": NOT_COUNTED,
         "flops": {
-            "prefill": whole(cost.prefill.flops),
+            "prefill": whole(cost.prefill_flops),
             "decode_step": whole(cost.decode_step_flops),
             "total": whole(cost.flops),
         },

@@ -26,10 +26,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from cost_analysis.activations import activation_bytes
 from cost_analysis.arrays import Number
 from cost_analysis.estimate import estimate, passes
 from cost_analysis.latency import decode_phase
-from cost_analysis.memory import activation_bytes, kv_cache_bytes, memory
+from cost_analysis.memory import kv_cache_bytes, memory
 from cost_analysis.request_lengths import Lengths
 from cost_analysis.spec import ModelSpec, Precision, Workload
 from cost_analysis.system import Engine, Hardware

@@ -117,7 +117,7 @@ _HELD = {
 
 
 def _flops(phase: str) -> Callable[[Outcome], Number]:
-    return lambda found: getattr(found.cost, phase).flops
+    return lambda found: getattr(found.cost, f"{phase}_flops")
 
 
 def _bytes(phase: str) -> Callable[[Outcome], Number]:

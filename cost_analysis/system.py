@@ -6,6 +6,7 @@ broadcast against those of models and workloads.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from cost_analysis.arrays import Number, holds, is_finite, is_real, maximum, minimum, where
 from cost_analysis.errors import InputError, shown
 from cost_analysis.product_rates import ProductRates
-from cost_analysis.spec import FLAGS
+from cost_analysis.sizes import FLAGS, whole_number
 from cost_analysis.units import WIDER, DType, dtype_named
 
 LEAST_EFFICIENCY = 1e-6
@@ -58,6 +59,8 @@ class Hardware:
         bandwidth: Peak memory bandwidth [B/s].
         peak: Dense peak of matrix products for each data type that has one [FLOP/s].
         interconnect: Link to other devices, both directions together [B/s]; None if none.
+        devices_per_node: Devices that the interconnect joins; None means as many as there are.
+        network: Link of each device to those of other nodes, each direction [B/s]; None if none.
         tdp: Power limit [W]; None if not stated.
         reached_flops: Share of the peak that its best large matrix products reach.
         reached_bandwidth: Share of the bandwidth that its best large reads reach.
@@ -75,6 +78,8 @@ class Hardware:
     bandwidth: Number
     peak: Mapping[str, Number]
     interconnect: float | None = None
+    devices_per_node: int | None = None
+    network: float | None = None
     tdp: float | None = None
     reached_flops: Number = 1.0
     reached_bandwidth: Number = 1.0
@@ -96,6 +101,10 @@ class Hardware:
             raise InputError(f"device {self.name} has no peak for any data type")
         for name in ("reached_flops", "reached_bandwidth"):
             _check_share(name, getattr(self, name))
+        if self.network is not None:
+            _check_positive("network", self.network)
+        if self.devices_per_node is not None:
+            whole_number("devices_per_node", self.devices_per_node, 1)
         for dtype, peak in self.peak.items():
             dtype_named(dtype)
             if not (is_real(peak) and holds((peak > 0) & is_finite(peak))):
@@ -120,6 +129,10 @@ class Hardware:
     def matmul_peak(self, dtype: DType) -> Number:
         """Dense peak of matrix products of `dtype` values [FLOP/s]."""
         return self.peak[self.peak_dtype(dtype)]
+
+    def is_within_a_node(self, devices: Number) -> Number:
+        """Whether so many neighbouring devices are joined by the interconnect."""
+        return devices <= (math.inf if self.devices_per_node is None else self.devices_per_node)
 
     def at_datasheet(self, *, flops: bool, bandwidth: bool) -> Hardware:
         """The device without what its kernels were seen to reach, for a user's own shares."""

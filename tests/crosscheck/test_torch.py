@@ -22,7 +22,7 @@ from cost_analysis import (
     load_model,
     parameters,
 )
-from cost_analysis.memory import activation_bytes
+from cost_analysis.activations import activation_bytes
 from cost_analysis.torch_model import ParallelModel, build
 
 SIZES = {

@@ -29,10 +29,10 @@ from cost_analysis import (
 )
 from cost_analysis.arrays import as_float
 from cost_analysis.capacity import largest_batch, longest_context
+from cost_analysis.expert_load import expected_experts
 from cost_analysis.latency import decode_phase, prefill_phase, sum_of_maxima
 from cost_analysis.layers import Attention, LayerGroup
 from cost_analysis.ledger import masked_pairs
-from cost_analysis.mlp_operators import expected_experts
 from cost_analysis.operators import context_growth
 from cost_analysis.profiles import profile_names
 

@@ -10,6 +10,7 @@ import pytest
 
 from cost_analysis import Engine, Hardware, ModelSpec, Precision, forward_pass, load_engine
 from cost_analysis.kernel_time import operator_time, transfer_time
+from cost_analysis.layout import Layout
 from cost_analysis.ledger import Operator
 from cost_analysis.system import AttentionKernels
 from cost_analysis.units import dtype_named
@@ -96,7 +97,7 @@ SPEC = ModelSpec(1024, 4096, 4, 16, 4, vocab_size=8000, qkv_bias=False)
 @pytest.mark.parametrize("devices", [2, 4, 8])
 def test_a_group_divides_the_work_and_sums_twice_a_layer(devices: int) -> None:
     alone, group = (
-        {op.name: op for op in forward_pass(SPEC, 2, 7, 0, tensor_parallel=count)}
+        {op.name: op for op in forward_pass(SPEC, 2, 7, 0, layout=Layout(tensor_parallel=count))}
         for count in (1, devices)
     )
     assert "all-reduce" not in alone
@@ -114,10 +115,10 @@ LINKED = replace(MEASURED, link_latency=5e-6, link_share=0.5)
 
 
 def first_reduction(rows: int) -> Operator:
-    reductions = [op for op in forward_pass(SPEC, rows, 1, 0, tensor_parallel=4)
-                  if op.kind == "all-reduce"]  # fmt: skip
-    assert [op.part for op in reductions] == ["attention", "mlp"]
-    return reductions[0]
+    reductions = [op for op in forward_pass(SPEC, rows, 1, 0, layout=Layout(4))
+                  if op.name == "all-reduce"]  # fmt: skip
+    assert [op.part for op in reductions] == ["embedding", "attention", "mlp"]
+    return reductions[1]
 
 
 def test_a_short_all_reduce_takes_messages_and_a_quarter_of_the_link() -> None:
@@ -149,11 +150,11 @@ def test_attention_that_does_not_divide_the_context_fills_part_of_the_device() -
 
 
 def test_groups_of_several_sizes_in_one_call() -> None:
-    together = forward_pass(SPEC, 2, 7, 0, tensor_parallel=np.array([1, 4]))
+    together = forward_pass(SPEC, 2, 7, 0, layout=Layout(np.array([1, 4])))
     engine = replace(load_engine("graphs"), link_latency=5e-6)
     seconds = sum(operator_time(op, DEVICE, engine).seconds for op in together)
     for place, count in enumerate((1, 4)):
-        single = forward_pass(SPEC, 2, 7, 0, tensor_parallel=count)
+        single = forward_pass(SPEC, 2, 7, 0, layout=Layout(tensor_parallel=count))
         alone = sum(operator_time(op, DEVICE, engine).seconds for op in single)
         assert seconds[place] == pytest.approx(alone, rel=1e-12)
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from cost_analysis import ModelSpec, Operator, Precision, forward_pass, memory
+from cost_analysis.expert_load import expected_experts
 from cost_analysis.layers import Attention, LayerGroup
 from cost_analysis.ledger import masked_pairs
-from cost_analysis.mlp_operators import expected_experts
 from cost_analysis.operators import context_growth
 from cost_analysis.spec import Workload
 
