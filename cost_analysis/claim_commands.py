@@ -22,6 +22,7 @@ from cost_analysis.options import (
     base_option,
     baseline_option,
     dataset_option,
+    layout_options,
     model_options,
     output_options,
     request_from,
@@ -164,6 +165,7 @@ def claims(
 )
 @workload_options
 @system_options
+@layout_options
 @output_options
 def compare(
     baseline: str,

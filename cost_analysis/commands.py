@@ -25,6 +25,7 @@ from cost_analysis.delivery import chosen_format, deliver
 from cost_analysis.errors import InputError
 from cost_analysis.options import (
     SectionedCommand,
+    layout_options,
     model_options,
     output_options,
     request_from,
@@ -82,6 +83,7 @@ def cli() -> None:
 @model_options
 @workload_options
 @system_options
+@layout_options
 @section_option(
     "Answer",
     "--cost_model",
