@@ -25,6 +25,7 @@ from cost_analysis.options import (
     layout_options,
     model_options,
     output_options,
+    refuse_layout,
     request_from,
     section_option,
     system_from,
@@ -180,6 +181,7 @@ def compare(
 ) -> None:
     """One streamed model against the parameter-scaled model of equal loss, or other methods."""
     if methods is not None:
+        refuse_layout(options, "compare --with")
         _compare_methods(methods, quality, baseline, dataset, request_from(options), form, output)
         return
     if quality is not None:

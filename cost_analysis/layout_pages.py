@@ -1,13 +1,16 @@
-"""What a report says of a model that is divided among devices."""
+"""What a report says of a model that is divided among devices, and of every way to divide it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cost_analysis.estimate import Estimate
 from cost_analysis.layout import Layout, micro_batches
-from cost_analysis.records import Record, exchange_rows
-from cost_analysis.report import Table
+from cost_analysis.layout_choice import GOALS, LaidOut
+from cost_analysis.records import Record, exchange_rows, layout_record, whole
+from cost_analysis.report import Page, Table
+from cost_analysis.request import Request
+from cost_analysis.system import Hardware
 from cost_analysis.units import format_bytes, format_seconds
 
 LARGEST_NODE = 8
@@ -21,11 +24,11 @@ _WAYS = {
 }
 
 
-def devices_in_words(cost: Estimate) -> str:
+def devices_in_words(hardware: Hardware, layout: Layout) -> str:
     """The device, and how many of it."""
-    if cost.layout.is_single:
-        return cost.hardware.description
-    return f"{cost.layout.devices:.0f} x {cost.hardware.description}"
+    if layout.is_single:
+        return hardware.description
+    return f"{layout.devices:.0f} x {hardware.description}"
 
 
 def layout_in_words(layout: Layout) -> str:
@@ -122,3 +125,86 @@ def _sent_for_a_token(cost: Estimate) -> str:
         for link, amount in link_bytes_per_token(cost).items()
     ]
     return f"sent for each generated token, by all devices: {', '.join(sent)}"
+
+
+def layouts_page(request: Request, found: Sequence[Sequence[LaidOut]], top: int) -> Page:
+    """The best layouts of each number of devices.
+
+    Args:
+        request: What was asked.
+        found: Layouts by number of devices, the best first.
+        top: How many of each to list.
+    """
+    work, goal = request.workload, found[0][0].goal
+    rows = tuple(_layout_row(each) for group in found for each in group[:top])
+    hidden = sum(max(len(group) - top, 0) for group in found)
+    headers = ("devices", "how", "memory", "TTFT", "TPOT", "tokens/s", "sent/token")
+    notes = [
+        "TP: devices that share each layer; EP: groups that share sequences and experts; S: groups "
+        "that share the streams, with all weights each; PP: pipeline stages",
+        "memory is that of the fullest device; sent: by all devices for one generated token",
+    ]
+    if hidden:
+        notes.append(f"{hidden} more with --top or --format csv")
+    if not all(each.fits for group in found for each in group[:top]):
+        notes.append("(no): does not fit the device, so that its time is hypothetical")
+    return Page(
+        f"Ways to lay {request.title}, P = {request.spec.streams}, out over "
+        f"{request.hardware.description}",
+        (
+            f"batch {work.batch_size:.0f}, {work.input_length:.0f} in, "
+            f"{work.output_length:.0f} out, engine {request.engine.name}; by {GOALS[goal]}",
+        ),
+        (Table("Layouts", headers, rows, left=(1,)),),
+        tuple(notes),
+    )
+
+
+_SHORT = {
+    "tensor_parallel": "TP",
+    "expert_parallel": "EP",
+    "stream_parallel": "S",
+    "pipeline_parallel": "PP",
+}
+
+
+def _layout_row(each: LaidOut) -> tuple[str, ...]:
+    cost, layout = each.cost, each.layout
+    counts = {text: getattr(layout, name) for name, text in _SHORT.items()}
+    how = " ".join(f"{text}{count:.0f}" for text, count in counts.items() if count > 1)
+    fits = "" if each.fits else " (no)"
+    return (
+        f"{layout.devices:.0f}",
+        how or "alone",
+        format_bytes(cost.memory.total) + fits,
+        format_seconds(cost.ttft),
+        format_seconds(cost.tpot) if cost.workload.decode_steps else "-",
+        f"{cost.tokens_per_second:,.0f}",
+        format_bytes(sum(link_bytes_per_token(cost).values())),
+    )
+
+
+def layouts_records(found: Sequence[Sequence[LaidOut]]) -> list[Record]:
+    """A flat record a layout."""
+    records = []
+    for each in (each for group in found for each in group):
+        cost = each.cost
+        sent = link_bytes_per_token(cost)
+        records.append(
+            {
+                **layout_record(cost),
+                "memory_weights_bytes": whole(cost.memory.weights),
+                "memory_kv_cache_bytes": whole(cost.memory.kv_cache),
+                "memory_activations_bytes": whole(cost.memory.activations),
+                "memory_total_bytes": whole(cost.memory.total),
+                "device_fits": each.fits,
+                "latency_ttft_s": whole(cost.ttft),
+                "latency_tpot_s": whole(cost.tpot),
+                "latency_total_s": whole(cost.total),
+                "tokens_per_s": whole(cost.tokens_per_second),
+                "tokens_per_s_and_device": whole(cost.tokens_per_second / cost.layout.devices),
+                "interconnect_bytes_per_token": whole(sent.get("interconnect", 0.0)),
+                "network_bytes_per_token": whole(sent.get("network", 0.0)),
+            }
+        )
+    return records

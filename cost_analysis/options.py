@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cost_analysis.errors import InputError
 from cost_analysis.layout import Layout
 from cost_analysis.option_types import Quantity
 from cost_analysis.request import (
@@ -31,7 +32,7 @@ else:
 MODEL = "Model (defaults hold without --model)"
 """Heading of the flags of an architecture."""
 
-LAYOUT = "Several devices (their number is the product)"
+LAYOUT = "Several devices"
 """Heading of the flags of a layout."""
 
 FORMATS = ("table", "csv", "json", "markdown")
@@ -173,11 +174,7 @@ device_options = chain(
     ),
 )
 
-layout_options = chain(
-    _size(LAYOUT, "tensor_parallel", 1, "Devices that share each layer."),
-    _size(LAYOUT, "pipeline_parallel", 1, "Stages of layers, each on devices of its own."),
-    _size(LAYOUT, "expert_parallel", 1, "Groups that share sequences and routed experts."),
-    _size(LAYOUT, "stream_parallel", 1, "Groups that share the P streams; each has all weights."),
+link_options = chain(
     section_option(
         LAYOUT,
         "--interconnect",
@@ -194,6 +191,14 @@ layout_options = chain(
         metavar="RATE",
         help="Link of each device to other nodes, each direction, like 50GB/s.",
     ),
+)
+
+layout_options = chain(
+    _size(LAYOUT, "tensor_parallel", 1, "Devices that share each layer."),
+    _size(LAYOUT, "pipeline_parallel", 1, "Stages of layers, each on devices of its own."),
+    _size(LAYOUT, "expert_parallel", 1, "Groups that share sequences and routed experts."),
+    _size(LAYOUT, "stream_parallel", 1, "Groups that share the P streams; each has all weights."),
+    link_options,
 )
 
 storage_options = chain(
@@ -348,6 +353,17 @@ def request_from(options: dict[str, Any]) -> Request:
         layout=_given({item.name: options.pop(item.name, None) for item in fields(Layout)}),
         links=_given({name: options.pop(name, None) for name in LINKS}),
     )
+
+
+def refuse_layout(options: dict[str, Any], command: str) -> None:
+    """Refuse several devices where an answer is about one.
+
+    Raises:
+        InputError: A flag of a layout is given.
+    """
+    for item in fields(Layout):
+        if options.get(item.name) not in (None, 1):
+            raise InputError(f"{command} is about one device; leave --{item.name} out")
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

@@ -49,8 +49,9 @@ def estimate_page(answer: Answer) -> Page:
 
 
 def _title(answer: Answer) -> str:
-    spec = answer.cost.spec
-    return f"{answer.request.title}, P = {spec.streams}, on {devices_in_words(answer.cost)}"
+    cost = answer.cost
+    device = devices_in_words(cost.hardware, cost.layout)
+    return f"{answer.request.title}, P = {cost.spec.streams}, on {device}"
 
 
 def _script_lines(answer: Answer) -> list[str]:
