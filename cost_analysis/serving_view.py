@@ -143,7 +143,7 @@ def serving_view(
         layout: How the models are divided among devices; those of few streams have fewer groups.
 
     Raises:
-        InputError: No such baseline, a layout with a pipeline, or a memory limit above the device's.
+        InputError: No such baseline, a layout with a pipeline, or more memory than the device has.
     """
     limit = hardware.memory if memory_limit is None else memory_limit
     if limit > hardware.memory:

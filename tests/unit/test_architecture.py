@@ -152,6 +152,7 @@ ORDER = (
     {"plan_options", "serving_options"},
     {
         "claim_commands",
+        "layout_commands",
         "plot_command",
         "measure_commands",
         "accuracy_commands",
