@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
-from cost_analysis.arrays import Number, as_float, ceil, floor, holds, maximum, minimum
+from cost_analysis.arrays import Number, as_float, ceil, floor, holds, is_array, maximum, minimum
 from cost_analysis.errors import InputError
 from cost_analysis.layers import Experts, LayerGroup
 from cost_analysis.sizes import whole_number
@@ -78,17 +78,22 @@ class Layout:
         Raises:
             InputError: It divides a head or an expert, or has more parts than there are.
         """
-        heads, group = spec.num_attention_heads, self.tensor_parallel
-        if not holds(heads % group == 0):
-            raise InputError(
-                f"tensor_parallel is {_said(group)}; it must divide the {_said(heads)} query heads"
-            )
-        kept = spec.num_key_value_heads
-        if not holds((kept % group == 0) | (group % kept == 0)):
-            raise InputError(
-                f"tensor_parallel is {_said(group)}; it must divide the {_said(kept)} KV heads, or "
-                "be a multiple of them"
-            )
+        heads, kept, group = (
+            as_float(size)
+            for size in (spec.num_attention_heads, spec.num_key_value_heads, self.tensor_parallel)
+        )
+        _refuse_unless(
+            heads % group == 0,
+            "tensor_parallel is {}; it must divide the {} query heads",
+            group,
+            heads,
+        )
+        _refuse_unless(
+            (kept % group == 0) | (group % kept == 0),
+            "tensor_parallel is {}; it must divide the {} KV heads, or be a multiple of them",
+            group,
+            kept,
+        )
         limits = {
             "pipeline_parallel": (spec.num_hidden_layers, "layers"),
             "stream_parallel": (spec.streams, "streams (P)"),
@@ -96,13 +101,26 @@ class Layout:
         }
         for name, (most, what) in limits.items():
             asked = getattr(self, name)
-            if not holds(asked <= maximum(most, 1)):
-                has = "no" if isinstance(most, int) and most == 0 else _said(most)
-                raise InputError(f"{name} is {_said(asked)}; the model has {has} {what}")
+            _refuse_unless(
+                asked <= maximum(as_float(most), 1.0),
+                name + " is {}; the model has {} " + what,
+                asked,
+                as_float(most),
+            )
 
 
-def _said(value: Number) -> str:
-    return f"{value:.0f}" if isinstance(value, int | float) else "an array"
+def _refuse_unless(condition: Number, sentence: str, *numbers: Number) -> None:
+    """Refuse numbers that break a condition, named as the first row that does has them.
+
+    Raises:
+        InputError: The condition does not hold.
+    """
+    if holds(condition):
+        return
+    if is_array(condition):
+        place = int(condition.argmin())
+        numbers = tuple((number + condition * 0.0).flat[place] for number in numbers)
+    raise InputError(sentence.format(*(f"{number:.0f}" for number in numbers)))
 
 
 def _fewest_experts(spec: ModelSpec) -> Number:

@@ -116,7 +116,8 @@ CHANGES = [
     ["--hbm_memory_efficiency", "0.1"], ["--weight_dtype", "int4"],
     ["--activation_dtype", "fp32"], ["--kv_cache_dtype", "fp8"], ["--logits", "all"],
     ["--no_tie_word_embeddings"], ["--no_gated_mlp"], ["--no_qkv_bias"], ["--qk_norm"],
-    ["--max_position_embeddings", "100"],
+    ["--max_position_embeddings", "100"], ["--tensor_parallel", "2"],
+    ["--pipeline_parallel", "2"], ["--stream_parallel", "2"],
 ]  # fmt: skip
 
 
@@ -142,6 +143,11 @@ def test_every_flag_of_a_model_or_workload_is_tried() -> None:
         "--rows",
         "--format",
         "--output",
+        # These act on some models or on several devices only: test_layout_commands.py.
+        "--expert_parallel",
+        "--interconnect",
+        "--devices_per_node",
+        "--network",
     }
     flags = {name for parameter in cli.commands["estimate"].params for name in parameter.opts}
     tried = {change[0].replace("--no_", "--") for change in CHANGES}

@@ -256,7 +256,7 @@ def test_the_cache_of_groups_of_experts_is_divided_by_sequences() -> None:
         (Layout(tensor_parallel=3), "it must divide the 16 query heads"),
         (Layout(pipeline_parallel=5), "the model has 4 layers"),
         (Layout(stream_parallel=2), "the model has 1 streams"),
-        (Layout(expert_parallel=2), "the model has no routed experts"),
+        (Layout(expert_parallel=2), "the model has 0 routed experts"),
     ],
 )
 def test_what_a_model_cannot_be_divided_by(layout: Layout, sentence: str) -> None:
