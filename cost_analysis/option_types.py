@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cost_analysis.dtypes import DTYPES, EXAMPLES, dtype_named
 from cost_analysis.errors import InputError
 from cost_analysis.units import parse_quantity
 
 if TYPE_CHECKING:
     _FloatType = click.ParamType[float]
     _TupleType = click.ParamType[tuple[Any, ...]]
+    _NameType = click.ParamType[str]
 else:
-    _FloatType = _TupleType = click.ParamType  # click 8.2 has no type parameter for it
+    _FloatType = _TupleType = _NameType = click.ParamType  # click 8.2 has no type parameter for it
 
 MOST_VALUES = 1000
 
@@ -35,6 +37,19 @@ class Quantity(_FloatType):
             return value
         try:
             return parse_quantity(value, self.unit)
+        except InputError as error:
+            self.fail(str(error), param, ctx)
+
+
+class DataType(_NameType):
+    """A number format."""
+
+    name = "type"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name of a format that there is."""
+        try:
+            return dtype_named(value).name
         except InputError as error:
             self.fail(str(error), param, ctx)
 
@@ -63,6 +78,10 @@ class Several(_TupleType):
                 self.fail(f"{part[:40]!r} is given twice", param, ctx)
         return found
 
+
+DATA_TYPE = DataType()
+DATA_TYPES_HELP = f"{', '.join(DTYPES)}, or with scales of your own: {', '.join(EXAMPLES)}"
+"""Formats, as the help lists them."""
 
 NAMES = Several(click.STRING)
 BYTES, SECONDS, WATTS = Quantity("B"), Quantity("s"), Quantity("W")

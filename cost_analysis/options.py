@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cost_analysis.option_types import DATA_TYPE, DATA_TYPES_HELP
 from cost_analysis.request import (
     DEFAULT_DEVICE,
     DEFAULT_ENGINES,
@@ -16,7 +17,6 @@ from cost_analysis.request import (
     make_system,
 )
 from cost_analysis.spec import FLAGS, LARGEST_SIZE, ModelSpec, Precision
-from cost_analysis.units import DTYPES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -67,6 +67,18 @@ def _size(section: str, name: str, default: object, text: str) -> Callable[[Comm
 
 def _switch(name: str, text: str) -> Callable[[Command], Command]:
     return section_option(MODEL, f"--{name}/--no_{name}", name, default=None, help=text)
+
+
+def _dtype(name: str, text: str) -> Callable[[Command], Command]:
+    return section_option(
+        "Precision",
+        f"--{name}",
+        type=DATA_TYPE,
+        default="bf16",
+        show_default=True,
+        metavar="TYPE",
+        help=text,
+    )
 
 
 def chain(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -130,8 +142,6 @@ workload_options = chain(
     ),
 )
 
-_dtype = click.Choice(list(DTYPES))
-
 device_options = chain(
     section_option(
         "Device and engine",
@@ -168,15 +178,13 @@ device_options = chain(
 )
 
 storage_options = chain(
-    section_option(
-        "Precision", "--activation_dtype", type=_dtype, default="bf16", show_default=True
-    ),
-    section_option("Precision", "--kv_cache_dtype", type=_dtype, default="bf16", show_default=True),
+    _dtype("activation_dtype", "Format of what goes into matrix products."),
+    _dtype("kv_cache_dtype", "Format of cached keys and values."),
 )
 
 system_options = chain(
     device_options,
-    section_option("Precision", "--weight_dtype", type=_dtype, default="bf16", show_default=True),
+    _dtype("weight_dtype", f"Format of the matrices of attention and MLP: {DATA_TYPES_HELP}."),
     storage_options,
 )
 

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from cost_analysis import ModelSpec, Precision, Workload
+from cost_analysis.dtypes import DTYPES
 from cost_analysis.layers import (
     QWEN2,
     Attention,
@@ -17,7 +18,6 @@ from cost_analysis.layers import (
     LayerGroup,
     Mlp,
 )
-from cost_analysis.units import DTYPES
 
 _dense, _experts = Mlp(bias=True), Experts(8, 3, width=40, shared_width=24, bias=True)
 _latent = LatentAttention(kv_rank=48, rope_dim=8, plain_dim=16, value_dim=20, q_rank=64, bias=True)
