@@ -18,6 +18,7 @@ from cost_analysis import (
     pages,
     plan_commands,
     plot_command,
+    precision_commands,
     records,
     sweep_commands,
 )
@@ -117,6 +118,7 @@ for command in (
     claim_commands.compare,
     claim_commands.crossover,
     claim_commands.fit,
+    precision_commands.precision,
     plan_commands.plan,
     plan_commands.serving,
     sweep_commands.sweep,

@@ -196,12 +196,12 @@ def base_option(section: str) -> Callable[[Command], Command]:
     )
 
 
-def baseline_option(section: str) -> Callable[[Command], Command]:
+def baseline_option(section: str, default: str = "law") -> Callable[[Command], Command]:
     """How the parameter-scaled model is chosen."""
     return section_option(
         section,
         "--baseline",
-        default="law",
+        default=default,
         show_default=True,
         metavar="law|measured|NAME",
         help="Model of equal loss: by the fitted law, by measured losses, or one you name.",

@@ -58,7 +58,9 @@ def test_deepseek_v3_has_a_layer_that_is_not_counted() -> None:
     published, spec, precision = counted("deepseek-ai/DeepSeek-V3")
     deeper = replace(spec, num_hidden_layers=spec.num_hidden_layers + 1)
     hidden, vocab = spec.hidden_size, spec.vocab_size
-    layer = memory(deeper, Workload(), precision).layers - memory(spec, Workload(), precision).layers
+    layer = (
+        memory(deeper, Workload(), precision).layers - memory(spec, Workload(), precision).layers
+    )
     # The layer that predicts a second token: a projection of two inputs, three norms, and its own
     # copies of the embedding and of the head.
     second = layer + 2 * (2 * hidden * hidden + 3 * hidden + 2 * vocab * hidden)
@@ -88,4 +90,6 @@ def test_the_tests_above_can_fail(other: str) -> None:
     name = "TheBloke/Mythalion-13B-GPTQ" if "int4" in other else "TheBloke/Pygmalion-2-7B-GPTQ"
     published, spec, precision = counted(name)
     rest = published - weights(spec, precision)
-    assert abs(weights(spec, replace(precision, weights=other)) - weights(spec, precision)) > 3 * rest
+    assert (
+        abs(weights(spec, replace(precision, weights=other)) - weights(spec, precision)) > 3 * rest
+    )
