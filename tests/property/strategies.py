@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from cost_analysis import ModelSpec, Precision, Workload
-from cost_analysis.dtypes import DTYPES
+from cost_analysis.dtypes import DTYPES, EXAMPLES
 from cost_analysis.layers import (
     QWEN2,
     Attention,
@@ -72,5 +72,5 @@ def workloads(draw: st.DrawFn) -> Workload:
     )
 
 
-_dtypes = st.sampled_from(sorted(DTYPES))
-precisions = st.builds(Precision, weights=_dtypes, activations=_dtypes, kv_cache=_dtypes)
+dtypes = st.sampled_from([*DTYPES, *EXAMPLES, "int8-zp", "fp8-g7", "int8-b3"])
+precisions = st.builds(Precision, weights=dtypes, activations=dtypes, kv_cache=dtypes)
