@@ -100,8 +100,8 @@ DTYPES = {
 }
 """The named formats. Scales are 16-bit, as GPTQ, AWQ and compressed-tensors store them: one an
 output channel for 8-bit values, one a group of 128 inputs for int4. mxfp4 has an exponent of 8 bits
-for 32 values (OCP Microscaling Formats 1.0), nvfp4 an fp8 scale for 16 values and a
-float32 one for the tensor (NVIDIA, "Introducing NVFP4", 2025)."""
+for 32 values (OCP Microscaling Formats 1.0), nvfp4 an fp8 scale for 16 values and a float32 one for
+the tensor (NVIDIA, "Introducing NVFP4", 2025)."""
 
 WIDER = {
     "fp32": (),
@@ -119,7 +119,7 @@ EXAMPLES = ("int4-g32", "int4-g128-zp", "int8-g128", "fp8-b128")
 """Formats with scales of one's own, as messages and the help show them."""
 
 LARGEST_GROUP = 65_536
-"""No matrix has more inputs."""
+"""More inputs than a published matrix has."""
 
 BLOCK_SCALE_BITS = 32
 """Scales of blocks are float32, as DeepSeek-V3 stores them (`weight_scale_inv`,
@@ -152,23 +152,27 @@ def _scaled(name: str) -> DType:
     found = _SCALED.fullmatch(name)
     if not found:
         raise unknown_name("data type", name, (*DTYPES, *EXAMPLES))
-    plain = DTYPES[found["values"]]
+    plain, shape, zero = DTYPES[found["values"]], found["shape"], found["zero"]
+    if shape == "b" and plain.bits != 8:
+        raise InputError(f"data type {shown(name)}: only fp8 and int8 have scales for blocks")
+    if zero and (plain.unit == "fp8" or shape == "b"):
+        raise InputError(
+            f"data type {shown(name)}: only int4 and int8 have zero points, and not in blocks"
+        )
     scales = plain.scales or Scales()
-    if found["size"]:
-        size = int(found["size"])
-        if not 2 <= size <= LARGEST_GROUP:
-            raise InputError(
-                f"data type {shown(name)} has {size} values a scale; it must be from 2 to "
-                f"{LARGEST_GROUP}"
-            )
-        block = found["shape"] == "b"
-        if block and plain.bits != 8:
-            raise InputError(f"data type {shown(name)}: only fp8 and int8 have scales for blocks")
-        scales = Scales(size, size, BLOCK_SCALE_BITS) if block else replace(scales, inputs=size)
-    if found["zero"]:
-        if not plain.unit.startswith("int") or found["shape"] == "b":
-            raise InputError(
-                f"data type {shown(name)}: only int4 and int8 have zero points, and not in blocks"
-            )
-        scales = replace(scales, zero_bits=plain.bits)
+    if shape:
+        size = _shared(name, int(found["size"]))
+        is_block = shape == "b"
+        scales = Scales(size, size, BLOCK_SCALE_BITS) if is_block else replace(scales, inputs=size)
+    scales = replace(scales, zero_bits=plain.bits if zero else 0)
     return replace(plain, name=name, scales=scales)
+
+
+def _shared(name: str, size: int) -> int:
+    """How many values share a scale, checked."""
+    if not 2 <= size <= LARGEST_GROUP:
+        raise InputError(
+            f"data type {shown(name)} has {size} values a scale; it must be from 2 to "
+            f"{LARGEST_GROUP}"
+        )
+    return size

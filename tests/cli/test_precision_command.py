@@ -1,4 +1,4 @@
-"""The claims by storage formats."""
+"""Storage formats on the command line, and the claims by them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from cost_analysis import Precision, Workload, estimate, load_engine, load_hardware, load_model
+from cost_analysis import (
+    Precision,
+    Workload,
+    estimate,
+    load_engine,
+    load_hardware,
+    load_model,
+    memory,
+)
 
 DOC = (Path(__file__).parents[2] / "docs" / "precision.md").read_text()
 Answer = Callable[..., str]
@@ -101,6 +109,38 @@ def test_what_a_device_cannot_compute_is_said(answer: Answer) -> None:
     assert "has no fp4 units: fp4 products are computed in fp8" in " ".join(
         answer("precision", *blackwell, "h100").split()
     )
+
+
+def test_every_command_takes_formats_with_scales(record: Answer) -> None:
+    model = ("--model", "1.6B", "--weight_dtype", "int4-g32-zp", "--kv_cache_dtype", "fp8-g64")
+    found: Any = record(*model)
+    assert found["precision"] == {
+        "weights": "int4-g32-zp", "activations": "bf16", "kv_cache": "fp8-g64",
+    }  # fmt: skip
+    spec, formats = load_model("1.6B").spec, Precision("int4-g32-zp", "bf16", "fp8-g64")
+    assert found["memory_bytes"]["weights"] == memory(spec, Workload(), formats).weights
+    planned: Any = record(
+        "plan", "--gpu_config", "h100", "--tpot_limit", "10ms", "--weight_dtype",
+        "int4-g32,fp8-b128", "--precision_penalty", "int4-g32=0.02", "--rows", "plans",
+    )  # fmt: skip
+    assert {plan["weight_dtype"] for plan in planned} == {"int4-g32", "fp8-b128"}
+
+
+def test_a_sweep_tells_formats_apart(answer: Answer) -> None:
+    lines = answer(
+        "sweep", "--model", "1.6B", "--weight_dtype", "int4-g16,int4-g32,int4-g128,int8",
+        "--format", "csv",
+    ).splitlines()  # fmt: skip
+    rows = [dict(zip(lines[0].split(","), line.split(","), strict=True)) for line in lines[1:]]
+    held = {row["weight_dtype"]: float(row["memory_weights_bytes"]) for row in rows}
+    assert held["int8"] > held["int4-g16"] > held["int4-g32"] > held["int4-g128"]
+
+
+@pytest.mark.parametrize("name", ["b200", "gb200", "rtx-5090"])
+def test_blackwell_states_its_4_bit_peak(name: str, record: Answer) -> None:
+    found: Any = record("hardware", name)
+    assert found["peak_flop_per_s"]["fp4"] >= 2 * found["peak_flop_per_s"]["fp8"]
+    assert "FP4" in found["sources"]["peak"]
 
 
 def test_streams_that_add_nothing_have_no_ratio(answer: Answer) -> None:
