@@ -20,8 +20,10 @@ from cost_analysis.options import (
     base_option,
     baseline_option,
     dataset_option,
+    layout_options,
     model_options,
     output_options,
+    refuse_layout,
     request_from,
     section_option,
     system_from,
@@ -136,6 +138,7 @@ def claims(
 )
 @workload_options
 @system_options
+@layout_options
 @output_options
 def compare(
     baseline: str,
@@ -150,6 +153,7 @@ def compare(
 ) -> None:
     """One streamed model against the parameter-scaled model of equal loss, or other methods."""
     if methods is not None:
+        refuse_layout(options, "compare --with")
         _compare_methods(methods, quality, baseline, dataset, request_from(options), form, output)
         return
     if quality is not None:

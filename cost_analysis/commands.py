@@ -14,6 +14,7 @@ from cost_analysis import (
     accuracy_commands,
     catalogue,
     claim_commands,
+    layout_commands,
     measure_commands,
     pages,
     plan_commands,
@@ -26,6 +27,7 @@ from cost_analysis.delivery import chosen_format, deliver
 from cost_analysis.errors import InputError
 from cost_analysis.options import (
     SectionedCommand,
+    layout_options,
     model_options,
     output_options,
     request_from,
@@ -83,6 +85,7 @@ def cli() -> None:
 @model_options
 @workload_options
 @system_options
+@layout_options
 @section_option(
     "Answer",
     "--cost_model",
@@ -119,6 +122,7 @@ for command in (
     claim_commands.crossover,
     claim_commands.fit,
     precision_commands.precision,
+    layout_commands.layouts,
     plan_commands.plan,
     plan_commands.serving,
     sweep_commands.sweep,

@@ -97,7 +97,14 @@ def comparison(
     chosen = choose(request.spec, baseline, dataset, losses)
     (model,) = chosen.specs
     base, streamed, scaled = (
-        estimate(spec, request.workload, request.hardware, request.engine, request.precision)
+        estimate(
+            spec,
+            request.workload,
+            request.hardware,
+            request.engine,
+            request.precision,
+            request.layout.of_streams(spec.streams),
+        )
         for spec in (request.spec.with_streams(1), request.spec, model)
     )
     metrics = _metrics(base, streamed, scaled, price_per_hour)
@@ -165,7 +172,9 @@ def _metrics(
                 "dollars_per_million_tokens",
                 "$ per million tokens",
                 "$",
-                lambda cost: price / SECONDS_PER_HOUR / cost.tokens_per_second * 1e6,
+                lambda cost: (
+                    price * cost.layout.devices / SECONDS_PER_HOUR / cost.tokens_per_second * 1e6
+                ),
                 True,
             )
         )
@@ -178,11 +187,11 @@ def _metrics(
 
 
 def tokens_per_joule(cost: Estimate) -> Number:
-    """Generated tokens for each joule, with the device at its power limit throughout [1/J].
+    """Generated tokens for each joule, with all devices at their power limit throughout [1/J].
 
     A lower bound: a device that waits for memory draws less than its limit.
     """
-    return cost.tokens_per_second / cost.hardware.tdp
+    return cost.tokens_per_second / (cost.hardware.tdp * cost.layout.devices)
 
 
 def _too_small(baseline: Estimate, streamed: Estimate) -> list[str]:

@@ -96,12 +96,9 @@ class Layout:
         }
         for name, (most, what) in limits.items():
             asked = getattr(self, name)
-            if not holds(asked <= most):
-                raise InputError(
-                    f"{name} is {_said(asked)}; the model has {_said(most)} {what}"
-                    if holds(most > 0)
-                    else f"{name} is {_said(asked)}; the model has no {what} to divide"
-                )
+            if not holds(asked <= maximum(most, 1)):
+                has = "no" if isinstance(most, int) and most == 0 else _said(most)
+                raise InputError(f"{name} is {_said(asked)}; the model has {has} {what}")
 
 
 def _said(value: Number) -> str:
@@ -109,10 +106,10 @@ def _said(value: Number) -> str:
 
 
 def _fewest_experts(spec: ModelSpec) -> Number:
-    """Routed experts of the layers with fewest; 1 sequence group is always allowed."""
+    """Routed experts of the layers with fewest; 0 where no layer has any."""
     numbers = [group.mlp.number for group in spec.groups if isinstance(group.mlp, Experts)]
     if not numbers:
-        return 1
+        return 0
     fewest = numbers[0]
     for number in numbers[1:]:
         fewest = minimum(fewest, number)

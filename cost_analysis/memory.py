@@ -146,7 +146,11 @@ def _fuller(one: Memory, other: Memory) -> Memory:
 
 
 def kv_cache_bytes(
-    spec: ModelSpec, batch_size: Number, tokens: Number, precision: Precision | None = None
+    spec: ModelSpec,
+    batch_size: Number,
+    tokens: Number,
+    precision: Precision | None = None,
+    layout: Layout = SINGLE,
 ) -> Number:
     """Cached keys and values of all layers, for P·B·(prefix + tokens) positions [B].
 
@@ -157,9 +161,13 @@ def kv_cache_bytes(
         batch_size: Sequences, B.
         tokens: Real tokens in the cache of each sequence.
         precision: Storage formats; bf16 if None.
+        layout: How the model is divided; of several devices, the cache of that with most of it.
     """
-    (stage,) = stages(spec, SINGLE)
-    return _cache_bytes(Share(spec), stage, batch_size, tokens, precision or Precision())
+    share, formats = Share(spec, layout), precision or Precision()
+    most = as_float(0)
+    for stage in stages(spec, layout):
+        most = maximum(most, _cache_bytes(share, stage, batch_size, tokens, formats))
+    return most
 
 
 def _cache_bytes(

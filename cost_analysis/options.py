@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cost_analysis.option_types import DATA_TYPE, DATA_TYPES_HELP
+from cost_analysis.errors import InputError
+from cost_analysis.layout import Layout
+from cost_analysis.option_types import DATA_TYPE, DATA_TYPES_HELP, Quantity
 from cost_analysis.request import (
     DEFAULT_DEVICE,
     DEFAULT_ENGINES,
@@ -17,6 +19,7 @@ from cost_analysis.request import (
     make_system,
 )
 from cost_analysis.spec import FLAGS, LARGEST_SIZE, ModelSpec, Precision
+from cost_analysis.system import LINKS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -27,6 +30,9 @@ else:
 
 MODEL = "Model (defaults hold without --model)"
 """Heading of the flags of an architecture."""
+
+LAYOUT = "Several devices"
+"""Heading of the flags of a layout."""
 
 FORMATS = ("table", "csv", "json", "markdown")
 
@@ -177,6 +183,33 @@ device_options = chain(
     ),
 )
 
+link_options = chain(
+    section_option(
+        LAYOUT,
+        "--interconnect",
+        type=Quantity("B/s"),
+        metavar="RATE",
+        help="Link between devices, both directions together, like 900GB/s. [default: the "
+        "device's]",
+    ),
+    _size(LAYOUT, "devices_per_node", "all", "Devices that the interconnect joins."),
+    section_option(
+        LAYOUT,
+        "--network",
+        type=Quantity("B/s"),
+        metavar="RATE",
+        help="Link of each device to other nodes, each direction, like 50GB/s.",
+    ),
+)
+
+layout_options = chain(
+    _size(LAYOUT, "tensor_parallel", 1, "Devices that share each layer."),
+    _size(LAYOUT, "pipeline_parallel", 1, "Stages of layers, each on devices of its own."),
+    _size(LAYOUT, "expert_parallel", 1, "Groups that share sequences and routed experts."),
+    _size(LAYOUT, "stream_parallel", 1, "Groups that share the P streams; each has all weights."),
+    link_options,
+)
+
 storage_options = chain(
     _dtype("activation_dtype", "Format of what goes into matrix products."),
     _dtype("kv_cache_dtype", "Format of cached keys and values."),
@@ -324,7 +357,20 @@ def request_from(options: dict[str, Any]) -> Request:
         flops_efficiency=options.pop("flops_efficiency"),
         bandwidth_efficiency=options.pop("bandwidth_efficiency"),
         download=options.pop("download"),
+        layout=_given({item.name: options.pop(item.name, None) for item in fields(Layout)}),
+        links=_given({name: options.pop(name, None) for name in LINKS}),
     )
+
+
+def refuse_layout(options: dict[str, Any], command: str) -> None:
+    """Refuse several devices where an answer is about one.
+
+    Raises:
+        InputError: A flag of a layout is given.
+    """
+    for item in fields(Layout):
+        if options.get(item.name) not in (None, 1):
+            raise InputError(f"{command} is about one device; leave --{item.name} out")
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,13 @@ from cost_analysis.compare import Increase, increase
 from cost_analysis.departures import departures
 from cost_analysis.estimate import Estimate
 from cost_analysis.latency import Phase
+from cost_analysis.layout_pages import (
+    devices_in_words,
+    exchange_tables,
+    layout_lines,
+    layout_notes,
+    operators_whose,
+)
 from cost_analysis.memory import NOT_COUNTED
 from cost_analysis.parameters import active_parameters
 from cost_analysis.published import SCRIPT_ROOFS, cost_on, roofs_of
@@ -31,7 +38,8 @@ def estimate_page(answer: Answer) -> Page:
     """The answer to "how much memory and time, where do they go, what do the streams cost"."""
     cost = answer.cost
     tables = [_answer_table(answer), _memory_table(answer)]
-    tables += [_phase_table(phase) for phase in (cost.prefill, cost.decode) if phase.seconds]
+    tables += exchange_tables(cost)
+    tables += [_phase_table(phase, cost) for phase in (cost.prefill, cost.decode) if phase.seconds]
     title, summary = _title(answer), _summary(answer)
     if answer.published is not None:
         tables = [_published_table(answer), _departures_table(answer), *tables[:2]]
@@ -41,8 +49,9 @@ def estimate_page(answer: Answer) -> Page:
 
 
 def _title(answer: Answer) -> str:
-    spec = answer.cost.spec
-    return f"{answer.request.title}, P = {spec.streams}, on {answer.cost.hardware.description}"
+    cost = answer.cost
+    device = devices_in_words(cost.hardware, cost.layout)
+    return f"{answer.request.title}, P = {cost.spec.streams}, on {device}"
 
 
 def _script_lines(answer: Answer) -> list[str]:
@@ -75,6 +84,7 @@ def _summary(answer: Answer) -> list[str]:
         f"({format_count(cost.parameters.non_embedding)} without embeddings{sent}), "
         f"{cost.precision.weights}, batch {work.batch_size:.0f}, "
         f"{work.input_length:.0f} in, {work.output_length:.0f} out",
+        *layout_lines(cost),
         "",
         f"Memory   {memory:>10}{_over(change['memory'], format_bytes, spec.streams)}",
         f"Latency  {total:>10}{_over(change['total'], format_seconds, spec.streams)}",
@@ -197,7 +207,7 @@ def _memory_table(answer: Answer) -> Table:
     )
 
 
-def _phase_table(phase: Phase) -> Table:
+def _phase_table(phase: Phase, cost: Estimate) -> Table:
     rows = [
         (
             row["operator"],
@@ -220,8 +230,11 @@ def _phase_table(phase: Phase) -> Table:
         "",
     )
     title = {"prefill": "Prefill: one pass over the prompt", "decode": "Decode: all steps"}
+    whose = operators_whose(cost)
     headers = ("operator", "compute", "traffic", "FLOP/B", "time", "share", "bound by")
-    return Table(title[phase.name], headers, (*rows, total), left=(0, 6), last_is_total=True)
+    return Table(
+        title[phase.name] + whose, headers, (*rows, total), left=(0, 6), last_is_total=True
+    )
 
 
 def _published_table(answer: Answer) -> Table:
@@ -288,6 +301,7 @@ def _notes(answer: Answer) -> list[str]:
                 f"{cost.hardware.name} has no {dtype.unit} units: {dtype.unit} products are "
                 f"computed in {used}"
             )
+    notes += layout_notes(cost)
     notes.append(f"memory not counted: {NOT_COUNTED}")
     notes.append(
         "FLOPs are those of matrix products, two a multiply-add, attention as the full rectangle; "

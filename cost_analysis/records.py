@@ -14,6 +14,7 @@ from cost_analysis.capacity import largest_batch, longest_context
 from cost_analysis.compare import increase
 from cost_analysis.estimate import Estimate, estimate
 from cost_analysis.latency import Phase
+from cost_analysis.layout import micro_batches
 from cost_analysis.memory import NOT_COUNTED
 from cost_analysis.published import PublishedCost, published_cost
 from cost_analysis.request import Request
@@ -49,6 +50,7 @@ def answer(request: Request, *, with_published: bool = False) -> Answer:
             request.hardware,
             request.engine,
             request.precision,
+            request.layout.of_streams(streams),
         )
 
     cost = run(request.spec.streams)
@@ -86,6 +88,7 @@ def estimate_record(answer: Answer) -> Record:
             item.name: getattr(cost.precision, item.name) for item in fields(cost.precision)
         },
         "engine": _engine_record(cost),
+        "layout": layout_record(cost),
         "assumed": dict(request.assumed),
         "warnings": list(request.warnings),
         "parameters": _parameters_record(cost),
@@ -114,6 +117,7 @@ def estimate_record(answer: Answer) -> Record:
         "tokens_per_s": whole(cost.tokens_per_second),
         "device": device_record(cost),
         "increase_over_one_stream": increase_record(answer),
+        "exchanges": exchange_rows(cost),
         "operators": [*operator_rows(cost.prefill), *operator_rows(cost.decode)],
     }
     if answer.published is not None:
@@ -197,6 +201,7 @@ def estimate_row(answer: Answer) -> Record:
     row |= {FLAGS[name]: dtype for name, dtype in record["precision"].items()}
     row |= {"gpu_config": record["device"]["name"], "engine": record["engine"]["name"]}
     row |= {name: record["engine"][name] for name in ("flops_efficiency", "hbm_memory_efficiency")}
+    row |= record["layout"]
     row["assumed"] = "; ".join(f"{name}={value}" for name, value in record["assumed"].items())
     row |= {f"parameters_{name}": value for name, value in record["parameters"].items()}
     row |= {f"memory_{name}_bytes": value for name, value in record["memory_bytes"].items()}
@@ -253,6 +258,38 @@ def _engine_record(cost: Estimate) -> Record:
     }
 
 
+def layout_record(cost: Estimate) -> Record:
+    """How the model is divided among devices."""
+    layout = cost.layout
+    counts = {item.name: whole(getattr(layout, item.name)) for item in fields(layout)}
+    return {
+        **counts,
+        "devices": whole(layout.devices),
+        "micro_batches": whole(micro_batches(layout, cost.workload.batch_size)),
+    }
+
+
+def exchange_rows(cost: Estimate) -> list[Record]:
+    """What each device sends to others, a row an exchange of each phase; none for one device."""
+    return [
+        {
+            "phase": phase.name,
+            "exchange": time.operator.name,
+            "part": time.operator.part,
+            "link": "interconnect"
+            if cost.hardware.is_within_a_node(time.operator.spans)
+            else "network",
+            "spanned_devices": whole(time.operator.spans),
+            "messages": whole(time.operator.messages * time.runs),
+            "sent_bytes": whole(time.operator.link_bytes * time.runs),
+            "seconds": whole(time.total_seconds),
+        }
+        for phase in (cost.prefill, cost.decode)
+        for time in phase.times
+        if time.operator.kind == "exchange" and time.runs
+    ]
+
+
 def _parameters_record(cost: Estimate) -> Record:
     counts = cost.parameters
     parts = {item.name: getattr(counts, item.name) for item in fields(counts)}
@@ -262,13 +299,13 @@ def _parameters_record(cost: Estimate) -> Record:
 def device_record(cost: Estimate) -> Record:
     """The device, whether the request fits it, and what would."""
     hardware = cost.hardware
-    asked = (cost.spec, cost.workload, cost.precision)
+    asked = (cost.spec, cost.workload, cost.precision, hardware.memory, cost.layout)
     return {
         "name": hardware.name,
         "description": hardware.description,
         "device_memory_bytes": whole(hardware.memory),
         "fits": bool(cost.memory.total <= hardware.memory),
         "free_bytes": whole(hardware.memory - cost.memory.total),
-        "largest_batch_size": largest_batch(*asked, hardware.memory),
-        "longest_context_tokens": longest_context(*asked, hardware.memory),
+        "largest_batch_size": largest_batch(*asked),
+        "longest_context_tokens": longest_context(*asked),
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from cost_analysis.errors import InputError
+from cost_analysis.layout import SINGLE, Layout
 from cost_analysis.profiles import load_engine, load_hardware, load_model
 from cost_analysis.spec import (
     FLAGS,
@@ -38,6 +39,7 @@ class Request:
         assumed: What was filled in, by name.
         title: What the model is called.
         warnings: What the user should know, a sentence each.
+        layout: How the model is divided among devices.
     """
 
     spec: ModelSpec
@@ -50,6 +52,7 @@ class Request:
     assumed: Mapping[str, Any]
     title: str
     warnings: tuple[str, ...]
+    layout: Layout = SINGLE
 
 
 def make_request(
@@ -63,6 +66,8 @@ def make_request(
     flops_efficiency: float | None = None,
     bandwidth_efficiency: float | None = None,
     download: bool = False,
+    layout: Mapping[str, Any] | None = None,
+    links: Mapping[str, Any] | None = None,
 ) -> Request:
     """Resolve names and defaults.
 
@@ -76,6 +81,8 @@ def make_request(
         flops_efficiency: Replaces the engine's, unless None.
         bandwidth_efficiency: Replaces the engine's, unless None.
         download: Fetch the configuration of a Hugging Face id that is not in the cache.
+        layout: `Layout` fields that the user gave.
+        links: `LINKS` of `Hardware` that the user gave; they go before the device's.
 
     Raises:
         InputError: Something makes no sense.
@@ -85,6 +92,9 @@ def make_request(
     hardware, chosen, by_default = make_system(
         gpu_config, engine, flops_efficiency, bandwidth_efficiency
     )
+    hardware = replace(hardware, **(links or {}))
+    divided = Layout(**(layout or {}))
+    divided.check(spec)
     if by_default:
         assumed["engine"] = chosen.name
     job = Workload(**workload)
@@ -99,6 +109,7 @@ def make_request(
         assumed=assumed,
         title=title,
         warnings=(*remarks, *length_warnings(spec, job)),
+        layout=divided,
     )
 
 

@@ -30,6 +30,7 @@ from cost_analysis.activations import activation_bytes
 from cost_analysis.arrays import Number
 from cost_analysis.estimate import estimate, passes
 from cost_analysis.latency import decode_phase
+from cost_analysis.layout import SINGLE, Layout
 from cost_analysis.memory import kv_cache_bytes, memory
 from cost_analysis.request_lengths import Lengths
 from cost_analysis.spec import ModelSpec, Precision, Workload
@@ -61,6 +62,7 @@ class Server:
         engine: What runs the models.
         precision: Storage formats.
         most: Requests that are decoded together at most.
+        layout: How the model is divided among devices; it has no pipeline.
     """
 
     spec: ModelSpec
@@ -69,10 +71,13 @@ class Server:
     engine: Engine
     precision: Precision = field(default_factory=Precision)
     most: int = MOST_REQUESTS
+    layout: Layout = SINGLE
 
     def step_seconds(self, batch: Number) -> Array:
         """Time of a decode step of a batch at the mean context [s]."""
-        work = passes(self.spec, Workload(batch, self.lengths.context, 2), self.precision)
+        work = passes(
+            self.spec, Workload(batch, self.lengths.context, 2), self.precision, self.layout
+        )
         step = decode_phase(
             work.first_step, work.growth, work.steps, work.layers, self.hardware, self.engine
         )
@@ -86,19 +91,24 @@ class Server:
         for prompt, share in zip(prompts, shares, strict=True):
             seconds = np.asarray(
                 estimate(
-                    self.spec, Workload(1, prompt, 1), self.hardware, self.engine, self.precision
+                    self.spec,
+                    Workload(1, prompt, 1),
+                    self.hardware,
+                    self.engine,
+                    self.precision,
+                    self.layout,
                 ).ttft
             )
             first, second = first + share * seconds, second + share * seconds**2
         return first, second
 
     def memory_bytes(self, requests: Number) -> Array:
-        """Memory with so many requests in flight, one of them in its prefill [B]."""
+        """Memory of a device with so many requests in flight, one in its prefill [B]."""
         longest = self.lengths.prompts.max()
-        alone = memory(self.spec, Workload(1, longest, 1), self.precision)
+        alone = memory(self.spec, Workload(1, longest, 1), self.precision, self.layout)
         tokens = self.lengths.cached_tokens
-        cache = kv_cache_bytes(self.spec, requests, tokens, self.precision)
-        decoding = activation_bytes(self.spec, requests, 1, self.precision)
+        cache = kv_cache_bytes(self.spec, requests, tokens, self.precision, self.layout)
+        decoding = activation_bytes(self.spec, requests, 1, self.precision, layout=self.layout)
         return np.asarray(alone.weights + cache + np.maximum(alone.activations, decoding))
 
     def capacity(self, limit: float) -> Array:

@@ -14,6 +14,7 @@ from cost_analysis.options import (
     baseline_option,
     chain,
     dataset_option,
+    layout_options,
     model_options,
     request_from,
     section_option,
@@ -81,6 +82,7 @@ load_options = chain(
         help="Memory that may be used, like 40GB. [default: the device's]",
     ),
     system_options,
+    layout_options,
 )
 
 serving_options = chain(load_options, rate_option)
@@ -108,6 +110,7 @@ def view_from(options: dict[str, Any]) -> ServingView:
         most=most,
         baseline=baseline,
         dataset=dataset,
+        layout=request.layout,
     )
 
 

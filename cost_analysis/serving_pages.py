@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from cost_analysis.baselines import size_of
+from cost_analysis.layout_pages import devices_in_words
 from cost_analysis.memory import NOT_COUNTED, kv_cache_bytes
 from cost_analysis.plan_pages import engine_note
 from cost_analysis.records import Record, whole
@@ -57,7 +58,7 @@ def model_record(view: ServingView, model: Served) -> Record:
     """What a model takes and carries, as a flat record."""
     server = model.server
     spec = server.spec
-    cache = kv_cache_bytes(spec, 1, view.lengths.cached_tokens, server.precision)
+    cache = kv_cache_bytes(spec, 1, view.lengths.cached_tokens, server.precision, server.layout)
     return {
         "model": model.name,
         "P": spec.streams,
@@ -66,6 +67,7 @@ def model_record(view: ServingView, model: Served) -> Record:
         "intermediate_size": spec.intermediate_size,
         "one_request_bytes": whole(server.memory_bytes(1)),
         "cache_per_request_bytes": whole(cache),
+        "devices": whole(server.layout.devices),
         "concurrent_requests": model.room,
         "carried_per_s": whole(model.carried),
     }
@@ -75,7 +77,8 @@ def serving_page(view: ServingView, rate: float | None) -> Page:
     """What fits, who wins at which load, and speed against load and batch."""
     server = view.streams[-1].server
     lengths = view.lengths
-    device, engine = server.hardware.description, server.engine.name
+    device = devices_in_words(server.hardware, server.layout)
+    engine = server.engine.name
     title = f"Serving {_called(view)} with P = {view.spec.streams} on {device}"
     asked = (
         f"{lengths.mean(lengths.prompts):.4g} in, {lengths.mean(lengths.outputs):.4g} out"
@@ -151,7 +154,8 @@ def _room_table(view: ServingView) -> Table:
         for row in [model_record(view, model)]
     )
     headers = ("", "size", "one request", "cache of each", "fit at once", "requests/s")
-    return Table(f"What fits in {format_bytes(view.memory_limit)}", headers, rows)
+    where = "" if view.streams[-1].server.layout.is_single else " of each device"
+    return Table(f"What fits in {format_bytes(view.memory_limit)}{where}", headers, rows)
 
 
 def _rate_table(view: ServingView, rate: float) -> Table:

@@ -12,6 +12,7 @@ from cost_analysis.baselines import Baseline
 from cost_analysis.comparison import choose
 from cost_analysis.csv_table import read_table
 from cost_analysis.errors import InputError
+from cost_analysis.layout import SINGLE, Layout, is_one
 from cost_analysis.records import Record
 from cost_analysis.request_lengths import Lengths
 from cost_analysis.serving import Array, Load, Server, under_load
@@ -124,6 +125,7 @@ def serving_view(
     most: int,
     baseline: str = "law",
     dataset: str = "stack",
+    layout: Layout = SINGLE,
 ) -> ServingView:
     """Serve a model with several numbers of streams, and the wider model of equal loss.
 
@@ -138,16 +140,21 @@ def serving_view(
         most: Requests that the engine decodes together at most.
         baseline: "law", "measured", or the name of a model.
         dataset: Data set of the law and the measured losses.
+        layout: How the models are divided among devices; those of few streams have fewer groups.
 
     Raises:
-        InputError: No such baseline, or a memory limit above the device's.
+        InputError: No such baseline, a layout with a pipeline, or more memory than the device has.
     """
     limit = hardware.memory if memory_limit is None else memory_limit
     if limit > hardware.memory:
         raise InputError(f"memory_limit is more than the memory of {hardware.name}")
 
+    if not is_one(layout.pipeline_parallel):
+        raise InputError("serving knows no pipelines; leave --pipeline_parallel out")
+
     def served(name: str, model: ModelSpec) -> Served:
-        server = Server(model, lengths, hardware, engine, precision, most)
+        own = layout.of_streams(model.streams)
+        server = Server(model, lengths, hardware, engine, precision, most, own)
         room = int(server.capacity(limit))
         return Served(name, server, room, float(server.carried_rate(room)))
 

@@ -81,6 +81,12 @@ _LENGTHS = {
     "input_length": "prompt tokens of each",
     "output_length": "generated tokens of each",
 }
+_WAYS = {
+    "tensor_parallel": "devices that share each layer",
+    "pipeline_parallel": "stages of layers",
+    "expert_parallel": "groups that share sequences and experts",
+    "stream_parallel": "groups that share the streams, at most as many as there are",
+}
 _FORMATS = {
     "weights": "format of the weights",
     "activations": "format of the activations",
@@ -94,6 +100,7 @@ _ASKED = (
     *(_asked(FLAGS[name], f"precision.{name}", text, "name") for name, text in _FORMATS.items()),
     *(_asked(FLAGS.get(name, name), f"spec.{name}", text) for name, text in _SIZES.items()),
     *(_asked(name, f"workload.{name}", text) for name, text in _LENGTHS.items()),
+    *(_asked(name, f"layout.{name}", text) for name, text in _WAYS.items()),
 )
 
 _COUNTED = (
@@ -132,6 +139,17 @@ def _seconds_of_part(phase: str, part: str) -> Callable[[Outcome], Number]:
     return seconds
 
 
+def _exchanged(phase: str, what: str) -> Callable[[Outcome], Number]:
+    def exchanged(found: Outcome) -> Number:
+        times: Phase = getattr(found.cost, phase)
+        sent = (t for t in times.times if t.operator.kind == "exchange")
+        if what == "seconds":
+            return sum((t.total_seconds for t in sent), 0.0)
+        return sum((t.operator.link_bytes * t.runs for t in sent), 0.0)
+
+    return exchanged
+
+
 def _end(quantity: str, end: int) -> Callable[[Outcome], Number]:
     def value(found: Outcome) -> Number:
         interval = found.cost.interval(getattr(found.cost, quantity))
@@ -144,7 +162,7 @@ def _added(quantity: str, what: str) -> Callable[[Outcome], Number]:
     return lambda found: getattr(found.over_baseline(quantity), what)
 
 
-PARTS = ("embedding", "attention", "mlp", "aggregator", "lm head", "host")
+PARTS = ("embedding", "attention", "mlp", "aggregator", "lm head", "pipeline", "host")
 TIMES = {
     "ttft": "time to first token: the prefill",
     "tpot": "time per output token after the first; nothing where there is none",
@@ -161,6 +179,14 @@ COLUMNS = (
     *(Column(f"flops_{n}", f"FLOPs of {text}", _flops(n)) for n, text in _PASSES.items()),
     *(
         Column(f"moved_{n}_bytes", f"bytes moved in {text}", _bytes(n))
+        for n, text in _PASSES.items()
+    ),
+    *(
+        Column(f"sent_{n}_bytes", f"bytes that a device sends in {text}", _exchanged(n, "bytes"))
+        for n, text in _PASSES.items()
+    ),
+    *(
+        Column(f"exchange_{n}_s", f"time of exchanges in {text}", _exchanged(n, "seconds"))
         for n, text in _PASSES.items()
     ),
     *(Column(f"latency_{n}_s", text, _of(n)) for n, text in TIMES.items()),

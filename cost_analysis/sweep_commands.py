@@ -18,6 +18,7 @@ from cost_analysis.options import (
     Command,
     SectionedCommand,
     SectionedOption,
+    layout_options,
     model_options,
     section_option,
     system_options,
@@ -48,6 +49,7 @@ def axis_options(command: Command) -> Command:
     @model_options
     @workload_options
     @system_options
+    @layout_options
     def estimate() -> None:
         """Hold the flags."""
 

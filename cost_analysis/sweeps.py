@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,12 @@ import numpy as np
 from cost_analysis.errors import InputError
 from cost_analysis.estimate import estimate
 from cost_analysis.grid import Grid, Piece, broadcasts, make_grid
+from cost_analysis.layout import Layout
 from cost_analysis.request import Request, make_request
 from cost_analysis.spec import FLAGS, ModelSpec, Workload, family_intermediate_size
 from cost_analysis.sweep_columns import COLUMNS, Outcome, Values, columns_of
+from cost_analysis.system import LINKS
+from cost_analysis.units import parse_quantity
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +27,7 @@ FIELDS = {flag: field for field, flag in FLAGS.items()}
 
 _WORKLOAD = ("batch_size", "input_length", "output_length")
 _PRECISION = ("weights", "activations", "kv_cache")
+_LAYOUT = tuple(item.name for item in fields(Layout))
 _SYSTEM = ("gpu_config", "engine", "flops_efficiency", "bandwidth_efficiency")
 
 MOST_ROWS_IN_MEMORY = 20_000_000
@@ -64,7 +68,13 @@ def pieces_of(grid: Grid, places: range) -> Iterator[dict[str, Values]]:
         yield columns_of(outcome(piece), piece.shape)
 
 
-_TIED = ("hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim")
+_TIED = (
+    "hidden_size",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "tensor_parallel",
+)
 """Sizes of which one must divide another."""
 
 MOST_CHECKED = 5_000_000
@@ -98,14 +108,24 @@ def outcome(piece: Piece) -> Outcome:
     request, spec, workload = _asked(piece)
 
     def run(model: ModelSpec) -> Any:
-        return estimate(model, workload, request.hardware, request.engine, request.precision)
+        return estimate(
+            model,
+            workload,
+            request.hardware,
+            request.engine,
+            request.precision,
+            request.layout.of_streams(model.streams),
+        )
 
     name = str(piece.names.get("model", request.title))
     return Outcome(run(spec), run(spec.with_streams(1)), name)
 
 
 def _asked(piece: Piece) -> tuple[Request, ModelSpec, Workload]:
-    """The request of a piece's first row, and the models and workloads of all its rows."""
+    """The request of a piece's first row, and the models and workloads of all its rows.
+
+    Its layout is that of all rows; more groups of streams than a row has streams are not used.
+    """
     numbers = {name: _dimension(piece, name) for name in piece.numbers}
     request = _request(
         tuple(piece.names.items()),
@@ -113,7 +133,11 @@ def _asked(piece: Piece) -> tuple[Request, ModelSpec, Workload]:
     )
     given = {name: numbers[name] for name in _WORKLOAD if name in numbers}
     workload: Workload = replace(request.workload, **given)
-    return request, _spec(request, numbers), workload
+    spec = _spec(request, numbers)
+    counts = {name: numbers[name] for name in _LAYOUT if name in numbers}
+    layout = Layout(**counts).of_streams(spec.streams)
+    layout.check(spec)
+    return replace(request, layout=layout), spec, workload
 
 
 def _dimension(piece: Piece, name: str) -> Any:
@@ -133,19 +157,32 @@ def _request(named: tuple[tuple[str, Any], ...], numbers: tuple[tuple[str, int],
     options: Mapping[str, Any] = {name: given.pop(name) for name in _SYSTEM if name in given}
     workload = {name: given.pop(name) for name in (*_WORKLOAD, "logits") if name in given}
     precision = {name: given.pop(name) for name in _PRECISION if name in given}
+    links = {name: given.pop(name) for name in LINKS if name in given}
+    rates = {
+        name: parse_quantity(value, "B/s") if isinstance(value, str) else value
+        for name, value in links.items()
+    }
+    for name in _LAYOUT:
+        given.pop(name, None)
     model = given.pop("model", None)
     return make_request(
-        model=model, architecture=given, workload=workload, precision=precision, **options
+        model=model,
+        architecture=given,
+        workload=workload,
+        precision=precision,
+        links=rates,
+        **options,
     )
 
 
 def _spec(request: Request, numbers: Mapping[str, Any]) -> ModelSpec:
     """The architecture of a piece: the first row's, with the arrays in its place."""
     sizes = {FIELDS.get(name, name): value for name, value in numbers.items()}
+    of_model = (item for item in sizes.items() if item[0] not in (*_WORKLOAD, *_LAYOUT))
     changed = {
         name: value
-        for name, value in sizes.items()
-        if name not in _WORKLOAD and not np.array_equal(value, getattr(request.spec, name))
+        for name, value in of_model
+        if not np.array_equal(value, getattr(request.spec, name))
     }
     if "intermediate_size" in request.assumed and "hidden_size" in changed:
         changed["intermediate_size"] = np.vectorize(family_intermediate_size)(

@@ -47,6 +47,9 @@ def _check_count(name: str, value: Any) -> None:
 KINDS = ("gpu", "cpu", "soc")
 """Kinds of devices."""
 
+LINKS = ("interconnect", "devices_per_node", "network")
+"""Fields of `Hardware` that join it to other devices."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
