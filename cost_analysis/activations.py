@@ -63,6 +63,7 @@ def activation_moments(
     hidden, inner = rows * spec.hidden_size, rows * _live_mlp_values(share)
     query, key_value = rows * share.query, rows * share.key_value
     narrow, wide = precision.activation.bytes, precision.accumulate.bytes
+    # A product of 8-bit values writes 16-bit ones.
     kept = (2.0 * as_float(queries) * spec.head_dim + 2.0 * hidden) * wide
     rotary = maximum(4.0 * query + 2.0 * key_value, 2.0 * query + 5.0 * key_value)
     aggregate = tokens * spec.hidden_size
@@ -71,7 +72,7 @@ def activation_moments(
     return {
         "norm": kept + hidden * (wide + 2.0 * FLOAT32),
         "rotary": kept + (hidden + rotary) * wide,
-        "mlp": kept + hidden * (wide + narrow) + inner * narrow,
+        "mlp": kept + hidden * (wide + narrow) + inner * wide,
         "aggregation": (gathered + aggregate) * (wide + FLOAT32) * (spec.streams > 1),
         "logits": (aggregate + logit_values) * wide,
     }

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from cost_analysis.dtypes import DTYPES
 from cost_analysis.host import host
 from cost_analysis.layer_benchmarks import (
     CONTEXTS,
@@ -22,7 +23,6 @@ from cost_analysis.layer_benchmarks import (
     prefill_attention_rate,
 )
 from cost_analysis.microbenchmarks import SHRINK, Figure, Product, products, sizes_of
-from cost_analysis.units import DTYPES
 
 
 @dataclass(frozen=True, slots=True)

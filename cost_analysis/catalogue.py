@@ -6,19 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from cost_analysis.dtypes import WIDER
 from cost_analysis.parameters import parameters
 from cost_analysis.profiles import ModelProfile, load_engine, load_hardware, load_model
 from cost_analysis.records import Record, spec_record, whole
 from cost_analysis.report import Page, Table
 from cost_analysis.system import ENGINE_SHARES, ENGINE_TIMES, Engine, Hardware
-from cost_analysis.units import (
-    DTYPES,
-    format_bytes,
-    format_count,
-    format_peak,
-    format_rate,
-    format_seconds,
-)
+from cost_analysis.units import format_bytes, format_count, format_peak, format_rate, format_seconds
 
 
 def hardware_record(hardware: Hardware) -> Record:
@@ -44,7 +38,7 @@ def device_rows(devices: Sequence[Hardware]) -> list[Record]:
     for device in devices:
         record = hardware_record(device)
         sources, peaks = record.pop("sources"), record.pop("peak_flop_per_s")
-        record |= {f"peak_{dtype}_flop_per_s": peaks.get(dtype) for dtype in DTYPES}
+        record |= {f"peak_{dtype}_flop_per_s": peaks.get(dtype) for dtype in WIDER}
         rows.append(record | {f"source_{name}": sources.get(name) for name in _FIGURES})
     return rows
 

@@ -6,18 +6,16 @@ neither NumPy nor SciPy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from cost_analysis.claim_options import lists, settings, streams_option
 from cost_analysis.delivery import deliver
 from cost_analysis.errors import InputError
 from cost_analysis.option_types import NAMES
 from cost_analysis.options import (
-    NUMBERS,
-    Command,
     SectionedCommand,
     base_option,
     baseline_option,
@@ -33,32 +31,6 @@ from cost_analysis.options import (
     workload_options,
 )
 from cost_analysis.request import Request
-
-_streams = section_option(
-    "Claim", "--P", "streams", type=int, default=8, show_default=True, help="Parallel streams."
-)
-
-
-def _lists(batch: str, lengths: str) -> Callable[[Command], Command]:
-    def decorate(command: Command) -> Command:
-        """Give a command lists of batch sizes and lengths."""
-        for name, shown in (
-            ("output_length", lengths),
-            ("input_length", lengths),
-            ("batch_size", batch),
-        ):
-            command = section_option(
-                "Workload",
-                f"--{name}",
-                name,
-                type=NUMBERS,
-                metavar="N[,N…]",
-                help=f"One, or several to average over. [default: {shown}]",
-            )(command)
-        return command
-
-    return decorate
-
 
 _level = section_option(
     "Intervals",
@@ -91,9 +63,9 @@ _seed = section_option(
 
 @click.command(cls=SectionedCommand)
 @base_option("Claim")
-@_streams
+@streams_option
 @dataset_option("Claim", default=None)
-@_lists("1, and the mean over 1,2,4,8", "the mean over 64,128,256,512, input = output")
+@lists("1, and the mean over 1,2,4,8", "the mean over 64,128,256,512, input = output")
 @system_options
 @_level
 @_samples
@@ -115,13 +87,13 @@ def claims(
     from cost_analysis import claims as work
     from cost_analysis.training_runs import DATASETS
 
-    settings = _settings(options, work.BATCHES)
+    asked = settings(options, work.BATCHES)
     system = work.System(**system_from(options))
     datasets = tuple(DATASETS) if dataset is None else (dataset,)
     spec = profiles.load_model(base).spec
     spec.with_streams(streams)
     laws = work.fitted_laws(datasets, samples, seed)
-    found = work.readings(spec, streams, settings, system, laws, level)
+    found = work.readings(spec, streams, asked, system, laws, level)
     engines = [
         profiles.load_engine(name).with_efficiency(
             system.flops_efficiency, system.bandwidth_efficiency
@@ -223,25 +195,12 @@ def _compare_methods(
     deliver(contest_page(found), rows, rows, form, output)
 
 
-def _settings(options: dict[str, Any], batches: tuple[tuple[int, ...], ...]) -> list[Any]:
-    """The settings that the lists of batch sizes and lengths ask for."""
-    from cost_analysis.claims import DIAGONAL, Setting
-
-    batch, prompt, answer = (
-        options.pop(name) for name in ("batch_size", "input_length", "output_length")
-    )
-    chosen = batches if batch is None else (batch,)
-    if prompt is None and answer is None:
-        prompt = answer = DIAGONAL
-    return [Setting(sizes, prompt or answer, answer or prompt) for sizes in chosen]
-
-
 @click.command(cls=SectionedCommand)
 @base_option("Claim")
-@_streams
+@streams_option
 @baseline_option("Claim")
 @dataset_option("Claim")
-@_lists("1", "the mean over 64,128,256,512, input = output")
+@lists("1", "the mean over 64,128,256,512, input = output")
 @system_options
 @output_options
 def crossover(
@@ -265,7 +224,7 @@ def crossover(
 
     if streams < 2:
         raise InputError(f"P is {streams}; streams cross over from P = 2")
-    (setting,) = _settings(options, ((1,),))
+    (setting,) = settings(options, ((1,),))
     spec = profiles.load_model(base).spec.with_streams(streams)
     fitted = fit_law(published_runs(dataset))
     chosen = chosen_baseline(spec, baseline, fitted)

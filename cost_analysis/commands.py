@@ -19,6 +19,7 @@ from cost_analysis import (
     pages,
     plan_commands,
     plot_command,
+    precision_commands,
     records,
     sweep_commands,
 )
@@ -120,6 +121,7 @@ for command in (
     claim_commands.compare,
     claim_commands.crossover,
     claim_commands.fit,
+    precision_commands.precision,
     layout_commands.layouts,
     plan_commands.plan,
     plan_commands.serving,

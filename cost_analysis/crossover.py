@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cost_analysis.arrays import Number
+from cost_analysis.dtypes import dtype_named
 from cost_analysis.spec import Precision
 from cost_analysis.system import Engine, Hardware
-from cost_analysis.units import dtype_named
 
 PER_OCTAVE = 48
 """Points of the first grid for each doubling."""

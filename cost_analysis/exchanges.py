@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cost_analysis.arrays import Number, as_float, minimum
+from cost_analysis.dtypes import DType
 from cost_analysis.expert_load import distinct_groups
 from cost_analysis.forward import ForwardPass
 from cost_analysis.layers import Experts
 from cost_analysis.layout import is_one
 from cost_analysis.ledger import Operator
-from cost_analysis.units import DType
 
 
 def _exchange(

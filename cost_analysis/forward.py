@@ -109,11 +109,11 @@ class ForwardPass:
             part=part,
             flops=flops,
             weight_bytes=stored.matrix_bytes(inputs, outputs) + bias * precision.unquantised.bytes,
-            activation_bytes=rows * (inputs + outputs) * moved.bytes,
+            activation_bytes=rows * (inputs * moved.bytes + outputs * precision.accumulate.bytes),
             kernels=1.0,
             compute=precision.compute if quantised else precision.head_compute,
             kind="product",
-            quantised=quantised and precision.matrix.bits < 16,
+            stored=stored,
             rows=rows,
         )
 

@@ -133,13 +133,25 @@ def operator_time(
 
 def _measured_product(operator: Operator, hardware: Hardware) -> Number | None:
     """Time of a product by what was measured on the device; None where it was not."""
-    if operator.kind != "product" or operator.compute is None or operator.quantised:
+    if operator.kind != "product" or operator.compute is None or _widens(operator, hardware):
         return None
-    rates = hardware.product_rates.get(operator.compute.name)
+    rates = hardware.product_rates.get(operator.compute.unit)
     if rates is None:
         return None
     started = operator.kernels * rates.start(operator.rows)
     return started + rates.seconds(operator.weight_bytes, operator.rows)
+
+
+def _widens(operator: Operator, hardware: Hardware) -> bool:
+    """Whether weights of fewer than 16 bits are turned into what the device multiplies.
+
+    An engine's shares for quantised weights were measured so, with 16-bit activations. Products of
+    two 8-bit types on units for them do without.
+    """
+    stored, compute = operator.stored, operator.compute
+    if stored is None or compute is None or stored.bits >= 16:
+        return False
+    return stored.unit != hardware.peak_dtype(compute)
 
 
 def compute_time(operator: Operator, hardware: Hardware, engine: Engine) -> Number:
@@ -149,7 +161,7 @@ def compute_time(operator: Operator, hardware: Hardware, engine: Engine) -> Numb
     rate = engine.flops_rate(hardware, operator.compute)
     if operator.kind == "attention":
         rate = rate * engine.attention.flops_share
-    elif operator.quantised:
+    elif _widens(operator, hardware):
         rate = rate * engine.quantised_flops_share
     return operator.kernel_flops / rate
 
@@ -158,7 +170,7 @@ def transfer_time(operator: Operator, hardware: Hardware, engine: Engine) -> Num
     """Time of an operator's traffic at the rate that its kernel reaches [s]."""
     rate = engine.bytes_rate(hardware)
     if operator.kind == "product":
-        share = engine.quantised_bandwidth_share if operator.quantised else 1.0
+        share = engine.quantised_bandwidth_share if _widens(operator, hardware) else 1.0
         return operator.bytes / (rate * share)
     if operator.kind == "attention":
         return _attention_transfer_time(operator, rate, engine)

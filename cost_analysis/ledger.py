@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from cost_analysis.arrays import Number, maximum, minimum
-from cost_analysis.units import DType
+from cost_analysis.dtypes import DType
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Operator:
         kernels: Kernels launched.
         compute: Data type of its matrix products; None where it has none.
         kind: Which kernel it is: "product", "attention", "elementwise", "exchange" or "host".
-        quantised: Its weights are stored below 16 bits.
+        stored: Format of the weights of a product; None where it has none.
         rows: Rows that the weights of a product are multiplied with.
         blocks: Parts that an attention has without its context being divided: its heads, by
             `QUERIES_PER_BLOCK` queries each.
@@ -52,7 +52,7 @@ class Operator:
     kernels: Number = 0.0
     compute: DType | None = None
     kind: str = "elementwise"
-    quantised: bool = False
+    stored: DType | None = None
     rows: Number = 0.0
     blocks: Number = 0.0
     spans: Number = 0.0

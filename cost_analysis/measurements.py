@@ -11,11 +11,11 @@ from functools import cache
 from pathlib import Path
 
 from cost_analysis.csv_table import CsvTable, read_table
+from cost_analysis.dtypes import DTYPES
 from cost_analysis.errors import InputError
 from cost_analysis.profiles import load_hardware, profiles_folder
 from cost_analysis.spec import Precision
 from cost_analysis.system import Hardware
-from cost_analysis.units import DTYPES
 
 SIZES = (
     "hidden_size",

@@ -2,9 +2,10 @@
 
 Counted: every parameter, the KV cache of the whole request, and the largest set of tensors that
 a forward pass keeps alive. Not counted: the CUDA context (about 0.3 to 0.6 GB a process), the
-allocator's slack, workspaces of kernels, what an engine reserves beyond the request, the scales of
-a quantised cache, and what attention without a fused kernel for the case makes: transformers' sdpa
-builds a mask when there is a prefix, and with a mask it copies K and V to all query heads.
+allocator's slack, workspaces of kernels, what an engine reserves beyond the request, scales for
+a whole token or tensor, and what attention without a fused kernel for the case makes:
+transformers' sdpa builds a mask when there is a prefix, and with a mask it copies K and V to all
+query heads.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from cost_analysis.spec import ModelSpec, Precision, Workload
 
 NOT_COUNTED = (
     "CUDA context, allocator slack, workspaces, masks, copies of K and V for grouped heads, "
-    "scales of a quantised cache"
+    "per-token scales"
 )
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from cost_analysis.csv_table import CsvTable, read_table
+from cost_analysis.dtypes import dtype_named
 from cost_analysis.predictions import Floats
 from cost_analysis.profiles import load_hardware
-from cost_analysis.units import dtype_named
 
 PRODUCTS = ("attn_pre_proj", "attn_post_proj", "mlp_up_proj", "mlp_down_proj")
 BYTES = 2.0

@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cost_analysis.dtypes import DTYPES, EXAMPLES, dtype_named
 from cost_analysis.errors import InputError
+from cost_analysis.spec import Precision
 from cost_analysis.units import parse_quantity
 
 if TYPE_CHECKING:
     _FloatType = click.ParamType[float]
     _TupleType = click.ParamType[tuple[Any, ...]]
+    _NameType = click.ParamType[str]
+    _PrecisionType = click.ParamType[Precision]
 else:
-    _FloatType = _TupleType = click.ParamType  # click 8.2 has no type parameter for it
+    # click 8.2 has no type parameter for it
+    _FloatType = _TupleType = _NameType = _PrecisionType = click.ParamType
 
 MOST_VALUES = 1000
 
@@ -35,6 +40,39 @@ class Quantity(_FloatType):
             return value
         try:
             return parse_quantity(value, self.unit)
+        except InputError as error:
+            self.fail(str(error), param, ctx)
+
+
+class DataType(_NameType):
+    """A number format."""
+
+    name = "type"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name of a format that there is."""
+        try:
+            return dtype_named(value).name
+        except InputError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Formats(_PrecisionType):
+    """Formats of weights, activations and cache, with slashes between."""
+
+    name = "formats"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Precision:
+        """The formats; those left out are bf16."""
+        if isinstance(value, Precision):
+            return value
+        parts = str(value).split("/")
+        if len(parts) > 3:
+            self.fail(f"{value[:60]!r} has more than weights/activations/cache", param, ctx)
+        try:
+            return Precision(*parts)
         except InputError as error:
             self.fail(str(error), param, ctx)
 
@@ -64,5 +102,10 @@ class Several(_TupleType):
         return found
 
 
+DATA_TYPE = DataType()
+DATA_TYPES_HELP = f"{', '.join(DTYPES)}, or with scales of your own: {', '.join(EXAMPLES)}"
+"""Formats, as the help lists them."""
+
+FORMATS = Several(Formats(), distinct=True)
 NAMES = Several(click.STRING)
 BYTES, SECONDS, WATTS = Quantity("B"), Quantity("s"), Quantity("W")

@@ -10,7 +10,7 @@ import click
 
 from cost_analysis.errors import InputError
 from cost_analysis.layout import Layout
-from cost_analysis.option_types import Quantity
+from cost_analysis.option_types import DATA_TYPE, DATA_TYPES_HELP, Quantity
 from cost_analysis.request import (
     DEFAULT_DEVICE,
     DEFAULT_ENGINES,
@@ -20,7 +20,6 @@ from cost_analysis.request import (
 )
 from cost_analysis.spec import FLAGS, LARGEST_SIZE, ModelSpec, Precision
 from cost_analysis.system import LINKS
-from cost_analysis.units import DTYPES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -74,6 +73,18 @@ def _size(section: str, name: str, default: object, text: str) -> Callable[[Comm
 
 def _switch(name: str, text: str) -> Callable[[Command], Command]:
     return section_option(MODEL, f"--{name}/--no_{name}", name, default=None, help=text)
+
+
+def _dtype(name: str, text: str) -> Callable[[Command], Command]:
+    return section_option(
+        "Precision",
+        f"--{name}",
+        type=DATA_TYPE,
+        default="bf16",
+        show_default=True,
+        metavar="TYPE",
+        help=text,
+    )
 
 
 def chain(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -136,8 +147,6 @@ workload_options = chain(
         help="Prompt positions whose logits the prefill computes and keeps.",
     ),
 )
-
-_dtype = click.Choice(list(DTYPES))
 
 device_options = chain(
     section_option(
@@ -202,15 +211,13 @@ layout_options = chain(
 )
 
 storage_options = chain(
-    section_option(
-        "Precision", "--activation_dtype", type=_dtype, default="bf16", show_default=True
-    ),
-    section_option("Precision", "--kv_cache_dtype", type=_dtype, default="bf16", show_default=True),
+    _dtype("activation_dtype", "Format of what goes into matrix products."),
+    _dtype("kv_cache_dtype", "Format of cached keys and values."),
 )
 
 system_options = chain(
     device_options,
-    section_option("Precision", "--weight_dtype", type=_dtype, default="bf16", show_default=True),
+    _dtype("weight_dtype", f"Format of the matrices of attention and MLP: {DATA_TYPES_HELP}."),
     storage_options,
 )
 
@@ -222,12 +229,12 @@ def base_option(section: str) -> Callable[[Command], Command]:
     )
 
 
-def baseline_option(section: str) -> Callable[[Command], Command]:
+def baseline_option(section: str, default: str = "law") -> Callable[[Command], Command]:
     """How the parameter-scaled model is chosen."""
     return section_option(
         section,
         "--baseline",
-        default="law",
+        default=default,
         show_default=True,
         metavar="law|measured|NAME",
         help="Model of equal loss: by the fitted law, by measured losses, or one you name.",

@@ -296,9 +296,9 @@ def _notes(answer: Answer) -> list[str]:
     notes.append(f"engine {cost.engine.name}{chosen}: {_reached(cost)}; {cost.engine.source}")
     for dtype in dict.fromkeys((cost.precision.compute, cost.precision.accumulate)):
         used = cost.hardware.peak_dtype(dtype)
-        if used != dtype.name:
+        if used != dtype.unit:
             notes.append(
-                f"{cost.hardware.name} has no {dtype.name} units: {dtype.name} products are "
+                f"{cost.hardware.name} has no {dtype.unit} units: {dtype.unit} products are "
                 f"computed in {used}"
             )
     notes += layout_notes(cost)

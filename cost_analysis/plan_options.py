@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cost_analysis.dtypes import dtype_named
 from cost_analysis.errors import InputError
-from cost_analysis.option_types import BYTES, SECONDS, WATTS, Several
+from cost_analysis.option_types import BYTES, DATA_TYPE, DATA_TYPES_HELP, SECONDS, WATTS, Several
 from cost_analysis.options import (
     NUMBERS,
     base_option,
@@ -19,7 +20,6 @@ from cost_analysis.options import (
 )
 from cost_analysis.request import make_request, make_system
 from cost_analysis.spec import ModelSpec, Precision
-from cost_analysis.units import DTYPES
 
 if TYPE_CHECKING:
     from cost_analysis.plan_question import Question
@@ -116,11 +116,11 @@ plan_options = chain(
     section_option(
         "Precision",
         "--weight_dtype",
-        type=Several(click.Choice(list(DTYPES)), distinct=True),
+        type=Several(DATA_TYPE, distinct=True),
         default="bf16",
         show_default=True,
         metavar="TYPE[,…]",
-        help="Weight formats that are allowed.",
+        help=f"Weight formats that are allowed: {DATA_TYPES_HELP}.",
     ),
     storage_options,
     section_option(
@@ -251,10 +251,10 @@ def _penalties(given: tuple[str, ...]) -> dict[str, float]:
     for text in given:
         name, _, value = text.partition("=")
         try:
-            penalty = float(value)
+            penalty, known = float(value), bool(dtype_named(name))
         except ValueError:
-            penalty = -1.0
-        if not 0 <= penalty < 100 or name not in DTYPES or name in found:
+            penalty, known = -1.0, False
+        if not 0 <= penalty < 100 or not known or name in found:
             raise InputError(
                 f"precision_penalty is {text[:40]!r}; it must be a weight format and what it adds "
                 "to the loss, like int4=0.01, once for each"

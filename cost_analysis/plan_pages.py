@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from cost_analysis.baselines import in_family
+from cost_analysis.dtypes import dtype_named
 from cost_analysis.law_evidence import evidence_warnings
 from cost_analysis.memory import NOT_COUNTED
 from cost_analysis.plan_table import one, plan_table
@@ -16,12 +17,7 @@ from cost_analysis.request import length_warnings
 from cost_analysis.scaling_law import Fit
 from cost_analysis.spec import Workload
 from cost_analysis.system import Engine, Hardware
-from cost_analysis.units import (
-    dtype_named,
-    format_bytes,
-    format_count,
-    format_seconds,
-)
+from cost_analysis.units import format_bytes, format_count, format_seconds
 
 _TITLES = {
     "loss": "The lowest loss",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cost_analysis.dtypes import DTYPES
 from cost_analysis.errors import InputError
 from cost_analysis.estimate import Passes, passes, phases
 from cost_analysis.layout import Layout
@@ -24,7 +25,6 @@ from cost_analysis.measurements import (
 from cost_analysis.profiles import load_engine, profile_names
 from cost_analysis.spec import ModelSpec, Workload
 from cost_analysis.system import AttentionKernels, Engine, Hardware
-from cost_analysis.units import DTYPES
 
 Floats = npt.NDArray[np.float64]
 
@@ -130,9 +130,9 @@ def stacked_hardware(devices: Sequence[Hardware]) -> Hardware:
         name: _column(getattr(device, name) for device in devices) for name in named
     }
     peak = {}
-    for name, dtype in DTYPES.items():
+    for dtype in DTYPES.values():
         try:
-            peak[name] = _column(device.matmul_peak(dtype) for device in devices)
+            peak[dtype.unit] = _column(device.matmul_peak(dtype) for device in devices)
         except InputError:
             continue  # a type that one of them cannot compute
     links: Any = _column(device.interconnect or NO_LINK for device in devices)

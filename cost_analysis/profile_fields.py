@@ -8,11 +8,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cost_analysis.dtypes import WIDER
 from cost_analysis.errors import LONGEST_PATH, InputError, shown, unknown_name
 from cost_analysis.files import read_small
 from cost_analysis.product_rates import ProductRates
 from cost_analysis.system import AttentionKernels, Spread
-from cost_analysis.units import DTYPES, parse_quantity
+from cost_analysis.units import parse_quantity
 
 T = TypeVar("T")
 
@@ -128,8 +129,8 @@ def peaks(value: Any) -> dict[str, float]:
     """Peaks by data type [FLOP/s]."""
     peaks = {}
     for dtype, text in texts(value).items():
-        if dtype not in DTYPES:
-            raise unknown_name("data type", dtype, DTYPES)
+        if dtype not in WIDER:
+            raise unknown_name("data type", dtype, WIDER)
         peaks[dtype] = parse_quantity(text, "FLOP/s")
     return peaks
 
@@ -138,8 +139,8 @@ def product_rates(value: Any) -> dict[str, ProductRates]:
     """Measured products by data type."""
     found = {}
     for dtype, measured in mapping(value).items():
-        if dtype not in DTYPES:
-            raise unknown_name("data type", dtype, DTYPES)
+        if dtype not in WIDER:
+            raise unknown_name("data type", dtype, WIDER)
         columns = measured if isinstance(measured, Mapping) else {}
         whole = {"rows", "rates", "starts"} == set(columns)
         if not whole or not all(isinstance(values, list) for values in columns.values()):

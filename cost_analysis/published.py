@@ -14,11 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cost_analysis.arrays import Number, as_float, maximum
+from cost_analysis.dtypes import dtype_named
 from cost_analysis.errors import InputError
 from cost_analysis.layers import Experts, LatentAttention
 from cost_analysis.spec import ModelSpec, Workload
 from cost_analysis.system import Hardware
-from cost_analysis.units import dtype_named
 
 BYTES = 2.0
 """Width of weights, activations and cache: the script knows 16 bits only [B]."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 from cost_analysis.arrays import Number, as_float, holds
+from cost_analysis.dtypes import DType, dtype_named
 from cost_analysis.errors import InputError, shown
 from cost_analysis.layers import QWEN2, Frame, LayerGroup
 from cost_analysis.sizes import FLAGS as FLAGS
 from cost_analysis.sizes import LARGEST_SIZE as LARGEST_SIZE
 from cost_analysis.sizes import check_divides, whole_number
-from cost_analysis.units import DType, dtype_named
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cost_analysis.arrays import Number, holds, is_finite, is_real, maximum, minimum, where
-from cost_analysis.errors import InputError, shown
+from cost_analysis.dtypes import WIDER, DType
+from cost_analysis.errors import InputError, shown, unknown_name
 from cost_analysis.product_rates import ProductRates
 from cost_analysis.sizes import FLAGS, whole_number
-from cost_analysis.units import WIDER, DType, dtype_named
 
 LEAST_EFFICIENCY = 1e-6
 """No engine is slower; below it, times would leave the range of numbers."""
@@ -60,7 +60,8 @@ class Hardware:
         description: What people call it.
         memory: Capacity that the driver reports [B].
         bandwidth: Peak memory bandwidth [B/s].
-        peak: Dense peak of matrix products for each data type that has one [FLOP/s].
+        peak: Dense peak of matrix products for each kind of values (`WIDER`) that it has units
+            for [FLOP/s].
         interconnect: Link to other devices, both directions together [B/s]; None if none.
         devices_per_node: Devices that the interconnect joins; None means as many as there are.
         network: Link of each device to those of other nodes, each direction [B/s]; None if none.
@@ -109,7 +110,8 @@ class Hardware:
         if self.devices_per_node is not None:
             whole_number("devices_per_node", self.devices_per_node, 1)
         for dtype, peak in self.peak.items():
-            dtype_named(dtype)
+            if dtype not in WIDER:
+                raise unknown_name("data type", dtype, WIDER)
             if not (is_real(peak) and holds((peak > 0) & is_finite(peak))):
                 raise InputError(f"peak {dtype} of device {self.name} must be a positive number")
 
@@ -121,7 +123,7 @@ class Hardware:
         Raises:
             InputError: The device has no peak for the type nor for any wider one.
         """
-        for name in (dtype.name, *WIDER[dtype.name]):
+        for name in (dtype.unit, *WIDER[dtype.unit]):
             if name in self.peak:
                 return name
         raise InputError(
@@ -234,8 +236,9 @@ class Engine:
         elementwise_share: Share of the weights' rate that norms, activations and sums reach;
             small where they are not fused and pass over their values several times.
         attention: Its attention kernels.
-        quantised_flops_share: Share of the products' rate left with weights below 16 bits.
-        quantised_bandwidth_share: Share of the weights' rate left with weights below 16 bits.
+        quantised_flops_share: Share of the products' rate left where weights below 16 bits are
+            turned into what the device multiplies.
+        quantised_bandwidth_share: Share of the weights' rate left there.
         link_share: Share of the interconnect's bandwidth that a large all-reduce reaches.
         link_latency: Time of an all-reduce, however short [s].
         layer_host_time: Time the host needs to launch one layer [s]; a pass cannot be faster.

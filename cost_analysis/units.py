@@ -1,4 +1,4 @@
-"""Data-type widths, constants, and the only place where a number is scaled.
+"""Constants, and the only place where a number is scaled.
 
 Inside the package every quantity is in SI base units: bytes, seconds, FLOPs, joules, watts.
 `parse_quantity` brings a profile's figure in; `gib` and the `format_…` functions take one out.
@@ -8,88 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-from cost_analysis.arrays import ceil
-from cost_analysis.errors import InputError, shown, unknown_name
+from cost_analysis.errors import InputError, shown
 
 GIB = 2.0**30
 """Bytes of one GiB. One GB is 1e9 bytes; what is printed says which."""
-
-
-@dataclass(frozen=True, slots=True)
-class DType:
-    """A number format as it is stored.
-
-    Attributes:
-        name: The name on the command line.
-        bits: Width of one stored value [bit].
-        group_size: Input values that share one scale in a weight-only format; 0 means one
-            scale per output channel, None that the format has no scales.
-    """
-
-    name: str
-    bits: int
-    group_size: int | None = None
-
-    @property
-    def bytes(self) -> float:
-        """Width of one stored value [B]."""
-        return self.bits / 8
-
-    def matrix_bytes(self, inputs: Any, outputs: Any) -> Any:
-        """Bytes of a stored (outputs, inputs) matrix, scales of a weight-only format included.
-
-        Args:
-            inputs: Columns, a float or a float64 array.
-            outputs: Rows, likewise.
-        """
-        values = inputs * outputs * self.bytes
-        if self.group_size is None:
-            return values
-        groups = ceil(inputs / self.group_size) if self.group_size else 1.0
-        return values + groups * outputs * SCALE_BYTES
-
-
-SCALE_BYTES = 2.0
-"""Width of one scale of a weight-only format [B]: float16, as GPTQ and AWQ store it."""
-
-DTYPES = {
-    dtype.name: dtype
-    for dtype in (
-        DType("fp32", 32),
-        DType("bf16", 16),
-        DType("fp16", 16),
-        DType("fp8", 8, group_size=0),
-        DType("int8", 8, group_size=0),
-        DType("int4", 4, group_size=128),
-    )
-}
-
-WIDER = {
-    "int4": ("int8", "bf16", "fp16", "fp32"),
-    "int8": ("bf16", "fp16", "fp32"),
-    "fp8": ("bf16", "fp16", "fp32"),
-    "fp16": ("fp32",),
-    "bf16": ("fp32",),
-    "fp32": (),
-}
-"""Formats that hold every value of a format, nearest first: what a device without units for
-the format computes in. float16 cannot stand in for bf16: its range is too small."""
-
-
-def dtype_named(name: str) -> DType:
-    """The data type of that name.
-
-    Raises:
-        InputError: No data type has that name.
-    """
-    try:
-        return DTYPES[name]
-    except (KeyError, TypeError):
-        raise unknown_name("data type", str(name), DTYPES) from None
 
 
 _PREFIXES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}

@@ -188,7 +188,7 @@ def test_a_profile_and_the_flags_that_go_before_it(record: Callable[..., Any]) -
         ([*SEED, "--gpu_config", ""], "unknown device ''"),
         (["--model", "1.5B"], "unknown model '1.5B'; did you mean"),
         ([*SEED, "--engine", "graph"], "unknown engine 'graph'; did you mean graphs"),
-        ([*SEED, "--weight_dtype", "bf15"], "'bf15' is not one of"),
+        ([*SEED, "--weight_dtype", "bf15"], "'bf15'; did you mean bf16?"),
         ([*SEED, "--flops_efficiency", "0"], "flops_efficiency is 0.0; it must be from 1e-06 to 1"),
         (
             [*SEED, "--hbm_memory_efficiency", "nan"],

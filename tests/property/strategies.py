@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from cost_analysis import ModelSpec, Precision, Workload
+from cost_analysis.dtypes import DTYPES, EXAMPLES
 from cost_analysis.layers import (
     QWEN2,
     Attention,
@@ -17,7 +18,6 @@ from cost_analysis.layers import (
     LayerGroup,
     Mlp,
 )
-from cost_analysis.units import DTYPES
 
 _dense, _experts = Mlp(bias=True), Experts(8, 3, width=40, shared_width=24, bias=True)
 _latent = LatentAttention(kv_rank=48, rope_dim=8, plain_dim=16, value_dim=20, q_rank=64, bias=True)
@@ -72,5 +72,5 @@ def workloads(draw: st.DrawFn) -> Workload:
     )
 
 
-_dtypes = st.sampled_from(sorted(DTYPES))
-precisions = st.builds(Precision, weights=_dtypes, activations=_dtypes, kv_cache=_dtypes)
+dtypes = st.sampled_from([*DTYPES, *EXAMPLES, "int8-zp", "fp8-g7", "int8-b3"])
+precisions = st.builds(Precision, weights=dtypes, activations=dtypes, kv_cache=dtypes)

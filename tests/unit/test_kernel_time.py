@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from cost_analysis import Engine, Hardware, ModelSpec, Precision, forward_pass, load_engine
+from cost_analysis.dtypes import dtype_named
 from cost_analysis.kernel_time import operator_time, transfer_time
 from cost_analysis.layout import Layout
 from cost_analysis.ledger import Operator
 from cost_analysis.system import AttentionKernels
-from cost_analysis.units import dtype_named
 
 DEVICE = Hardware(
     "d", "d", memory=1e11, bandwidth=1e12, peak={"bf16": 1e14}, interconnect=2e11,
@@ -79,7 +79,8 @@ def test_attention_copies_and_scores_add_traffic() -> None:
 def test_quantised_products_have_their_own_shares() -> None:
     engine = replace(MEASURED, quantised_flops_share=0.25, quantised_bandwidth_share=0.5)
     wide, narrow = (
-        operator_time(replace(PRODUCT, quantised=value), DEVICE, engine) for value in (False, True)
+        operator_time(replace(PRODUCT, stored=dtype_named(name)), DEVICE, engine)
+        for name in ("bf16", "int8")
     )
     assert narrow.compute == pytest.approx(4 * wide.compute)
     assert narrow.transfer == pytest.approx(2 * wide.transfer)
@@ -159,9 +160,25 @@ def test_groups_of_several_sizes_in_one_call() -> None:
         assert seconds[place] == pytest.approx(alone, rel=1e-12)
 
 
+def test_eight_bit_products_need_no_widening() -> None:
+    """The shares for quantised weights are those of kernels that widen them."""
+    engine = replace(MEASURED, quantised_flops_share=0.25, quantised_bandwidth_share=0.5)
+    with_units = replace(DEVICE, peak={"bf16": 1e14, "int8": 2e14})
+    eight = replace(PRODUCT, stored=dtype_named("int8-g128"), compute=dtype_named("int8"))
+    native = operator_time(eight, with_units, engine)
+    assert native.compute == pytest.approx(PRODUCT.flops / (2e14 * 0.5))
+    assert native.transfer == operator_time(PRODUCT, with_units, engine).transfer
+    # Without such units the device computes in bf16, and so it does with int4 weights in int8.
+    widened = operator_time(eight, DEVICE, engine)
+    assert widened.compute == pytest.approx(PRODUCT.flops / (1e14 * 0.5 * 0.25))
+    assert widened.transfer == pytest.approx(2 * native.transfer)
+    four = operator_time(replace(eight, stored=dtype_named("int4")), with_units, engine)
+    assert four.compute == pytest.approx(4 * native.compute)
+
+
 def test_weights_below_16_bits_are_marked() -> None:
     passes = forward_pass(SPEC, 1, 1, 0, Precision("int4"))
-    marked = {op.name for op in passes if op.quantised}
+    marked = {op.name for op in passes if op.stored and op.stored.bits < 16}
     assert marked == {
         "q, k, v projection", "output projection", "gate, up projection", "down projection",
     }  # fmt: skip

@@ -50,6 +50,10 @@ def test_peaks_are_dense_and_in_proportion(name: str) -> None:
         assert peak.get("fp8", 0) <= 2.05 * sixteen
         # Four times on GeForce, whose 16-bit rate with float32 accumulation is halved.
         assert peak.get("int8", 0) <= 4.05 * sixteen
+    if "fp4" in peak:
+        # Twice fp8; on GeForce, whose fp8 rate with float32 accumulation is halved, four times.
+        assert peak["fp4"] / peak["fp8"] == pytest.approx(4 if name == "rtx-5090" else 2, rel=0.01)
+        assert device.architecture.startswith("Blackwell")
     if "int4" in peak:
         assert peak["int4"] == pytest.approx(2 * peak["int8"], rel=0.01)
     # From an Apple laptop to Blackwell: FLOPs per byte at the ridge.

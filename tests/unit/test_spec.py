@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cost_analysis import Engine, Hardware, InputError, ModelSpec, Precision, Workload
+from cost_analysis.dtypes import dtype_named
 from cost_analysis.system import AttentionKernels, Spread
-from cost_analysis.units import dtype_named
 
 
 def make(**changes: Any) -> ModelSpec:

@@ -6,9 +6,6 @@ from hypothesis import strategies as st
 
 from cost_analysis import InputError
 from cost_analysis.units import (
-    DTYPES,
-    WIDER,
-    dtype_named,
     format_bytes,
     format_count,
     format_flops,
@@ -102,22 +99,3 @@ def test_formats_stay_within_their_column(value: float) -> None:
 def test_format_and_parse_agree_to_the_digits_shown(value: float) -> None:
     shown = parse_quantity(format_bytes(value), "B")
     assert shown == pytest.approx(value, rel=0.006)
-
-
-def test_matrix_bytes_by_hand() -> None:
-    inputs, outputs = 300.0, 10.0
-    assert dtype_named("bf16").matrix_bytes(inputs, outputs) == 6000
-    assert dtype_named("fp32").matrix_bytes(inputs, outputs) == 12000
-    # One float16 scale an output channel.
-    assert dtype_named("int8").matrix_bytes(inputs, outputs) == 3000 + 10 * 2
-    assert dtype_named("fp8").matrix_bytes(inputs, outputs) == 3000 + 10 * 2
-    # 300 inputs are three groups of 128 or fewer.
-    assert dtype_named("int4").matrix_bytes(inputs, outputs) == 1500 + 3 * 10 * 2
-
-
-def test_dtype_names() -> None:
-    assert set(WIDER) == set(DTYPES)
-    with pytest.raises(InputError, match="did you mean fp16 or bf16"):
-        dtype_named("f16")
-    with pytest.raises(InputError, match="unknown data type"):
-        dtype_named(["bf16"])  # type: ignore[arg-type]

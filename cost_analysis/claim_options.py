@@ -1,0 +1,51 @@
+"""Flags of the commands on claims: streams, and lists of batch sizes and lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from cost_analysis.options import NUMBERS, Command, section_option
+
+if TYPE_CHECKING:
+    from cost_analysis.claims import Setting
+
+streams_option = section_option(
+    "Claim", "--P", "streams", type=int, default=8, show_default=True, help="Parallel streams."
+)
+
+
+def lists(batch: str, lengths: str) -> Callable[[Command], Command]:
+    """Lists of batch sizes and lengths, with their defaults in words."""
+
+    def decorate(command: Command) -> Command:
+        """Give a command lists of batch sizes and lengths."""
+        for name, shown in (
+            ("output_length", lengths),
+            ("input_length", lengths),
+            ("batch_size", batch),
+        ):
+            command = section_option(
+                "Workload",
+                f"--{name}",
+                name,
+                type=NUMBERS,
+                metavar="N[,N…]",
+                help=f"One, or several to average over. [default: {shown}]",
+            )(command)
+        return command
+
+    return decorate
+
+
+def settings(options: dict[str, Any], batches: tuple[tuple[int, ...], ...]) -> list[Setting]:
+    """The settings that the lists of batch sizes and lengths ask for."""
+    from cost_analysis.claims import DIAGONAL, Setting
+
+    batch, prompt, answer = (
+        options.pop(name) for name in ("batch_size", "input_length", "output_length")
+    )
+    chosen = batches if batch is None else (batch,)
+    if prompt is None and answer is None:
+        prompt = answer = DIAGONAL
+    return [Setting(sizes, prompt or answer, answer or prompt) for sizes in chosen]
