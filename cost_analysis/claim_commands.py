@@ -14,9 +14,8 @@ import click
 
 from cost_analysis.delivery import deliver
 from cost_analysis.errors import InputError
-from cost_analysis.option_types import NAMES
+from cost_analysis.option_types import NAMES, NUMBERS
 from cost_analysis.options import (
-    NUMBERS,
     Command,
     SectionedCommand,
     base_option,
@@ -24,8 +23,10 @@ from cost_analysis.options import (
     dataset_option,
     model_options,
     output_options,
+    precision_options,
     request_from,
     section_option,
+    several_device_options,
     system_from,
     system_options,
     workload_options,
@@ -238,14 +239,15 @@ def _settings(options: dict[str, Any], batches: tuple[tuple[int, ...], ...]) -> 
 @baseline_option("Claim")
 @dataset_option("Claim")
 @_lists("1", "the mean over 64,128,256,512, input = output")
-@system_options
+@several_device_options
+@precision_options
 @output_options
 def crossover(
     base: str,
     streams: int,
     baseline: str,
     dataset: str,
-    gpu_config: str,
+    gpu_config: tuple[str, ...],
     form: str | None,
     output: str | None,
     **options: Any,
@@ -266,7 +268,7 @@ def crossover(
     fitted = fit_law(published_runs(dataset))
     chosen = chosen_baseline(spec, baseline, fitted)
     found, ridges = [], {}
-    for device in gpu_config.split(","):
+    for device in gpu_config:
         system = work.System(**system_from({**options, "gpu_config": device}))
         found += crossings(spec, setting, system, chosen, fitted.law)
         ridges[system.hardware.name] = ridge_tokens(

@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cost_analysis.errors import InputError
+from cost_analysis.errors import InputError, shown
+from cost_analysis.sizes import LARGEST_SIZE
 from cost_analysis.units import parse_quantity
 
 if TYPE_CHECKING:
     _FloatType = click.ParamType[float]
+    _IntType = click.ParamType[int]
     _TupleType = click.ParamType[tuple[Any, ...]]
 else:
-    _FloatType = _TupleType = click.ParamType  # click 8.2 has no type parameter for it
+    _FloatType = _IntType = _TupleType = click.ParamType  # click 8.2 has no type parameter for it
 
 MOST_VALUES = 1000
 
@@ -39,6 +41,22 @@ class Quantity(_FloatType):
             self.fail(str(error), param, ctx)
 
 
+class Count(_IntType):
+    """A whole number from 1, as large as a size may be."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        try:
+            number = int(value)
+        except ValueError:
+            number = 0
+        if not 1 <= number <= LARGEST_SIZE:
+            self.fail(f"{shown(value)} is not a whole number from 1 to {LARGEST_SIZE}", param, ctx)
+        return number
+
+
 class Several(_TupleType):
     """One value of a type, or several with commas between."""
 
@@ -60,9 +78,10 @@ class Several(_TupleType):
         found = tuple(self.item.convert(part, param, ctx) for part in parts)
         for part in parts:
             if self.distinct and parts.count(part) > 1:
-                self.fail(f"{part[:40]!r} is given twice", param, ctx)
+                self.fail(f"{shown(part)} is given twice", param, ctx)
         return found
 
 
 NAMES = Several(click.STRING)
+NUMBERS = Several(Count())
 BYTES, SECONDS, WATTS = Quantity("B"), Quantity("s"), Quantity("W")

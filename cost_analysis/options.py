@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
+from cost_analysis.option_types import NAMES
 from cost_analysis.request import (
     DEFAULT_DEVICE,
     DEFAULT_ENGINES,
@@ -15,15 +16,10 @@ from cost_analysis.request import (
     make_request,
     make_system,
 )
-from cost_analysis.spec import FLAGS, LARGEST_SIZE, ModelSpec, Precision
+from cost_analysis.spec import FLAGS, ModelSpec, Precision
 from cost_analysis.units import DTYPES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-if TYPE_CHECKING:
-    _ParamType = click.ParamType[tuple[int, ...]]
-else:
-    _ParamType = click.ParamType  # click 8.2 has no type parameter for it
 
 MODEL = "Model (defaults hold without --model)"
 """Heading of the flags of an architecture."""
@@ -132,15 +128,22 @@ workload_options = chain(
 
 _dtype = click.Choice(list(DTYPES))
 
-device_options = chain(
-    section_option(
+
+def _devices(
+    metavar: str, kind: click.ParamType[Any] | None = None
+) -> Callable[[Command], Command]:
+    return section_option(
         "Device and engine",
         "--gpu_config",
+        type=kind,
         default=DEFAULT_DEVICE,
         show_default=True,
-        metavar="NAME|FILE",
+        metavar=metavar,
         help="A device profile (see `hardware`) or your own TOML file.",
-    ),
+    )
+
+
+_engine_options = chain(
     section_option(
         "Device and engine",
         "--engine",
@@ -167,6 +170,9 @@ device_options = chain(
     ),
 )
 
+device_options = chain(_devices("NAME|FILE"), _engine_options)
+several_device_options = chain(_devices("NAME|FILE[,…]", NAMES), _engine_options)
+
 storage_options = chain(
     section_option(
         "Precision", "--activation_dtype", type=_dtype, default="bf16", show_default=True
@@ -174,11 +180,12 @@ storage_options = chain(
     section_option("Precision", "--kv_cache_dtype", type=_dtype, default="bf16", show_default=True),
 )
 
-system_options = chain(
-    device_options,
+precision_options = chain(
     section_option("Precision", "--weight_dtype", type=_dtype, default="bf16", show_default=True),
     storage_options,
 )
+
+system_options = chain(device_options, precision_options)
 
 
 def base_option(section: str) -> Callable[[Command], Command]:
@@ -261,28 +268,6 @@ def _precision(options: dict[str, Any]) -> dict[str, str]:
         "kv_cache": options.pop("kv_cache_dtype"),
     }
 
-
-class Numbers(_ParamType):
-    """Whole numbers with commas between."""
-
-    name = "numbers"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """The numbers as a tuple."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = tuple(int(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a whole number, nor several like 1,2,4,8", param, ctx)
-        if not all(0 < number < LARGEST_SIZE for number in numbers) or len(numbers) > 1000:
-            self.fail(f"{value!r} must be up to 1000 whole numbers from 1", param, ctx)
-        return numbers
-
-
-NUMBERS = Numbers()
 
 MEASUREMENTS_HELP = (
     "CSV file of measurements, a number a row. [default: the cited rows that come along]"

@@ -12,10 +12,9 @@ from typing import Any
 import click
 
 from cost_analysis.errors import InputError
-from cost_analysis.option_types import NAMES
+from cost_analysis.option_types import NAMES, NUMBERS
 from cost_analysis.options import (
     MEASUREMENTS_HELP,
-    NUMBERS,
     Command,
     SectionedCommand,
     base_option,

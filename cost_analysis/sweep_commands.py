@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import click
 
 from cost_analysis.delivery import deliver
 from cost_analysis.errors import InputError
+from cost_analysis.host import usable_cores
 from cost_analysis.option_types import NAMES
 from cost_analysis.options import (
     Command,
@@ -177,7 +177,7 @@ def sweep(
     if output is None:
         summary = _calculated(found, objectives)
     else:
-        run = _runner(executor, scheduler, workers or _cores())
+        run = _runner(executor, scheduler, workers or usable_cores())
         summary = _written(found, output, objectives, resume, run)
     page = sweep_pages.sweep_page(found, summary, objectives, written)
     record = sweep_pages.sweep_record(found, summary, objectives, written)
@@ -198,11 +198,6 @@ def given_axes(grid: str | None, axes: dict[str, tuple[str, ...]]) -> dict[str, 
     if not given:
         raise InputError("no axis is given; for instance --model 1.6B --P 1,2,4,8")
     return given
-
-
-def _cores() -> int:
-    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _calculated(grid: Grid, objectives: Sequence[str]) -> Summary:

@@ -175,7 +175,7 @@ def test_markdown(answer: Callable[..., str]) -> None:
         (["--gpu_config", "h100x"], "unknown device 'h100x'; did you mean"),
         (["--output_length", "1", "--tpot_limit", "1ms"], "one output token has no time"),
         (["--input_length", "0"], "input_length is 0"),
-        (["--P", "0"], "'0' must be up to 1000 whole numbers from 1"),
+        (["--P", "0"], "'0' is not a whole number from 1"),
         (["--rows", "pareto"], "give --format with it"),
         (["--loss", "a"], "give --runs with it"),
         (["--runs", "none.csv"], "cannot read 'none.csv'"),
