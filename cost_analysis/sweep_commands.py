@@ -250,8 +250,8 @@ def _written(
     grid: Grid, output: str, objectives: tuple[str, ...], resume: bool, run: Run
 ) -> Summary:
     """The summary of a grid whose rows are written to a file."""
+    from cost_analysis.durable_files import SweepError
     from cost_analysis.sweep_files import (
-        SweepError,
         assemble,
         forget_if_empty,
         make_target,

@@ -80,7 +80,7 @@ HEAVY = (
 # From what is asked to what is answered: a module imports from lines above its own, never below.
 ORDER = (
     {"errors", "arrays", "readings", "host"},
-    {"units", "energy", "nvml", "pareto", "files", "sizes", "hub_cache"},
+    {"units", "energy", "nvml", "pareto", "files", "durable_files", "sizes", "hub_cache"},
     {"layers"},
     {"telemetry", "stability", "journal"},
     {"meter"},
