@@ -19,7 +19,8 @@ from cost_analysis.checkpoints import checkpoint_folder, load_checkpoint
 from cost_analysis.errors import InputError, shown
 from cost_analysis.host import affinity, process_memory, reset_peak_memory
 from cost_analysis.spec import ModelSpec
-from cost_analysis.torch_model import ParallelModel, build
+from cost_analysis.stock_models import build
+from cost_analysis.torch_model import ParallelModel
 
 ENGINES = ("eager", "graphs")
 

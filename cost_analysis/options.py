@@ -242,7 +242,7 @@ output_options = chain(
 
 
 def system_from(options: dict[str, Any]) -> dict[str, Any]:
-    """What the system flags describe: the fields of `claims.System`.
+    """What the system flags describe: the fields of `request_costs.System`.
 
     Takes these flags out of `options`.
     """
