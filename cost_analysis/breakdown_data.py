@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cost_analysis.claims import System
 from cost_analysis.estimate import Estimate, estimate
 from cost_analysis.kernel_time import OperatorTime
 from cost_analysis.latency import Phase
+from cost_analysis.request_costs import System
 from cost_analysis.spec import ModelSpec, Workload
 from cost_analysis.training_runs import Array
 

@@ -13,7 +13,7 @@ from cost_analysis.breakdown_data import Breakdown
 from cost_analysis.captions import breakdown_caption
 from cost_analysis.plot_style import new_figure, write_caption
 from cost_analysis.training_runs import Array
-from cost_analysis.units import GIB
+from cost_analysis.units import GIB, format_figure
 
 PART_FILLS = (
     ("#20304f", ""),
@@ -32,7 +32,8 @@ def breakdown(parts: Breakdown) -> Figure:
     """Memory and time by part for several P, and what the streams add to each."""
     figure = new_figure(6.4)
     left, right = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, 2))[0]
-    bytes_units, second_units = (("GiB", GIB), ("MiB", GIB / 1024)), (("s", 1.0), ("ms", 1e-3))
+    bytes_units = (("TiB", 1024 * GIB), ("GiB", GIB), ("MiB", GIB / 1024))
+    second_units = (("s", 1.0), ("ms", 1e-3))
     blocks = (
         (left, "Memory", {"Memory": parts.memory}, bytes_units),
         (right, "Time", {"Prefill": parts.prefill, "Decode": parts.decode}, second_units),
@@ -83,9 +84,8 @@ def _totals(axes: Axes, totals: Array, top: Array) -> None:
     """Totals above the bars; of many bars only the last one's."""
     places = range(len(totals))
     for place in places if len(places) <= MOST_TOTALS else places[-1:]:
-        text = f"{totals[place]:#.3g}" if totals[place] else "0"
         axes.annotate(
-            text.removesuffix("."),
+            format_figure(totals[place]) if totals[place] else "0",
             (place, top[place]),
             xytext=(0, 2),
             textcoords="offset points",

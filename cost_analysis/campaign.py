@@ -39,6 +39,9 @@ LEAST_ROUNDS = 5
 PRECISION = 0.02
 """Half-width of the interval of a median that ends the repeats, as a share of it."""
 
+CONTEXT = multiprocessing.get_context("spawn")
+"""How a process is started: with nothing in its memory but what its job needs."""
+
 Tell = Callable[[str, int, float], None]
 """Told the name of a job, its round, and the seconds that have passed."""
 
@@ -64,11 +67,10 @@ class Worker:
 
     def __init__(self, job: Job) -> None:
         """Start it; `wait_loaded` says when the model is there."""
-        context = multiprocessing.get_context("spawn")
         self.job = job
         self._pipe: Connection
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, job), daemon=True)
+        self._pipe, theirs = CONTEXT.Pipe()
+        self._process = CONTEXT.Process(target=serve, args=(theirs, job), daemon=True)
         self._process.start()
         theirs.close()
 

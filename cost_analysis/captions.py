@@ -9,7 +9,6 @@ import numpy as np
 
 from cost_analysis.baselines import FAMILY, size_of
 from cost_analysis.breakdown_data import Breakdown
-from cost_analysis.claims import System
 from cost_analysis.cost_data import CostGrid, CrossoverMap
 from cost_analysis.heat_map_data import HeatMap
 from cost_analysis.law_data import LossSurface
@@ -17,6 +16,7 @@ from cost_analysis.method_choice import Contest
 from cost_analysis.plan_question import Question
 from cost_analysis.planner import Plan
 from cost_analysis.published import BANDWIDTH_EFFICIENCY, FLOPS_EFFICIENCY
+from cost_analysis.request_costs import System
 from cost_analysis.serving_view import ServingView
 from cost_analysis.spec import ModelSpec
 from cost_analysis.units import format_count

@@ -14,6 +14,7 @@ import click
 from cost_analysis.claim_options import lists, settings, streams_option
 from cost_analysis.delivery import deliver
 from cost_analysis.errors import InputError
+from cost_analysis.law_commands import level_option, samples_option, seed_option
 from cost_analysis.option_types import NAMES
 from cost_analysis.options import (
     SectionedCommand,
@@ -23,42 +24,19 @@ from cost_analysis.options import (
     layout_options,
     model_options,
     output_options,
+    precision_options,
     refuse_layout,
     request_from,
     section_option,
+    several_device_options,
     system_from,
     system_options,
     workload_options,
 )
 from cost_analysis.request import Request
 
-_level = section_option(
-    "Intervals",
-    "--level",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.9,
-    show_default=True,
-    help="Share of the refits that an interval holds.",
-)
 GPU_ENGINES = ("eager", "graphs", "native")
 """Classes of engines that a GPU's latency is told for."""
-
-_samples = section_option(
-    "Intervals",
-    "--samples",
-    type=click.IntRange(2, 100_000),
-    default=500,
-    show_default=True,
-    help="Bootstrap refits.",
-)
-_seed = section_option(
-    "Intervals",
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="Seed of them.",
-)
 
 
 @click.command(cls=SectionedCommand)
@@ -67,9 +45,9 @@ _seed = section_option(
 @dataset_option("Claim", default=None)
 @lists("1, and the mean over 1,2,4,8", "the mean over 64,128,256,512, input = output")
 @system_options
-@_level
-@_samples
-@_seed
+@level_option
+@samples_option
+@seed_option
 @output_options
 def claims(
     base: str,
@@ -85,10 +63,11 @@ def claims(
     """Where 22x, 6x, 7x and 1.7x come from, and every other reading."""
     from cost_analysis import claim_pages, profiles
     from cost_analysis import claims as work
+    from cost_analysis.request_costs import System
     from cost_analysis.training_runs import DATASETS
 
     asked = settings(options, work.BATCHES)
-    system = work.System(**system_from(options))
+    system = System(**system_from(options))
     datasets = tuple(DATASETS) if dataset is None else (dataset,)
     spec = profiles.load_model(base).spec
     spec.with_streams(streams)
@@ -158,7 +137,7 @@ def compare(
         return
     if quality is not None:
         raise InputError("--quality goes with --with")
-    from cost_analysis import claim_pages
+    from cost_analysis import comparison_pages
     from cost_analysis.comparison import comparison
 
     result = comparison(
@@ -168,8 +147,8 @@ def compare(
         losses=losses,
         price_per_hour=price_per_hour,
     )
-    record = claim_pages.comparison_record(result)
-    deliver(claim_pages.comparison_page(result), record, record["metrics"], form, output)
+    record = comparison_pages.comparison_record(result)
+    deliver(comparison_pages.comparison_page(result), record, record["metrics"], form, output)
 
 
 def _compare_methods(
@@ -201,24 +180,25 @@ def _compare_methods(
 @baseline_option("Claim")
 @dataset_option("Claim")
 @lists("1", "the mean over 64,128,256,512, input = output")
-@system_options
+@several_device_options
+@precision_options
 @output_options
 def crossover(
     base: str,
     streams: int,
     baseline: str,
     dataset: str,
-    gpu_config: str,
+    gpu_config: tuple[str, ...],
     form: str | None,
     output: str | None,
     **options: Any,
 ) -> None:
     """Where the advantage ends: batch, context, streams, share of the prompt."""
     from cost_analysis import claim_pages, profiles
-    from cost_analysis import claims as work
     from cost_analysis.baselines import chosen_baseline
     from cost_analysis.crossings import crossings
     from cost_analysis.crossover import compute_bound_penalty, ridge_tokens
+    from cost_analysis.request_costs import System
     from cost_analysis.scaling_law import fit as fit_law
     from cost_analysis.training_runs import published_runs
 
@@ -229,8 +209,8 @@ def crossover(
     fitted = fit_law(published_runs(dataset))
     chosen = chosen_baseline(spec, baseline, fitted)
     found, ridges = [], {}
-    for device in gpu_config.split(","):
-        system = work.System(**system_from({**options, "gpu_config": device}))
+    for device in gpu_config:
+        system = System(**system_from({**options, "gpu_config": device}))
         found += crossings(spec, setting, system, chosen, fitted.law)
         ridges[system.hardware.name] = ridge_tokens(
             system.hardware, system.engine, system.precision
@@ -247,53 +227,3 @@ def crossover(
     title = f"Where {streams} streams on {base} stop paying against parameters of equal loss"
     page = claim_pages.crossover_page(found, title, ridges, notes)
     deliver(page, {"crossovers": rows, "ridge_tokens": ridges}, rows, form, output)
-
-
-@click.command(cls=SectionedCommand)
-@click.argument("runs", required=False, metavar="[RUNS.csv]")
-@dataset_option("Runs", default=None)
-@section_option("Runs", "--loss", metavar="COLUMN", help="Loss column of RUNS.csv.")
-@section_option(
-    "Predictions",
-    "--predict",
-    "points",
-    type=(float, int),
-    multiple=True,
-    metavar="N P",
-    help="Loss of a model, and the size that reaches it at P = 1; may be repeated.",
-)
-@_level
-@_samples
-@_seed
-@output_options
-def fit(
-    runs: str | None,
-    dataset: str | None,
-    loss: str | None,
-    points: tuple[tuple[float, int], ...],
-    level: float,
-    samples: int,
-    seed: int,
-    form: str | None,
-    output: str | None,
-) -> None:
-    """The scaling law on your training runs, or on the published ones."""
-    from cost_analysis import claim_pages
-    from cost_analysis.law_report import fit_notes, fit_rows
-    from cost_analysis.scaling_law import fit as fit_law
-    from cost_analysis.training_runs import published_runs, read_runs
-
-    if runs is not None and dataset is not None:
-        raise InputError("give a file of runs or --dataset, not both")
-    data = read_runs(runs, loss) if runs else published_runs(dataset or "stack")
-    fitted = fit_law(data)
-    rows = fit_rows(fitted, level, samples, seed, points)
-    title = f"The parallel scaling law on {len(data)} runs, R² = {fitted.r_squared:.4f}"
-    page = claim_pages.fit_page(rows, title, fit_notes(fitted, level, points))
-    record = {
-        "runs": len(data),
-        "r_squared": fitted.r_squared,
-        "objective": fitted.objective,
-        "parameters": rows,
-    }
-    deliver(page, record, rows, form, output)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from cost_analysis.options import NUMBERS, Command, section_option
+from cost_analysis.option_types import NUMBERS
+from cost_analysis.options import Command, section_option
 
 if TYPE_CHECKING:
-    from cost_analysis.claims import Setting
+    from cost_analysis.request_costs import Setting
 
 streams_option = section_option(
     "Claim", "--P", "streams", type=int, default=8, show_default=True, help="Parallel streams."
@@ -40,7 +41,7 @@ def lists(batch: str, lengths: str) -> Callable[[Command], Command]:
 
 def settings(options: dict[str, Any], batches: tuple[tuple[int, ...], ...]) -> list[Setting]:
     """The settings that the lists of batch sizes and lengths ask for."""
-    from cost_analysis.claims import DIAGONAL, Setting
+    from cost_analysis.request_costs import DIAGONAL, Setting
 
     batch, prompt, answer = (
         options.pop(name) for name in ("batch_size", "input_length", "output_length")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
@@ -14,6 +15,7 @@ from cost_analysis import (
     accuracy_commands,
     catalogue,
     claim_commands,
+    law_commands,
     layout_commands,
     measure_commands,
     pages,
@@ -47,6 +49,23 @@ SETTINGS = {
 }
 
 
+class ClosedPipeError(Exception):
+    """Nobody reads on: `| head` has what it wants."""
+
+
+@contextmanager
+def told_from_click() -> Iterator[None]:
+    """Keep a closed pipe from click, which would leave with exit code 1, as if a run had failed.
+
+    Raises:
+        ClosedPipeError: Nobody reads on.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise ClosedPipeError from None
+
+
 class DefaultGroup(click.Group):
     """A group that runs `estimate` when the first word is an option."""
 
@@ -56,6 +75,16 @@ class DefaultGroup(click.Group):
         if args and args[0].startswith("-") and args[0] not in own:
             args = [DEFAULT_COMMAND, *args]
         return super().parse_args(ctx, args or ["--help"])
+
+    def make_context(self, *given: Any, **named: Any) -> click.Context:
+        """Make the context; help is printed here."""
+        with told_from_click():
+            return super().make_context(*given, **named)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with told_from_click():
+            return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands, then the options of the default one."""
@@ -120,7 +149,7 @@ for command in (
     claim_commands.claims,
     claim_commands.compare,
     claim_commands.crossover,
-    claim_commands.fit,
+    law_commands.fit,
     precision_commands.precision,
     layout_commands.layouts,
     plan_commands.plan,
@@ -155,25 +184,51 @@ for kind in catalogue.CATALOGUES:
     _catalogue(kind)
 
 
+CLOSED_PIPE = 141
+"""What a shell reports of a program that a closed pipe ended: 128 + SIGPIPE."""
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the program: exit code 0, 2 for bad input, 1 for a failed run, 130 for Ctrl-C."""
+    """Run the program.
+
+    Exit code 0, 2 for bad input, 1 for a failed run, 130 for Ctrl-C, 141 where nobody reads on.
+    """
     if sys.stdout is None:  # started with standard output closed
         sys.exit(1)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")
     try:
+        _run(arguments)
+    except (ClosedPipeError, BrokenPipeError):
+        _drop_what_is_buffered()
+        sys.exit(CLOSED_PIPE)
+    except OSError as error:
+        _drop_what_is_buffered()
+        _fail(f"cannot write the answer: {error.strerror}", 1)
+
+
+def _run(arguments: Sequence[str] | None) -> NoReturn:
+    """Run the program, and write all that it has to say.
+
+    Raises:
+        ClosedPipeError: Nobody reads on.
+        OSError: It cannot be written.
+    """
+    try:
         code = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
         _fail(error.format_message(), error.exit_code)
     except InputError as error:
         _fail(str(error), 2)
     except click.Abort:
         _fail("interrupted", 130)
-    except OSError as error:
-        # What is still buffered cannot be written either; Python would say so at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _fail(f"cannot write the answer: {error.strerror}", 1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _drop_what_is_buffered() -> None:
+    """What is still buffered cannot be written either; Python would say so at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> NoReturn:

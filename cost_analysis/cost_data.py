@@ -10,8 +10,8 @@ import numpy as np
 
 from cost_analysis.arrays import Number
 from cost_analysis.baselines import Baseline, family, measured_baseline, size_of
-from cost_analysis.claims import Setting, System, mean_cost, request_cost
 from cost_analysis.errors import InputError
+from cost_analysis.request_costs import Setting, System, mean_cost, request_cost
 from cost_analysis.spec import ModelSpec, Workload
 from cost_analysis.training_runs import Array, Runs, published_runs
 

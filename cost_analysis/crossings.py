@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cost_analysis.baselines import Baseline, in_family, size_of, sized_baseline
-from cost_analysis.claims import COST_MODELS, Setting, System, request_cost
 from cost_analysis.crossover import Crossover, first_loss
+from cost_analysis.request_costs import COST_MODELS, Setting, System, request_cost
 from cost_analysis.scaling_law import ScalingLaw
 from cost_analysis.spec import ModelSpec, Workload
 

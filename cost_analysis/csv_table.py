@@ -8,7 +8,7 @@ import io
 import math
 from pathlib import Path
 
-from cost_analysis.errors import InputError, unknown_name
+from cost_analysis.errors import InputError
 
 LARGEST_FILE = 4_000_000
 """Some 100,000 rows; a larger file is none that a person wrote [B]."""
@@ -69,16 +69,6 @@ class CsvTable:
         near = [match for name in names for match in difflib.get_close_matches(name, self.header)]
         hint = f"is it {near[0]!r}?" if near else f"it has {', '.join(self.header[:12])}"
         raise InputError(f"{self.name!r} has no column {wanted}; {hint}")
-
-    def named(self, name: str) -> str:
-        """A column that the user asked for.
-
-        Raises:
-            InputError: The header does not have it.
-        """
-        if name not in self.header:
-            raise unknown_name(f"column of {self.name!r}", name, self.header)
-        return name
 
     def texts(self, column: str) -> tuple[str, ...]:
         """The cells of a column."""

@@ -13,10 +13,19 @@ class InputError(ValueError):
 def shown(value: object, most: int = 60) -> str:
     """What a user gave, as a message repeats it: cut where it is longer than a message may be."""
     try:
-        text = repr(value)
+        text = _spelled(value)
     except ValueError:  # an integer of thousands of digits has no decimal form
         text = "a number of thousands of digits"
     return text if len(text) <= most else f"{text[:most]}…"
+
+
+def _spelled(value: object) -> str:
+    """As in a file: a date of TOML is 1979-05-27, not Python's `datetime.date(1979, 5, 27)`."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_spelled, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key!r}: {_spelled(each)}' for key, each in value.items())}}}"
+    return str(value.isoformat()) if hasattr(value, "isoformat") else repr(value)
 
 
 MOST_NAMES = 12

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cost_analysis.baselines import Baseline
-from cost_analysis.claims import Setting, System
 from cost_analysis.estimate import Estimate, estimate
+from cost_analysis.request_costs import Setting, System
 from cost_analysis.spec import ModelSpec, Precision
 
 

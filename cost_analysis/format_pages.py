@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from cost_analysis.baselines import Baseline
 from cost_analysis.claim_pages import listed
-from cost_analysis.claims import Setting, System
 from cost_analysis.format_claims import FormatClaim, Terms
 from cost_analysis.records import Record
 from cost_analysis.report import Page, Table
+from cost_analysis.request_costs import Setting, System
 from cost_analysis.sizes import FLAGS
 from cost_analysis.spec import ModelSpec, Precision
 from cost_analysis.units import format_bytes, format_seconds

@@ -140,6 +140,16 @@ def host() -> Host:
     )
 
 
+def affinity() -> tuple[int, ...]:
+    """Hardware threads that this process may run on; none where the system does not say."""
+    return _first({}, "", _affinity) or ()
+
+
+def usable_cores() -> int:
+    """How many hardware threads this process may run on; all where the system does not say."""
+    return len(affinity()) or os.cpu_count() or 1
+
+
 def process_memory() -> ProcessMemory:
     """Resident and peak set size of this process.
 

@@ -14,7 +14,8 @@ from torch import nn
 from cost_analysis.microbenchmarks import Figure, figure, in_turn, sizes_of
 from cost_analysis.operators import forward_pass
 from cost_analysis.spec import ModelSpec, Precision
-from cost_analysis.torch_model import DTYPES, ParallelModel, build
+from cost_analysis.stock_models import build
+from cost_analysis.torch_model import DTYPES, ParallelModel
 
 SHORT_REPEATS = 101
 """Repeats of what takes a few milliseconds, so that a busy moment is not half of them."""

@@ -8,8 +8,8 @@ import click
 
 from cost_analysis.delivery import deliver
 from cost_analysis.layout_choice import GOALS, laid_out
+from cost_analysis.option_types import NUMBERS
 from cost_analysis.options import (
-    NUMBERS,
     SectionedCommand,
     link_options,
     model_options,

@@ -6,7 +6,6 @@ nothing with it, and the parent takes the runs of several jobs in turn.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,9 +17,10 @@ import torch
 
 from cost_analysis.checkpoints import checkpoint_folder, load_checkpoint
 from cost_analysis.errors import InputError, shown
-from cost_analysis.host import process_memory, reset_peak_memory
+from cost_analysis.host import affinity, process_memory, reset_peak_memory
 from cost_analysis.spec import ModelSpec
-from cost_analysis.torch_model import ParallelModel, build
+from cost_analysis.stock_models import build
+from cost_analysis.torch_model import ParallelModel
 
 ENGINES = ("eager", "graphs")
 
@@ -225,9 +225,7 @@ def serve(connection: Connection, job: Job) -> None:
                     "load_seconds": session.load_seconds,
                     "threads": torch.get_num_threads(),
                     "parameters": session.model.parameter_count(),
-                    "affinity": sorted(os.sched_getaffinity(0))
-                    if hasattr(os, "sched_getaffinity")
-                    else [],
+                    "affinity": list(affinity()),
                 }
             }
         )

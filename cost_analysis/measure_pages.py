@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from cost_analysis.increases import Measured
 from cost_analysis.journal import Row, requests_of
 from cost_analysis.records import Record
 from cost_analysis.report import Page, Table
 from cost_analysis.stability import WIDEST_SPREAD, relative_spread
 from cost_analysis.units import format_bytes, format_seconds
 from cost_analysis.validation_plan import plan_of
-from cost_analysis.verdicts import CLAIM_NAMES, Measured, Verdict
+from cost_analysis.verdicts import CLAIM_NAMES, Verdict
 
 
 def verdict_record(verdict: Verdict) -> Record:

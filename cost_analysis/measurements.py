@@ -160,9 +160,9 @@ def read_measurements(path: Path | None = None) -> tuple[Measurement, ...]:
 
 
 def _measurements(table: CsvTable) -> tuple[Measurement, ...]:
-    texts = {name: table.texts(table.named(name)) for name in TEXTS}
+    texts = {name: table.texts(table.column(name)) for name in TEXTS}
     counted = (*SIZES, *LENGTHS, *SWITCHES, "tensor_parallel")
-    counts = {name: [_count(cell) for cell in table.texts(table.named(name))] for name in counted}
+    counts = {name: [_count(cell) for cell in table.texts(table.column(name))] for name in counted}
     return tuple(
         Measurement(
             texts={name: texts[name][row] for name in TEXTS},
@@ -172,7 +172,7 @@ def _measurements(table: CsvTable) -> tuple[Measurement, ...]:
             tensor_parallel=max(counts["tensor_parallel"][row], 1),
             value=value,
         )
-        for row, value in enumerate(table.positive_numbers(table.named("value")))
+        for row, value in enumerate(table.positive_numbers(table.column("value")))
     )
 
 

@@ -121,5 +121,5 @@ def _read_quality(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
     table = read_table(path)
-    names, values = (table.texts(table.named(column)) for column in ("method", "quality"))
+    names, values = (table.texts(table.column(column)) for column in ("method", "quality"))
     return dict(zip(names, values, strict=True))

@@ -50,7 +50,7 @@ def fit_operators(path: Path) -> list[DeviceFit]:
         InputError: A file that cannot be read, or a missing column.
     """
     table = read_table(path)
-    devices = np.array(table.texts(table.named("hardware")))
+    devices = np.array(table.texts(table.column("hardware")))
     shapes, seconds = _products(table)
     return [
         _fitted(name, shapes[:, :, devices == name], seconds[:, devices == name])
@@ -61,15 +61,15 @@ def fit_operators(path: Path) -> list[DeviceFit]:
 def _products(table: CsvTable) -> tuple[Floats, Floats]:
     """Rows, inputs and outputs of each product, (3, products, rows), and seconds."""
     names = ("tp", "num_tokens", "hidden", "ffn", "n_head", "n_kv_head")
-    columns = {name: np.array(table.positive_numbers(table.named(name))) for name in names}
-    gated = np.array([cell == "True" for cell in table.texts(table.named("gated"))])
+    columns = {name: np.array(table.positive_numbers(table.column(name))) for name in names}
+    gated = np.array([cell == "True" for cell in table.texts(table.column("gated"))])
     split, tokens, hidden = columns["tp"], columns["num_tokens"], columns["hidden"]
     inner, query = columns["ffn"] / split, hidden / split
     heads = np.maximum(columns["n_kv_head"] / split, 1.0)
     qkv = query + 2.0 * heads * hidden / columns["n_head"]
     inputs = np.stack([hidden, query, hidden, inner])
     outputs = np.stack([qkv, hidden, np.where(gated, 2.0, 1.0) * inner, hidden])
-    medians = [table.positive_numbers(table.named(f"{name}_median_ms")) for name in PRODUCTS]
+    medians = [table.positive_numbers(table.column(f"{name}_median_ms")) for name in PRODUCTS]
     shapes = np.stack([np.broadcast_to(tokens, inputs.shape), inputs, outputs])
     return shapes, np.array(medians) / 1e3
 

@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cost_analysis.dtypes import DTYPES, EXAMPLES, dtype_named
-from cost_analysis.errors import InputError
+from cost_analysis.errors import InputError, shown
+from cost_analysis.sizes import LARGEST_SIZE
 from cost_analysis.spec import Precision
 from cost_analysis.units import parse_quantity
 
 if TYPE_CHECKING:
     _FloatType = click.ParamType[float]
+    _IntType = click.ParamType[int]
     _TupleType = click.ParamType[tuple[Any, ...]]
     _NameType = click.ParamType[str]
     _PrecisionType = click.ParamType[Precision]
 else:
     # click 8.2 has no type parameter for it
-    _FloatType = _TupleType = _NameType = _PrecisionType = click.ParamType
+    _FloatType = _IntType = _TupleType = _NameType = _PrecisionType = click.ParamType
 
 MOST_VALUES = 1000
 
@@ -77,6 +79,22 @@ class Formats(_PrecisionType):
             self.fail(str(error), param, ctx)
 
 
+class Count(_IntType):
+    """A whole number from 1, as large as a size may be."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        try:
+            number = int(value)
+        except ValueError:
+            number = 0
+        if not 1 <= number <= LARGEST_SIZE:
+            self.fail(f"{shown(value)} is not a whole number from 1 to {LARGEST_SIZE}", param, ctx)
+        return number
+
+
 class Several(_TupleType):
     """One value of a type, or several with commas between."""
 
@@ -98,7 +116,7 @@ class Several(_TupleType):
         found = tuple(self.item.convert(part, param, ctx) for part in parts)
         for part in parts:
             if self.distinct and parts.count(part) > 1:
-                self.fail(f"{part[:40]!r} is given twice", param, ctx)
+                self.fail(f"{shown(part)} is given twice", param, ctx)
         return found
 
 
@@ -108,4 +126,5 @@ DATA_TYPES_HELP = f"{', '.join(DTYPES)}, or with scales of your own: {', '.join(
 
 FORMATS = Several(Formats(), distinct=True)
 NAMES = Several(click.STRING)
+NUMBERS = Several(Count())
 BYTES, SECONDS, WATTS = Quantity("B"), Quantity("s"), Quantity("W")

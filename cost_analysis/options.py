@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from cost_analysis.errors import InputError
 from cost_analysis.layout import Layout
-from cost_analysis.option_types import DATA_TYPE, DATA_TYPES_HELP, Quantity
+from cost_analysis.option_types import DATA_TYPE, DATA_TYPES_HELP, NAMES, Quantity
 from cost_analysis.request import (
     DEFAULT_DEVICE,
     DEFAULT_ENGINES,
@@ -18,15 +18,10 @@ from cost_analysis.request import (
     make_request,
     make_system,
 )
-from cost_analysis.spec import FLAGS, LARGEST_SIZE, ModelSpec, Precision
+from cost_analysis.spec import FLAGS, ModelSpec, Precision
 from cost_analysis.system import LINKS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-if TYPE_CHECKING:
-    _ParamType = click.ParamType[tuple[int, ...]]
-else:
-    _ParamType = click.ParamType  # click 8.2 has no type parameter for it
 
 MODEL = "Model (defaults hold without --model)"
 """Heading of the flags of an architecture."""
@@ -148,15 +143,22 @@ workload_options = chain(
     ),
 )
 
-device_options = chain(
-    section_option(
+
+def _devices(
+    metavar: str, kind: click.ParamType[Any] | None = None
+) -> Callable[[Command], Command]:
+    return section_option(
         "Device and engine",
         "--gpu_config",
+        type=kind,
         default=DEFAULT_DEVICE,
         show_default=True,
-        metavar="NAME|FILE",
+        metavar=metavar,
         help="A device profile (see `hardware`) or your own TOML file.",
-    ),
+    )
+
+
+_engine_options = chain(
     section_option(
         "Device and engine",
         "--engine",
@@ -182,6 +184,9 @@ device_options = chain(
         help="Share of the memory bandwidth that is reached, instead of the engine's.",
     ),
 )
+
+device_options = chain(_devices("NAME|FILE"), _engine_options)
+several_device_options = chain(_devices("NAME|FILE[,…]", NAMES), _engine_options)
 
 link_options = chain(
     section_option(
@@ -215,11 +220,12 @@ storage_options = chain(
     _dtype("kv_cache_dtype", "Format of cached keys and values."),
 )
 
-system_options = chain(
-    device_options,
+precision_options = chain(
     _dtype("weight_dtype", f"Format of the matrices of attention and MLP: {DATA_TYPES_HELP}."),
     storage_options,
 )
+
+system_options = chain(device_options, precision_options)
 
 
 def base_option(section: str) -> Callable[[Command], Command]:
@@ -276,7 +282,7 @@ output_options = chain(
 
 
 def system_from(options: dict[str, Any]) -> dict[str, Any]:
-    """What the system flags describe: the fields of `claims.System`.
+    """What the system flags describe: the fields of `request_costs.System`.
 
     Takes these flags out of `options`.
     """
@@ -302,28 +308,6 @@ def _precision(options: dict[str, Any]) -> dict[str, str]:
         "kv_cache": options.pop("kv_cache_dtype"),
     }
 
-
-class Numbers(_ParamType):
-    """Whole numbers with commas between."""
-
-    name = "numbers"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """The numbers as a tuple."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = tuple(int(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a whole number, nor several like 1,2,4,8", param, ctx)
-        if not all(0 < number < LARGEST_SIZE for number in numbers) or len(numbers) > 1000:
-            self.fail(f"{value!r} must be up to 1000 whole numbers from 1", param, ctx)
-        return numbers
-
-
-NUMBERS = Numbers()
 
 MEASUREMENTS_HELP = (
     "CSV file of measurements, a number a row. [default: the cited rows that come along]"

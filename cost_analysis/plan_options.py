@@ -8,14 +8,21 @@ import click
 
 from cost_analysis.dtypes import dtype_named
 from cost_analysis.errors import InputError
-from cost_analysis.option_types import BYTES, DATA_TYPE, DATA_TYPES_HELP, SECONDS, WATTS, Several
-from cost_analysis.options import (
+from cost_analysis.option_types import (
+    BYTES,
+    DATA_TYPE,
+    DATA_TYPES_HELP,
     NUMBERS,
+    SECONDS,
+    WATTS,
+    Several,
+)
+from cost_analysis.options import (
     base_option,
     chain,
     dataset_option,
-    device_options,
     section_option,
+    several_device_options,
     storage_options,
 )
 from cost_analysis.request import make_request, make_system
@@ -98,7 +105,7 @@ plan_options = chain(
         metavar="N",
         help="Generated tokens of each.",
     ),
-    device_options,
+    several_device_options,
     section_option(
         "Device and engine",
         "--power",
@@ -147,7 +154,7 @@ def question(options: dict[str, Any]) -> Question:
         raise InputError("--minimize needs a loss to reach: give --target_loss")
     fitted, law = fitted_law(options)
     chosen = setups(
-        [system(options, name.strip()) for name in options["gpu_config"].split(",")],
+        [system(options, name) for name in options["gpu_config"]],
         [
             Precision(name, options["activation_dtype"], options["kv_cache_dtype"])
             for name in options["weight_dtype"]

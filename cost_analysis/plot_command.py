@@ -5,7 +5,6 @@ NumPy, SciPy and matplotlib are imported when a figure is drawn, not before.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,6 @@ from cost_analysis.errors import InputError
 from cost_analysis.option_types import NAMES
 from cost_analysis.options import (
     MEASUREMENTS_HELP,
-    NUMBERS,
-    Command,
     SectionedCommand,
     base_option,
     baseline_option,
@@ -29,72 +26,18 @@ from cost_analysis.options import (
     system_options,
     workload_options,
 )
+from cost_analysis.paper_figure_commands import figure2, figure3, figure4
 from cost_analysis.plan_options import answered, plan_options, question
-from cost_analysis.report import write_file
+from cost_analysis.plot_options import (
+    cost_model_option,
+    dpi_option,
+    draw,
+    number_option,
+    output_option,
+    streams_option,
+)
 from cost_analysis.serving_options import load_options, view_from
 from cost_analysis.sweep_commands import axis_options, given_axes
-
-FORM_OF_ENDING = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
-MOST_STREAMS = 256
-"""Largest P of a figure: more curves or bars could not be told apart."""
-
-LENGTHS = "64,128,256,512, input = output"
-
-_output = section_option(
-    "Output",
-    "--output",
-    type=click.Path(),
-    metavar="FILE",
-    help="Where to write it: .png, .svg or .pdf. [default: the figure's name.png, here]",
-)
-_dpi = section_option(
-    "Output",
-    "--dpi",
-    type=click.IntRange(50, 600),
-    default=150,
-    show_default=True,
-    help="Pixels an inch of a PNG; figures are 9 inches wide.",
-)
-
-
-def _streams(text: str) -> Callable[[Command], Command]:
-    return section_option(
-        "Figure",
-        "--P",
-        "streams",
-        type=click.IntRange(1, MOST_STREAMS),
-        default=8,
-        show_default=True,
-        help=text,
-    )
-
-
-def _cost_model(default: str) -> Callable[[Command], Command]:
-    return section_option(
-        "Figure",
-        "--cost_model",
-        type=click.Choice(["published", "operators"]),
-        default=default,
-        show_default=True,
-        help="The paper's, or ours.",
-    )
-
-
-def _numbers(name: str, default: str, text: str) -> Callable[[Command], Command]:
-    shown = f"{text} [default: {default}]"
-    return section_option("Workload", f"--{name}", type=NUMBERS, metavar="N[,N…]", help=shown)
-
-
-def _number(name: str, default: int, text: str) -> Callable[[Command], Command]:
-    return section_option(
-        "Workload",
-        f"--{name}",
-        type=int,
-        default=default,
-        show_default=True,
-        metavar="N",
-        help=text,
-    )
 
 
 class PlotGroup(click.Group):
@@ -116,92 +59,20 @@ def plot() -> None:
     """Figures as PNG, SVG or PDF; needs matplotlib."""
 
 
-@plot.command(cls=SectionedCommand)
-@_streams("Largest number of streams: a curve for 1, 2, 4, … up to it.")
-@dataset_option("Figure", default=None)
-@_output
-@_dpi
-def figure2(streams: int, dataset: str | None, output: str | None, dpi: int) -> None:
-    """The paper's Figure 2: loss against N, runs and fitted law."""
-
-    def compute() -> Any:
-        from cost_analysis.law_data import loss_curves
-
-        return [loss_curves(name, stream_counts(streams)) for name in _chosen(dataset)]
-
-    _draw("figure2", compute, output, dpi)
-
-
-@plot.command(cls=SectionedCommand)
-@_streams("Largest number of streams.")
-@dataset_option("Figure", default=None)
-@_output
-@_dpi
-def figure3(streams: int, dataset: str | None, output: str | None, dpi: int) -> None:
-    """The paper's Figure 3: contours of predicted loss over N and P."""
-
-    def compute() -> Any:
-        from cost_analysis.law_data import loss_surface
-
-        return [loss_surface(name, streams) for name in _chosen(dataset)]
-
-    _draw("figure3", compute, output, dpi)
+for figure in (figure2, figure3, figure4):
+    plot.add_command(figure)
 
 
 @plot.command(cls=SectionedCommand)
 @base_option("Figure")
-@_streams("Largest number of streams, of the published runs.")
-@dataset_option("Figure")
-@_cost_model("published")
-@_numbers("batch_size", "1,2,4,8", "Batch sizes, a column each.")
-@_numbers("input_length", LENGTHS, "Prompt lengths that costs are means over.")
-@_numbers("output_length", LENGTHS, "Output lengths, paired with them.")
-@system_options
-@_output
-@_dpi
-def figure4(
-    base: str,
-    streams: int,
-    dataset: str,
-    cost_model: str,
-    batch_size: tuple[int, ...] | None,
-    input_length: tuple[int, ...] | None,
-    output_length: tuple[int, ...] | None,
-    output: str | None,
-    dpi: int,
-    **options: Any,
-) -> None:
-    """The paper's Figure 4: loss against memory and latency."""
-    columns = batch_size or (1, 2, 4, 8)
-    if len(columns) > 6:
-        raise InputError(f"{len(columns)} batch sizes are too many columns; give up to 6")
-
-    def compute() -> Any:
-        from cost_analysis import claims, cost_data, profiles
-
-        prompts = input_length or output_length or claims.DIAGONAL
-        return cost_data.cost_grid(
-            profiles.load_model(base).spec,
-            stream_counts(streams),
-            claims.Setting(columns, prompts, output_length or prompts),
-            claims.System(**system_from(options)),
-            cost_model,
-            dataset,
-        )
-
-    _draw("figure4", compute, output, dpi)
-
-
-@plot.command(cls=SectionedCommand)
-@base_option("Figure")
-@_streams("Parallel streams.")
+@streams_option("Parallel streams.")
 @baseline_option("Figure")
 @dataset_option("Figure")
-@_cost_model("operators")
-@_number("output_length", 64, "Generated tokens of each sequence.")
+@cost_model_option("operators")
+@number_option("output_length", 64, "Generated tokens of each sequence.")
 @system_options
-@_output
-@_dpi
+@output_option
+@dpi_option
 def crossover(
     base: str,
     streams: int,
@@ -216,28 +87,28 @@ def crossover(
     """Where streams add less than parameters, over batch and prompt."""
 
     def compute() -> Any:
-        from cost_analysis import claims, cost_data, profiles
+        from cost_analysis import cost_data, profiles, request_costs
         from cost_analysis.baselines import chosen_baseline
         from cost_analysis.scaling_law import fit
         from cost_analysis.training_runs import published_runs
 
         streamed = profiles.load_model(base).spec.with_streams(streams)
         chosen = chosen_baseline(streamed, baseline, fit(published_runs(dataset)))
-        system = claims.System(**system_from(options))
+        system = request_costs.System(**system_from(options))
         return cost_data.crossover_map(streamed, chosen, system, cost_model, output_length)
 
-    _draw("crossover", compute, output, dpi)
+    draw("crossover", compute, output, dpi)
 
 
 @plot.command(cls=SectionedCommand)
 @base_option("Figure")
-@_streams("Largest number of streams: a bar for 1, 2, 4, … up to it.")
-@_number("batch_size", 1, "Sequences.")
-@_number("input_length", 64, "Prompt tokens of each.")
-@_number("output_length", 64, "Generated tokens of each.")
+@streams_option("Largest number of streams: a bar for 1, 2, 4, … up to it.")
+@number_option("batch_size", 1, "Sequences.")
+@number_option("input_length", 64, "Prompt tokens of each.")
+@number_option("output_length", 64, "Generated tokens of each.")
 @system_options
-@_output
-@_dpi
+@output_option
+@dpi_option
 def breakdown(
     base: str,
     streams: int,
@@ -251,22 +122,22 @@ def breakdown(
     """Memory and time by part, and what the streams add."""
 
     def compute() -> Any:
-        from cost_analysis import breakdown_data, claims, profiles, spec
+        from cost_analysis import breakdown_data, profiles, request_costs, spec
 
         return breakdown_data.breakdown(
             profiles.load_model(base).spec,
             stream_counts(streams),
             spec.Workload(batch_size, input_length, output_length),
-            claims.System(**system_from(options)),
+            request_costs.System(**system_from(options)),
         )
 
-    _draw("breakdown", compute, output, dpi)
+    draw("breakdown", compute, output, dpi)
 
 
 @plot.command(cls=SectionedCommand)
 @click.argument("journals", nargs=-1, required=True, metavar="RUN...")
-@_output
-@_dpi
+@output_option
+@dpi_option
 def measured(journals: tuple[str, ...], output: str | None, dpi: int) -> None:
     """What validations measured, beside what was claimed; from journals."""
 
@@ -275,13 +146,13 @@ def measured(journals: tuple[str, ...], output: str | None, dpi: int) -> None:
 
         return {name: verdicts for name, (_, verdicts) in read_verdicts(journals).items()}
 
-    _draw("measured", compute, output, dpi)
+    draw("measured", compute, output, dpi)
 
 
 @plot.command(cls=SectionedCommand)
 @section_option("Figure", "--measurements", metavar="FILE", help=MEASUREMENTS_HELP)
-@_output
-@_dpi
+@output_option
+@dpi_option
 def accuracy(measurements: str | None, output: str | None, dpi: int) -> None:
     """Predicted against measured times of the cited rows, or of yours."""
 
@@ -295,13 +166,13 @@ def accuracy(measurements: str | None, output: str | None, dpi: int) -> None:
             raise InputError("no row of time that the model can represent")
         return predictions(times)
 
-    _draw("accuracy", compute, output, dpi)
+    draw("accuracy", compute, output, dpi)
 
 
 @plot.command(cls=SectionedCommand)
 @plan_options
-@_output
-@_dpi
+@output_option
+@dpi_option
 def pareto(output: str | None, dpi: int, **options: Any) -> None:
     """Loss against memory and latency, by streams; the flags of `plan`."""
 
@@ -309,16 +180,16 @@ def pareto(output: str | None, dpi: int, **options: Any) -> None:
         asked = question(options)
         return asked, answered(asked)
 
-    _draw("pareto", compute, output, dpi)
+    draw("pareto", compute, output, dpi)
 
 
 @plot.command(cls=SectionedCommand)
 @load_options
-@_output
-@_dpi
+@output_option
+@dpi_option
 def throughput(output: str | None, dpi: int, **options: Any) -> None:
     """Throughput against speed, and latency against load; the flags of `serving`."""
-    _draw("throughput", lambda: view_from(options), output, dpi)
+    draw("throughput", lambda: view_from(options), output, dpi)
 
 
 @plot.command(cls=SectionedCommand)
@@ -337,8 +208,8 @@ def throughput(output: str | None, dpi: int, **options: Any) -> None:
 @model_options
 @workload_options
 @system_options
-@_output
-@_dpi
+@output_option
+@dpi_option
 def methods(
     names: tuple[str, ...],
     baseline: str,
@@ -354,7 +225,7 @@ def methods(
 
         return contest(request_from(options), names, baseline=baseline, dataset=dataset)
 
-    _draw("methods", compute, output, dpi)
+    draw("methods", compute, output, dpi)
 
 
 @plot.command(cls=SectionedCommand)
@@ -367,8 +238,8 @@ def methods(
     help="Column of a sweep to show.",
 )
 @axis_options
-@_output
-@_dpi
+@output_option
+@dpi_option
 def heatmap(value: str, output: str | None, dpi: int, **axes: tuple[str, ...]) -> None:
     """One column of a sweep over two flags that take several values."""
 
@@ -378,34 +249,4 @@ def heatmap(value: str, output: str | None, dpi: int, **axes: tuple[str, ...]) -
 
         return heat_map(make_grid(given_axes(None, axes)), value)
 
-    _draw("heatmap", compute, output, dpi)
-
-
-def _chosen(dataset: str | None) -> tuple[str, ...]:
-    from cost_analysis.training_runs import DATASETS
-
-    return tuple(DATASETS) if dataset is None else (dataset,)
-
-
-def _draw(name: str, compute: Callable[[], Any], output: str | None, dpi: int) -> None:
-    """Compute a figure's numbers, draw it, write it, and say where it is."""
-    target = Path(output or f"{name}.png")
-    form = FORM_OF_ENDING.get(target.suffix.lower())
-    if form is None:
-        raise InputError(f"--output is {str(target)!r}; it must end in {', '.join(FORM_OF_ENDING)}")
-    plots = _plots()
-    data = compute()
-    write_file(target, plots.picture(lambda: getattr(plots, name)(data), form, dpi))
-    click.echo(f"wrote {target}")
-
-
-def _plots() -> Any:
-    try:
-        from cost_analysis import plots
-    except ImportError as error:
-        if (error.name or "").split(".")[0] not in ("matplotlib", "PIL"):
-            raise
-        raise InputError(
-            "figures need matplotlib, which is not installed; pip install 'parscale-cost[plot]'"
-        ) from None
-    return plots
+    draw("heatmap", compute, output, dpi)

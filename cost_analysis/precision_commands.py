@@ -53,8 +53,9 @@ def precision(
     **options: Any,
 ) -> None:
     """How the claims shrink with fewer bits, and which term does it."""
-    from cost_analysis import claims, format_claims, format_pages, profiles
+    from cost_analysis import format_claims, format_pages, profiles
     from cost_analysis.baselines import chosen_baseline
+    from cost_analysis.request_costs import System
     from cost_analysis.scaling_law import fit
     from cost_analysis.training_runs import published_runs
 
@@ -65,7 +66,7 @@ def precision(
         options["flops_efficiency"],
         options["bandwidth_efficiency"],
     )
-    system = claims.System(hardware, engine, formats[0])
+    system = System(hardware, engine, formats[0])
     streamed = profiles.load_model(base).spec.with_streams(streams)
     chosen = chosen_baseline(streamed, baseline, fit(published_runs(dataset)))
     found = format_claims.format_claims(streamed, chosen, setting, system, formats)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cost_analysis.errors import InputError
-from cost_analysis.option_types import BYTES, Several
+from cost_analysis.option_types import BYTES, NUMBERS, Several
 from cost_analysis.options import (
-    NUMBERS,
     baseline_option,
     chain,
     dataset_option,

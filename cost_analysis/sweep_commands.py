@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import click
 
 from cost_analysis.delivery import deliver
 from cost_analysis.errors import InputError
+from cost_analysis.host import usable_cores
 from cost_analysis.option_types import NAMES
 from cost_analysis.options import (
     Command,
@@ -179,7 +179,7 @@ def sweep(
     if output is None:
         summary = _calculated(found, objectives)
     else:
-        run = _runner(executor, scheduler, workers or _cores())
+        run = _runner(executor, scheduler, workers or usable_cores())
         summary = _written(found, output, objectives, resume, run)
     page = sweep_pages.sweep_page(found, summary, objectives, written)
     record = sweep_pages.sweep_record(found, summary, objectives, written)
@@ -200,11 +200,6 @@ def given_axes(grid: str | None, axes: dict[str, tuple[str, ...]]) -> dict[str, 
     if not given:
         raise InputError("no axis is given; for instance --model 1.6B --P 1,2,4,8")
     return given
-
-
-def _cores() -> int:
-    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _calculated(grid: Grid, objectives: Sequence[str]) -> Summary:
@@ -257,8 +252,8 @@ def _written(
     grid: Grid, output: str, objectives: tuple[str, ...], resume: bool, run: Run
 ) -> Summary:
     """The summary of a grid whose rows are written to a file."""
+    from cost_analysis.durable_files import SweepError
     from cost_analysis.sweep_files import (
-        SweepError,
         assemble,
         forget_if_empty,
         make_target,

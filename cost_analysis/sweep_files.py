@@ -8,7 +8,6 @@ on with the parts that are missing.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from cost_analysis.durable_files import beside, put, writing
 from cost_analysis.errors import LONGEST_PATH, InputError, shown
 from cost_analysis.grid import Grid
 from cost_analysis.sweep_columns import COLUMNS, Values
@@ -34,10 +34,6 @@ FORMATS = {".csv": "csv", ".parquet": "parquet"}
 
 VERSION = 1
 """Of the parts: another version of the program may cut a grid otherwise."""
-
-
-class SweepError(Exception):
-    """A sweep that failed on its way: one sentence; what was done is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,40 +273,3 @@ def forget_if_empty(target: Target) -> None:
     """Remove the folder of the parts where there is none to go on with."""
     if target.folder.is_dir() and not any(target.folder.glob(f"part-*.{target.form}")):
         shutil.rmtree(target.folder, ignore_errors=True)
-
-
-@contextmanager
-def beside(path: Path, folder: Path | None = None) -> Iterator[IO[bytes]]:
-    """A file to write that takes its name when it is whole, and is on the disk.
-
-    Until then it is in the folder, or beside its path: what a kill leaves goes with the folder.
-    """
-    other = (folder or path.parent) / f".{path.name}.{os.getpid()}"
-    try:
-        with other.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        other.replace(path)
-    finally:
-        other.unlink(missing_ok=True)
-
-
-def put(path: Path, content: bytes) -> None:
-    """Write a small file whole or not at all."""
-    with beside(path) as file:
-        file.write(content)
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Tell what could not be written.
-
-    Raises:
-        SweepError: It cannot be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise SweepError(f"cannot write {shown(str(path), LONGEST_PATH)}: {reason}") from None

@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
+from cost_analysis.durable_files import SweepError
 from cost_analysis.errors import InputError, shown
 from cost_analysis.grid import Grid
-from cost_analysis.sweep_files import SweepError, Target, write_part
+from cost_analysis.sweep_files import Target, write_part
 from cost_analysis.sweep_summary import Summary
 
 AHEAD = 4

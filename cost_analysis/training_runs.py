@@ -131,7 +131,7 @@ def read_runs(path: str | Path, loss: str | None = None) -> Runs:
             positive number.
     """
     table = read_table(Path(path))
-    losses = _loss_column(table) if loss is None else table.named(loss)
+    losses = _loss_column(table) if loss is None else table.column(loss)
     return Runs(
         np.array(table.positive_numbers(table.column(*SIZE_COLUMNS))),
         np.array(table.positive_numbers(table.column("P"), whole=True)),

@@ -95,7 +95,12 @@ def format_peak(value: float, dtype: str) -> str:
 
 def format_per(value: float, unit: str) -> str:
     """A rate per second or per joule, not scaled: "1,974 /s", "0.39 /J"."""
-    return f"{value:,.0f} /{unit}" if 1000 <= value < 1e9 else f"{_digits(value)} /{unit}"
+    return f"{format_figure(value)} /{unit}"
+
+
+def format_figure(value: float) -> str:
+    """A figure whose unit stands elsewhere, not scaled: "1,250", "12.5"."""
+    return f"{value:,.0f}" if 999.5 <= abs(value) < 1e9 else _digits(value)
 
 
 def format_count(value: float) -> str:

@@ -1,7 +1,6 @@
-"""Whether a claim holds on the hardware at hand: ratios of measured increases, and verdicts.
+"""Whether a claim holds on the hardware at hand: verdicts on ratios of measured increases.
 
-The wider model of equal loss lies between the measured ones, by the law, linear in N. Increases are
-those over the base of the same group, round by round, so that what slows the machine cancels.
+The wider model of equal loss lies between the measured ones, by the law, linear in N.
 """
 
 from __future__ import annotations
@@ -11,21 +10,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from cost_analysis.baselines import interpolation_weights, size_of
-from cost_analysis.claims import Setting, System, mean_cost
 from cost_analysis.errors import InputError
-from cost_analysis.journal import Row, read_journal, requests_of
+from cost_analysis.increases import (
+    METRIC_OF,
+    Array,
+    Increases,
+    Measured,
+    increases_over_base,
+    measured_increases,
+)
+from cost_analysis.journal import Row, read_journal
 from cost_analysis.profiles import load_engine, load_hardware
+from cost_analysis.request_costs import Setting, System, mean_cost
 from cost_analysis.scaling_law import ScalingLaw, fit
 from cost_analysis.spec import ModelSpec, Precision
 from cost_analysis.training_runs import published_runs
 from cost_analysis.validation_plan import Member, members, plan_of
-
-Array = npt.NDArray[np.float64]
-
-METRICS = ("total", "ttft", "tpot", "energy")
 
 CLAIM_NAMES = {
     "memory": "memory increase",
@@ -39,29 +41,8 @@ CLAIM_NAMES = {
 CLAIMED = ("memory", "latency")
 """Claims that the paper makes a figure for."""
 
-METRIC_OF = {"latency": "total"}
-"""The metric of a claim, where it has another name."""
-
-RESAMPLES = 2000
-
 LEAST_ROUNDS = 5
 """Fewer rounds say nothing of the noise."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A model's increases over the base, round by round.
-
-    Attributes:
-        ratios: For each of `METRICS` the value over the base's of the same round, (rounds,);
-            energy only where every run has one.
-        memory: Memory that the process needs for it [B].
-        paired: Whether base and model ran in turn.
-    """
-
-    ratios: dict[str, Array]
-    memory: float
-    paired: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,59 +68,6 @@ class Verdict:
     high: float
     verdict: str
     why: str
-
-
-def measured_increases(rows: Sequence[Row]) -> dict[str, Measured]:
-    """What a journal says of each model, by its label."""
-    jobs = {job["job"]: job for job in plan_of(rows)["jobs"]}
-    samples: dict[str, dict[int, Row]] = {}
-    for row in rows:
-        if row["kind"] == "run" and row["round"] >= 0:
-            samples.setdefault(row["job"], {})[row["round"]] = row
-    found: dict[str, Measured] = {}
-    for name, job in jobs.items():
-        own, base = samples.get(name, {}), samples.get(job["base"], {})
-        if own and base and job["label"] not in found:
-            found[job["label"]] = Measured(
-                {
-                    metric: _ratios(metric, own, base, job["paired"])
-                    for metric in METRICS
-                    if all(_has(metric, row) for row in (*own.values(), *base.values()))
-                },
-                _needed(own),
-                job["paired"],
-            )
-    return found
-
-
-def _needed(rounds: dict[int, Row]) -> float:
-    """What the process needs beyond what it held before the model was loaded [B]."""
-    return float(
-        np.median([r["memory_peak_bytes"] - r["memory_before_bytes"] for r in rounds.values()])
-    )
-
-
-def _ratios(metric: str, own: dict[int, Row], base: dict[int, Row], paired: bool) -> Array:
-    """Times over the base's of the same round; over the base's median where none is the same."""
-    if paired:
-        shared = sorted(own.keys() & base.keys())
-        return np.array([_value(metric, own[i]) / _value(metric, base[i]) for i in shared])
-    usual = np.median([_value(metric, row) for row in base.values()])
-    return np.array([_value(metric, own[i]) / usual for i in sorted(own)])
-
-
-def _has(metric: str, row: Row) -> bool:
-    """Whether a run tells a metric: energy may be unreadable, one token takes no decode step."""
-    if metric == "energy":
-        return row.get("energy_joules") is not None
-    return metric != "tpot" or bool(row["steps"])
-
-
-def _value(metric: str, row: Row) -> float:
-    if metric == "energy":
-        return float(row["energy_joules"])
-    of = {"ttft": "prefill", "tpot": "steps", "total": "total"}[metric]
-    return float(np.median([np.median(request[of]) for request in requests_of(row)]))
 
 
 def verdicts_of(rows: Sequence[Row]) -> tuple[dict[str, Measured], list[Verdict]]:
@@ -206,7 +134,7 @@ def verdicts(
                 for label in (member.label, *(m.label for m in wide))
             ):
                 continue
-            added = _increases(claim, found, member, wide, weights, seed)
+            added = increases_over_base(claim, found, member, wide, weights, seed)
             result.append(_judged(claim, streams, expected.get(claim), added))
     return result
 
@@ -228,79 +156,6 @@ def _predicted(
     base = of(wide[0].spec)
     memory_ratio, latency_ratio = (wider - base) / (of(member.spec) - base)
     return dict(zip(CLAIMED, (float(memory_ratio), float(latency_ratio)), strict=True))
-
-
-@dataclass(frozen=True, slots=True)
-class Increases:
-    """What streams and parameters add to the base, as shares of it, with bootstrap samples.
-
-    Attributes:
-        streams: Added by the streams.
-        wider: Added by the parameter-scaled model of equal loss.
-        streams_samples: The same for each resample of the rounds.
-        wider_samples: Likewise.
-        rounds: Fewest rounds of any model in it.
-    """
-
-    streams: float
-    wider: float
-    streams_samples: Array
-    wider_samples: Array
-    rounds: int
-
-    @property
-    def ratio(self) -> float:
-        """Ratio of the increases; infinite where the streams add nothing."""
-        return self.wider / self.streams if self.streams > 0 else float("inf")
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % interval of the ratio."""
-        added = self.streams_samples
-        ratios = np.where(added > 0, self.wider_samples / np.where(added > 0, added, 1.0), np.inf)
-        low, high = np.quantile(ratios, (0.025, 0.975), method="nearest")
-        return float(low), float(high)
-
-    @property
-    def stand_out(self) -> bool:
-        """Whether both increases stand out of the noise."""
-        return all(
-            np.quantile(samples, 0.025) > 0 or np.quantile(samples, 0.975) < 0
-            for samples in (self.streams_samples, self.wider_samples)
-        )
-
-
-def _increases(
-    claim: str,
-    found: dict[str, Measured],
-    member: Member,
-    wide: Sequence[Member],
-    weights: Array,
-    seed: int,
-) -> Increases:
-    """The increases of a claim's quantity over the base."""
-    metric = METRIC_OF.get(claim, claim)
-    generator = np.random.default_rng(seed)
-    base = found[wide[0].label]
-
-    def relative(label: str) -> tuple[float, Array]:
-        if claim == "memory":
-            share = found[label].memory / base.memory
-            return share, np.full(RESAMPLES, share)
-        values = found[label].ratios[metric]
-        picks = generator.integers(0, len(values), (RESAMPLES, len(values)))
-        return float(np.median(values)), np.median(values[picks], axis=1)
-
-    parts = [(1.0, np.ones(RESAMPLES)), *(relative(m.label) for m in wide[1:])]
-    streams = relative(member.label)
-    labels = [member.label, *(m.label for m in wide[1:])]
-    return Increases(
-        streams=streams[0] - 1,
-        wider=float(weights @ np.array([part[0] for part in parts])) - 1,
-        streams_samples=streams[1] - 1,
-        wider_samples=np.asarray(weights @ np.stack([part[1] for part in parts])) - 1,
-        rounds=min(len(found[label].ratios["total"]) for label in labels),
-    )
 
 
 def _judged(claim: str, streams: int, predicted: float | None, added: Increases) -> Verdict:

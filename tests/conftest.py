@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -25,6 +26,10 @@ SEED = ["--hidden_size", "2560", "--P", "2", "--batch_size", "2"]
 sys.path.insert(0, str(Path(__file__).parent))
 # A shell that starts the suite in the background lets it ignore Ctrl-C, and so its children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # As many workers as cores: more threads of PyTorch would spin while they wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 settings.register_profile(
     "suite",
     deadline=None,
@@ -60,6 +65,20 @@ def graphs() -> Engine:
 @pytest.fixture(scope="session")
 def ideal() -> Engine:
     return load_engine("ideal")
+
+
+@pytest.fixture
+def ready_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of measured models that find PyTorch loaded, which takes seconds of each other's.
+
+    `test_a_group_is_run_in_turn` starts them as a user's are.
+    """
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        from cost_analysis import campaign
+
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["cost_analysis.measure"])
+        monkeypatch.setattr(campaign, "CONTEXT", context)
 
 
 @pytest.fixture

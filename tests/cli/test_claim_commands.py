@@ -128,8 +128,10 @@ def test_degenerate_claims_are_sentences(answer: Answer, record: Record) -> None
     [
         (["claims", "--base", "1.7B"], "unknown model '1.7B'; did you mean"),
         (["claims", "--P", "0"], "P is 0"),
-        (["claims", "--batch_size", "0"], "up to 1000 whole numbers from 1"),
-        (["claims", "--batch_size", "1,x"], "is not a whole number, nor several like 1,2,4,8"),
+        (["claims", "--batch_size", "0"], "'0' is not a whole number from 1"),
+        (["claims", "--batch_size", "1,x"], "'x' is not a whole number from 1"),
+        (["claims", "--batch_size", str(2**31)], "is not a whole number from 1 to 2147483647"),
+        (["claims", "--batch_size", ",".join(["1"] * 1001)], "1001 values are too many"),
         (["claims", "--input_length", "1,2", "--output_length", "1,2,3"], "cannot be paired"),
         (["claims", "--level", "1"], "--level"),
         (["claims", "--samples", "1"], "--samples"),
@@ -206,7 +208,7 @@ def test_compare_says_what_does_not_fit(answer: Answer) -> None:
 
 
 def test_crossover(answer: Answer, record: Record) -> None:
-    text = answer("crossover", "--baseline", "measured", "--gpu_config", "a100,h100")
+    text = answer("crossover", "--baseline", "measured", "--gpu_config", "a100, h100")
     assert max(map(len, text.splitlines())) <= 80
     assert "P / (1 + k ln P)" in text
     assert "4.40 times" in text

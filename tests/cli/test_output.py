@@ -91,11 +91,41 @@ def test_a_link_is_written_through(tmp_path: Path, answer: Callable[..., str]) -
     assert json.loads(target.read_text())["parameters"]["total"] > 0
 
 
-def test_a_closed_pipe_is_no_traceback() -> None:
-    command = f"{sys.executable} -m cost_analysis {' '.join(SEED)} | true"
-    result = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
-    assert "Traceback" not in result.stderr
-    assert "BrokenPipe" not in result.stderr
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        SEED,
+        [*SEED, "--format", "csv", "--rows", "operators"],
+        ["--help"],
+        ["sweep", "--help"],
+        ["models"],
+        ["sweep", "--model", "1.6B", "--batch_size", "1:2000:1", "--format", "csv"],
+    ],
+    ids=" ".join,
+)
+def test_a_closed_pipe_ends_every_command_quietly(arguments: list[str]) -> None:
+    """Whoever reads is gone before the answer, whether it fits a buffer or does not."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        result = subprocess.run(
+            [sys.executable, "-m", "cost_analysis", *arguments],
+            stdout=writer, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(writer)
+    assert result.stderr == ""
+    assert result.returncode == 128 + signal.SIGPIPE
+
+
+def test_head_takes_a_line_of_a_sweep() -> None:
+    command = f"{sys.executable} -m cost_analysis sweep --batch_size 1:2000:1 --hidden_size 2560"
+    pipe = f"set -o pipefail; {command} --format csv | head -n 1"
+    result = subprocess.run(["bash", "-c", pipe], capture_output=True, text=True, check=False)
+    assert result.stdout.startswith("model,")
+    assert result.stdout.count("\n") == 1
+    assert result.stderr == ""
+    assert result.returncode == 128 + signal.SIGPIPE
 
 
 def test_a_narrow_alphabet_is_no_traceback() -> None:

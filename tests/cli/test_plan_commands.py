@@ -17,7 +17,7 @@ from cost_analysis.baselines import size_of
 from cost_analysis.spec import ModelSpec
 
 FAST = ["plan", "--P", "1,4", "--gpu_config", "h100"]
-README = (Path(__file__).parents[2] / "README.md").read_text()
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def spec_of(row: dict[str, Any]) -> ModelSpec:
@@ -83,7 +83,8 @@ def test_every_key_is_documented(record: Callable[..., Any], command: list[str])
     for value in said.values():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             keys |= set(value[0])
-    assert {key for key in keys if f"`{key}`" not in README} == set()
+    documented = (DOCS / f"{command[0]}.md").read_text()
+    assert {key for key in keys if f"`{key}`" not in documented} == set()
 
 
 def test_your_own_runs_make_the_law(record: Callable[..., Any], tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ def test_markdown(answer: Callable[..., str]) -> None:
         (["--gpu_config", "h100x"], "unknown device 'h100x'; did you mean"),
         (["--output_length", "1", "--tpot_limit", "1ms"], "one output token has no time"),
         (["--input_length", "0"], "input_length is 0"),
-        (["--P", "0"], "'0' must be up to 1000 whole numbers from 1"),
+        (["--P", "0"], "'0' is not a whole number from 1"),
         (["--rows", "pareto"], "give --format with it"),
         (["--loss", "a"], "give --runs with it"),
         (["--runs", "none.csv"], "cannot read 'none.csv'"),

@@ -30,7 +30,8 @@ from cost_analysis import (
 )
 from cost_analysis.layers import LatentAttention
 from cost_analysis.model_configs import ARCHITECTURES, model_of
-from cost_analysis.torch_model import ParallelModel, build_stock
+from cost_analysis.stock_models import build_stock
+from cost_analysis.torch_model import ParallelModel
 
 CONFIGS = DATA / "configs"
 PUBLISHED = read_rows("config_parameter_counts.csv")

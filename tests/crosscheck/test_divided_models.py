@@ -44,7 +44,7 @@ from cost_analysis import (
 )
 from cost_analysis.layout import Layout
 from cost_analysis.model_configs import model_of
-from cost_analysis.torch_model import build_stock
+from cost_analysis.stock_models import build_stock
 
 FP32 = Precision("fp32", "fp32", "fp32")
 _SIZES = {

@@ -26,7 +26,8 @@ from transformers import (
 from cost_analysis import InputError, ModelSpec, parameters
 from cost_analysis.checkpoints import load_checkpoint, load_state, read_tensors
 from cost_analysis.parity import Outcome, check_folder
-from cost_analysis.torch_model import Aggregator, ParallelModel, build
+from cost_analysis.stock_models import build
+from cost_analysis.torch_model import Aggregator, ParallelModel
 
 PARITY = DATA / "parity"
 SIZES: dict[str, Any] = {

@@ -23,7 +23,8 @@ from cost_analysis import (
     parameters,
 )
 from cost_analysis.activations import activation_bytes
-from cost_analysis.torch_model import ParallelModel, build
+from cost_analysis.stock_models import build
+from cost_analysis.torch_model import ParallelModel
 
 SIZES = {
     "mha": {"num_attention_heads": 4, "num_key_value_heads": 4},

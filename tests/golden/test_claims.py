@@ -6,9 +6,10 @@ import pytest
 
 from cost_analysis import Engine, Hardware, Precision, load_model
 from cost_analysis.baselines import measured_baseline
-from cost_analysis.claims import BATCHES, Law, Reading, Setting, System, fitted_laws, readings
+from cost_analysis.claims import BATCHES, Law, Reading, fitted_laws, readings
 from cost_analysis.crossings import Contest, crossings
 from cost_analysis.crossover import compute_bound_penalty, ridge_tokens
+from cost_analysis.request_costs import Setting, System
 from cost_analysis.scaling_law import residuals
 from cost_analysis.training_runs import published_runs
 

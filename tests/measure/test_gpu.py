@@ -19,7 +19,7 @@ from cost_analysis.measure import Job, Session
 from cost_analysis.memory import memory
 from cost_analysis.meter import Meter
 from cost_analysis.parity import check_folder
-from cost_analysis.torch_model import build
+from cost_analysis.stock_models import build
 
 pytestmark = [
     pytest.mark.gpu,

@@ -17,13 +17,15 @@ from typing import Any
 import pytest
 import torch
 
-from cost_analysis import ModelSpec
+from cost_analysis import ModelSpec, campaign
 from cost_analysis.campaign import Limits, run_group, spread
 from cost_analysis.journal import Journal, open_journal, read_journal
 from cost_analysis.measure import Job, Session
 from cost_analysis.meter import Meter
 
+pytestmark = pytest.mark.usefixtures("ready_workers")
 SMALL = ModelSpec(64, 96, 2, 4, 2, vocab_size=97)
+START_METHODS = multiprocessing.get_all_start_methods()
 KILLS = int(os.environ.get("KILLS", "2"))
 """How often the validation is killed; more, on request, take minutes."""
 
@@ -81,7 +83,8 @@ def test_a_renewed_cache_forgets_the_last_request() -> None:
     assert not torch.allclose(other, expected)
 
 
-def test_a_group_is_run_in_turn(tmp_path: Path) -> None:
+def test_a_group_is_run_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaign, "CONTEXT", multiprocessing.get_context("spawn"))  # as users' are
     jobs = [Job(name, SMALL.with_streams(p), 1, 4, 2) for name, p in (("a", 1), ("b", 2))]
     with open_journal(tmp_path / "run.jsonl", resume=False) as journal:
         run_group(jobs, Limits(60, 6, 5), journal, no_tell, Meter())
@@ -134,8 +137,21 @@ def test_spread(times: list[float], expected: float) -> None:
     assert spread(times) == pytest.approx(expected)
 
 
+READY = """
+import multiprocessing, sys
+from cost_analysis import campaign
+from cost_analysis.commands import main
+if __name__ == "__main__":
+    campaign.CONTEXT = multiprocessing.get_context("forkserver")
+    campaign.CONTEXT.set_forkserver_preload(["cost_analysis.measure"])
+    main(sys.argv[1:])
+"""
+"""The program with processes that find PyTorch loaded, as `ready_workers` has them."""
+
+
 def validate(*arguments: str, **options: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "cost_analysis", "validate", *TINY, *arguments]
+    program = ["-c", READY] if "forkserver" in START_METHODS else ["-m", "cost_analysis"]
+    command = [sys.executable, *program, "validate", *TINY, *arguments]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from conftest import DATA
 
-from cost_analysis import layer_benchmarks, load_engine, load_hardware, microbenchmarks
+from cost_analysis import layer_benchmarks, load_engine, load_hardware, microbenchmarks, parity
 from cost_analysis.commands import main
 
 Answer = Callable[..., str]
 Record = Callable[..., Any]
 
+pytestmark = pytest.mark.usefixtures("ready_workers")
 SMALL = ["--hidden_size", "64", "--intermediate_size", "96", "--num_hidden_layers", "2",
          "--num_attention_heads", "4", "--vocab_size", "97", "--input_length", "8",
          "--output_length", "4", "--rounds", "5", "--time_limit", "5"]  # fmt: skip
@@ -78,6 +79,8 @@ def test_profile_refuses(arguments: list[str], message: str, refusal: Answer) ->
 def test_calibrate_writes_profiles(
     answer: Answer, record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    small = microbenchmarks.Sizes(((512, 2048), (2048, 512)), 1, 64)
+    monkeypatch.setattr(microbenchmarks, "CPU_SIZES", small)
     monkeypatch.setattr(microbenchmarks, "STREAMED", 3e7)
     monkeypatch.setattr(microbenchmarks, "LEAST_STREAMED", 3e7)
     monkeypatch.setattr(microbenchmarks, "ROWS", (1, 8, 64))
@@ -101,11 +104,20 @@ def test_calibrate_writes_profiles(
     assert all(phase["predicted_s"] > 0 for phase in got["phases"])
 
 
-def test_parity_command(record: Record, answer: Answer, refusal: Answer, tmp_path: Path) -> None:
+def test_parity_command(
+    record: Record,
+    answer: Answer,
+    refusal: Answer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     rows = record("parity", str(DATA / "parity"))
     assert len(rows) == 88
     assert all(row["passed"] for row in rows)
-    assert "88 of 88 cases agree" in answer("parity", str(DATA / "parity"))
+    found = [parity.Outcome(**{k: v for k, v in row.items() if k != "passed"}) for row in rows]
+    with monkeypatch.context() as patch:  # not run again to be shown as a page
+        patch.setattr(parity, "check_folder", lambda *_: found)
+        assert "88 of 88 cases agree" in answer("parity", str(DATA / "parity"))
     assert "No such file" in refusal("parity", str(tmp_path))
     (tmp_path / "index.json").write_text("{}")
     assert "must hold 'base'" in refusal("parity", str(tmp_path))

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from cost_analysis import ModelSpec, Precision, load_engine, load_hardware, load_model
 from cost_analysis.baselines import FAMILY, law_baseline
-from cost_analysis.claims import Setting, System, request_cost
 from cost_analysis.crossings import Contest, tokens_of
 from cost_analysis.crossover import first_loss
+from cost_analysis.request_costs import Setting, System, request_cost
 from cost_analysis.scaling_law import ScalingLaw
 from cost_analysis.spec import Workload
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import sys
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 
 from cost_analysis import host as module
 from cost_analysis.host import (
+    affinity,
     control_group,
     cpu_energy,
     host,
     process_memory,
     reset_peak_memory,
+    usable_cores,
 )
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, which Linux alone has")
@@ -26,6 +29,25 @@ def lay_out(root: Path, files: dict[str, str]) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(content + "\n")
     return root
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="the system does not say")
+def test_a_process_may_use_what_it_is_bound_to() -> None:
+    before = affinity()
+    assert set(before) == os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, before[:1])
+        assert affinity() == before[:1]
+        assert usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert usable_cores() == len(before)
+
+
+def test_a_system_that_does_not_say_lets_all_cores_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert affinity() == ()
+    assert usable_cores() == os.cpu_count()
 
 
 def test_the_machine_is_described() -> None:

@@ -10,12 +10,12 @@ from cost_analysis.accuracy import Prediction, predictions, represented
 from cost_analysis.baselines import chosen_baseline
 from cost_analysis.breakdown_data import Breakdown, breakdown
 from cost_analysis.candidates import Space, setups
-from cost_analysis.claims import Setting, System
 from cost_analysis.cost_data import CostGrid, CrossoverMap, cost_grid, crossover_map
 from cost_analysis.law_data import LossSurface, loss_curves, loss_surface
 from cost_analysis.measurements import read_measurements
 from cost_analysis.plan_question import Question
 from cost_analysis.planner import Limits, Plan
+from cost_analysis.request_costs import Setting, System
 from cost_analysis.request_lengths import Lengths
 from cost_analysis.scaling_law import Fit, fit
 from cost_analysis.serving_view import ServingView, serving_view

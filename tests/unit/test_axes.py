@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, time
 from itertools import product
 from typing import Any
 
@@ -54,6 +55,8 @@ def test_lists_and_ranges(value: Any, expected: tuple[int, ...]) -> None:
         (1.5, "not a whole number"),
         (True, "not a whole number"),
         (None, "not a whole number"),
+        (date(1979, 5, 27), "has 1979-05-27, which is not a whole number"),
+        ([[time(7, 32), 1]], "has [07:32:00, 1], which"),
         ("9" * 5000, "not a whole number"),
         ("9" * 30, "is too large"),
         ("1:" + "9" * 30, "is too large"),

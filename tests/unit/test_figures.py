@@ -35,12 +35,13 @@ from matplotlib.transforms import Bbox
 
 from cost_analysis import Workload, load_model, plots
 from cost_analysis.breakdown_data import breakdown
-from cost_analysis.claims import Setting
 from cost_analysis.cost_data import cost_grid
 from cost_analysis.law_data import loss_curves, loss_surface
 from cost_analysis.options import stream_counts
 from cost_analysis.planner import Limits
 from cost_analysis.plot_style import METADATA, STYLE
+from cost_analysis.request_costs import Setting
+from cost_analysis.units import GIB, format_figure
 
 DRAWINGS: dict[str, Callable[[], Figure]] = {
     "figure2": lambda: plots.figure2(curves()),
@@ -174,6 +175,17 @@ DEGENERATE: dict[str, Callable[[], Figure]] = {
 @pytest.mark.parametrize("name", DEGENERATE)
 def test_degenerate_figures_are_drawn(name: str) -> None:
     assert plots.picture(DEGENERATE[name], "svg")
+
+
+def test_large_totals_are_written_out() -> None:
+    huge = breakdown(BASE, STREAMS, Workload(4096, 2048, 64), system())
+    assert huge.memory["KV cache"][-1] > 1024 * GIB
+    assert sum(values[-1] for values in huge.decode.values()) > 100
+    text = plots.picture(lambda: plots.breakdown(huge), "svg").decode()
+    shown = re.findall(r">([^<>]+)</(?:text|tspan)>", text)
+    assert "Memory [TiB]" in shown
+    assert format_figure(sum(values[-1] for values in huge.prefill.values())) in shown
+    assert not any("e+" in word for word in shown)
 
 
 def test_a_map_of_nothing_says_so() -> None:

@@ -8,6 +8,7 @@ from cost_analysis import InputError
 from cost_analysis.units import (
     format_bytes,
     format_count,
+    format_figure,
     format_flops,
     format_peak,
     format_rate,
@@ -76,6 +77,9 @@ def test_parse_refuses(text: object, unit: str) -> None:
         (format_peak(312e12, "bf16"), "312 TFLOP/s"),
         (format_count(4353203200), "4.35B"),
         (format_count(12), "12"),
+        (format_figure(1250), "1,250"),
+        (format_figure(999.7), "1,000"),
+        (format_figure(12.5), "12.5"),
         (format_seconds(0.354), "354 ms"),
         (format_seconds(0.99999), "1.00 s"),
         (format_seconds(3.2e-6), "3.20 us"),
