@@ -13,11 +13,13 @@ from cost_analysis.delivery import deliver
 from cost_analysis.errors import InputError
 from cost_analysis.options import (
     MEASUREMENTS_HELP,
-    SectionedCommand,
     output_options,
-    section_option,
 )
 from cost_analysis.report import write_file
+from cost_analysis.sections import (
+    SectionedCommand,
+    section_option,
+)
 
 
 @click.command(cls=SectionedCommand)

@@ -27,17 +27,21 @@ from cost_analysis import (
 )
 from cost_analysis.delivery import chosen_format, deliver
 from cost_analysis.errors import InputError
-from cost_analysis.options import (
-    SectionedCommand,
+from cost_analysis.layout_options import (
     layout_options,
+)
+from cost_analysis.options import (
     model_options,
     output_options,
     request_from,
-    section_option,
     system_options,
     workload_options,
 )
 from cost_analysis.profiles import profile_names
+from cost_analysis.sections import (
+    SectionedCommand,
+    section_option,
+)
 
 PROGRAM = "parscale-cost"
 DEFAULT_COMMAND = "estimate"

@@ -10,9 +10,11 @@ import click
 from cost_analysis.delivery import deliver
 from cost_analysis.errors import InputError
 from cost_analysis.options import (
-    SectionedCommand,
     dataset_option,
     output_options,
+)
+from cost_analysis.sections import (
+    SectionedCommand,
     section_option,
 )
 

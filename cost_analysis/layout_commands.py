@@ -8,16 +8,20 @@ import click
 
 from cost_analysis.delivery import deliver
 from cost_analysis.layout_choice import GOALS, laid_out
+from cost_analysis.layout_options import (
+    link_options,
+)
 from cost_analysis.option_types import NUMBERS
 from cost_analysis.options import (
-    SectionedCommand,
-    link_options,
     model_options,
     output_options,
     request_from,
-    section_option,
     system_options,
     workload_options,
+)
+from cost_analysis.sections import (
+    SectionedCommand,
+    section_option,
 )
 
 

@@ -17,18 +17,20 @@ from cost_analysis.delivery import deliver
 from cost_analysis.errors import InputError
 from cost_analysis.options import (
     MODEL_FIELDS,
-    Command,
-    SectionedCommand,
     dataset_option,
     format_option,
     model_options,
     output_options,
     request_from,
-    section_option,
     system_options,
     workload_options,
 )
 from cost_analysis.report import write_file
+from cost_analysis.sections import (
+    Command,
+    SectionedCommand,
+    section_option,
+)
 from cost_analysis.spec import FLAGS
 
 UNSTABLE = 3

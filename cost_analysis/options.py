@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from cost_analysis.errors import InputError
 from cost_analysis.layout import Layout
-from cost_analysis.option_types import DATA_TYPE, DATA_TYPES_HELP, NAMES, Quantity
+from cost_analysis.option_types import DATA_TYPE, DATA_TYPES_HELP, NAMES
 from cost_analysis.request import (
     DEFAULT_DEVICE,
     DEFAULT_ENGINES,
@@ -18,50 +17,20 @@ from cost_analysis.request import (
     make_request,
     make_system,
 )
+from cost_analysis.sections import Command, chain, section_option
 from cost_analysis.spec import FLAGS, ModelSpec, Precision
 from cost_analysis.system import LINKS
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 MODEL = "Model (defaults hold without --model)"
 """Heading of the flags of an architecture."""
 
-LAYOUT = "Several devices"
-"""Heading of the flags of a layout."""
-
 FORMATS = ("table", "csv", "json", "markdown")
 
 
-class SectionedOption(click.Option):
-    """An option that the help lists under a heading."""
-
-    def __init__(self, *args: Any, section: str, **kwargs: Any) -> None:
-        """An option of a section of the help."""
-        super().__init__(*args, **kwargs)
-        self.section = section
-
-
-class SectionedCommand(click.Command):
-    """A command whose help groups its options under headings."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, section by section."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None and isinstance(parameter, click.Option):
-                sections.setdefault(getattr(parameter, "section", "Other"), []).append(record)
-        for name, records in sections.items():
-            with formatter.section(name):
-                formatter.write_dl(records)
-
-
-def section_option(section: str, *names: str, **kwargs: Any) -> Callable[[Command], Command]:
-    """`click.option` under a heading of the help."""
-    return click.option(*names, cls=SectionedOption, section=section, **kwargs)
-
-
-def _size(section: str, name: str, default: object, text: str) -> Callable[[Command], Command]:
+def size_option(
+    section: str, name: str, default: object, text: str
+) -> Callable[[Command], Command]:
+    """A flag of a whole number, its default in words."""
     shown = f"{text} [default: {default}]" if default is not None else text
     return section_option(section, f"--{name}", name, type=int, metavar="N", help=shown)
 
@@ -80,18 +49,6 @@ def _dtype(name: str, text: str) -> Callable[[Command], Command]:
         metavar="TYPE",
         help=text,
     )
-
-
-def chain(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Several flags as one decorator, listed in this order."""
-
-    def decorate(command: Command) -> Command:
-        """Give a command these flags."""
-        for decorator in reversed(decorators):
-            command = decorator(command)
-        return command
-
-    return decorate
 
 
 MODEL_FIELDS = [
@@ -113,26 +70,26 @@ model_options = chain(
         is_flag=True,
         help="Fetch the config.json of an id that is not in the cache.",
     ),
-    _size(MODEL, "hidden_size", None, "Width of the residual stream."),
-    _size(MODEL, "intermediate_size", "27/5 of hidden_size", "Width of the MLP."),
-    _size(MODEL, "num_hidden_layers", 36, "Layers."),
-    _size(MODEL, "num_attention_heads", 16, "Query heads."),
-    _size(MODEL, "num_key_value_heads", 2, "Key and value heads."),
-    _size(MODEL, "head_dim", "hidden_size / heads", "Width of a head."),
-    _size(MODEL, "vocab_size", 151936, "Rows of the embedding table."),
-    _size(MODEL, "max_position_embeddings", 2048, "Longest sequence it was made for."),
+    size_option(MODEL, "hidden_size", None, "Width of the residual stream."),
+    size_option(MODEL, "intermediate_size", "27/5 of hidden_size", "Width of the MLP."),
+    size_option(MODEL, "num_hidden_layers", 36, "Layers."),
+    size_option(MODEL, "num_attention_heads", 16, "Query heads."),
+    size_option(MODEL, "num_key_value_heads", 2, "Key and value heads."),
+    size_option(MODEL, "head_dim", "hidden_size / heads", "Width of a head."),
+    size_option(MODEL, "vocab_size", 151936, "Rows of the embedding table."),
+    size_option(MODEL, "max_position_embeddings", 2048, "Longest sequence it was made for."),
     _switch("gated_mlp", "MLP with a gate, or plain. [default: gated]"),
     _switch("qkv_bias", "Biases on q, k and v. [default: yes]"),
     _switch("qk_norm", "Norms on q and k heads. [default: no]"),
     _switch("tie_word_embeddings", "LM head is the embedding. [default: tied]"),
-    _size("Streams", "P", 1, "Parallel streams."),
-    _size("Streams", "parscale_prefix_tokens", 48, "Learned prefix tokens of a stream."),
+    size_option("Streams", "P", 1, "Parallel streams."),
+    size_option("Streams", "parscale_prefix_tokens", 48, "Learned prefix tokens of a stream."),
 )
 
 workload_options = chain(
-    _size("Workload", "batch_size", 1, "Sequences."),
-    _size("Workload", "input_length", 64, "Prompt tokens of each."),
-    _size("Workload", "output_length", 64, "Generated tokens of each."),
+    size_option("Workload", "batch_size", 1, "Sequences."),
+    size_option("Workload", "input_length", 64, "Prompt tokens of each."),
+    size_option("Workload", "output_length", 64, "Generated tokens of each."),
     section_option(
         "Workload",
         "--logits",
@@ -187,33 +144,6 @@ _engine_options = chain(
 
 device_options = chain(_devices("NAME|FILE"), _engine_options)
 several_device_options = chain(_devices("NAME|FILE[,…]", NAMES), _engine_options)
-
-link_options = chain(
-    section_option(
-        LAYOUT,
-        "--interconnect",
-        type=Quantity("B/s"),
-        metavar="RATE",
-        help="Link between devices, both directions together, like 900GB/s. [default: the "
-        "device's]",
-    ),
-    _size(LAYOUT, "devices_per_node", "all", "Devices that the interconnect joins."),
-    section_option(
-        LAYOUT,
-        "--network",
-        type=Quantity("B/s"),
-        metavar="RATE",
-        help="Link of each device to other nodes, each direction, like 50GB/s.",
-    ),
-)
-
-layout_options = chain(
-    _size(LAYOUT, "tensor_parallel", 1, "Devices that share each layer."),
-    _size(LAYOUT, "pipeline_parallel", 1, "Stages of layers, each on devices of its own."),
-    _size(LAYOUT, "expert_parallel", 1, "Groups that share sequences and routed experts."),
-    _size(LAYOUT, "stream_parallel", 1, "Groups that share the P streams; each has all weights."),
-    link_options,
-)
 
 storage_options = chain(
     _dtype("activation_dtype", "Format of what goes into matrix products."),
@@ -344,17 +274,6 @@ def request_from(options: dict[str, Any]) -> Request:
         layout=_given({item.name: options.pop(item.name, None) for item in fields(Layout)}),
         links=_given({name: options.pop(name, None) for name in LINKS}),
     )
-
-
-def refuse_layout(options: dict[str, Any], command: str) -> None:
-    """Refuse several devices where an answer is about one.
-
-    Raises:
-        InputError: A flag of a layout is given.
-    """
-    for item in fields(Layout):
-        if options.get(item.name) not in (None, 1):
-            raise InputError(f"{command} is about one device; leave --{item.name} out")
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

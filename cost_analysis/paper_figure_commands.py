@@ -8,7 +8,6 @@ import click
 
 from cost_analysis.errors import InputError
 from cost_analysis.options import (
-    SectionedCommand,
     base_option,
     dataset_option,
     stream_counts,
@@ -24,6 +23,9 @@ from cost_analysis.plot_options import (
     numbers_option,
     output_option,
     streams_option,
+)
+from cost_analysis.sections import (
+    SectionedCommand,
 )
 
 

@@ -19,13 +19,15 @@ from cost_analysis.option_types import (
 )
 from cost_analysis.options import (
     base_option,
-    chain,
     dataset_option,
-    section_option,
     several_device_options,
     storage_options,
 )
 from cost_analysis.request import make_request, make_system
+from cost_analysis.sections import (
+    chain,
+    section_option,
+)
 from cost_analysis.spec import ModelSpec, Precision
 
 if TYPE_CHECKING:

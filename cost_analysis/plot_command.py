@@ -14,13 +14,11 @@ from cost_analysis.errors import InputError
 from cost_analysis.option_types import NAMES
 from cost_analysis.options import (
     MEASUREMENTS_HELP,
-    SectionedCommand,
     base_option,
     baseline_option,
     dataset_option,
     model_options,
     request_from,
-    section_option,
     stream_counts,
     system_from,
     system_options,
@@ -35,6 +33,10 @@ from cost_analysis.plot_options import (
     number_option,
     output_option,
     streams_option,
+)
+from cost_analysis.sections import (
+    SectionedCommand,
+    section_option,
 )
 from cost_analysis.serving_options import load_options, view_from
 from cost_analysis.sweep_commands import axis_options, given_axes

@@ -10,15 +10,17 @@ from cost_analysis.claim_options import lists, settings, streams_option
 from cost_analysis.delivery import deliver
 from cost_analysis.option_types import FORMATS
 from cost_analysis.options import (
-    SectionedCommand,
     base_option,
     baseline_option,
     dataset_option,
     device_options,
     output_options,
-    section_option,
 )
 from cost_analysis.request import make_system
+from cost_analysis.sections import (
+    SectionedCommand,
+    section_option,
+)
 from cost_analysis.spec import Precision
 
 SHOWN = "bf16,int8,int4,int8/bf16/fp8,int4/bf16/fp8,int8/int8,int8/int8/fp8"

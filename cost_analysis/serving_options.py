@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cost_analysis.errors import InputError
+from cost_analysis.layout_options import (
+    layout_options,
+)
 from cost_analysis.option_types import BYTES, NUMBERS, Several
 from cost_analysis.options import (
     baseline_option,
-    chain,
     dataset_option,
-    layout_options,
     model_options,
     request_from,
-    section_option,
     stream_counts,
     system_options,
+)
+from cost_analysis.sections import (
+    chain,
+    section_option,
 )
 
 if TYPE_CHECKING:
