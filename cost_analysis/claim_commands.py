@@ -17,7 +17,6 @@ from cost_analysis.errors import InputError
 from cost_analysis.law_commands import level_option, samples_option, seed_option
 from cost_analysis.layout_options import (
     layout_options,
-    refuse_layout,
 )
 from cost_analysis.option_types import NAMES
 from cost_analysis.options import (
@@ -136,7 +135,6 @@ def compare(
 ) -> None:
     """One streamed model against the parameter-scaled model of equal loss, or other methods."""
     if methods is not None:
-        refuse_layout(options, "compare --with")
         _compare_methods(methods, quality, baseline, dataset, request_from(options), form, output)
         return
     if quality is not None:

@@ -29,6 +29,7 @@ from cost_analysis.delivery import chosen_format, deliver
 from cost_analysis.errors import InputError
 from cost_analysis.layout_options import (
     layout_options,
+    refuse_layout,
 )
 from cost_analysis.options import (
     model_options,
@@ -138,6 +139,8 @@ def estimate(
     cost_model: str, rows: str | None, form: str | None, output: str | None, **options: Any
 ) -> None:
     """Memory, latency and FLOPs of one request (the default command)."""
+    if cost_model == "published":
+        refuse_layout(options, "the published cost model")
     request = request_from(options)
     answer = records.answer(request, with_published=cost_model == "published")
     for warning in request.warnings:

@@ -83,7 +83,7 @@ class Estimate:
         """FLOPs of the prefill, attention as the full rectangle."""
         if self.layout.is_single:
             return self.prefill.flops
-        return _flops(self._undivided.prefill)
+        return self._undivided.prefill_flops
 
     @property
     def decode_step_flops(self) -> Number:
@@ -93,19 +93,7 @@ class Estimate:
     @property
     def decode_flops(self) -> Number:
         """FLOPs of all decode steps."""
-        if self.layout.is_single:
-            return self.decode.flops
-        work = self._undivided
-        grows = {growth.operator.name: growth for growth in work.growth}
-        return sum(
-            (
-                grows[operator.name].total(operator, work.steps).flops
-                if operator.name in grows
-                else operator.flops * work.steps
-                for operator in work.first_step
-            ),
-            0.0,
-        )
+        return self.decode.flops if self.layout.is_single else self._undivided.decode_flops
 
     @property
     def flops(self) -> Number:
@@ -141,6 +129,25 @@ class Passes:
     steps: Number
     layers: Number
     pipeline: Pipeline | None = None
+
+    @property
+    def prefill_flops(self) -> Number:
+        """FLOPs of the prefill, attention as the full rectangle."""
+        return _flops(self.prefill)
+
+    @property
+    def decode_flops(self) -> Number:
+        """FLOPs of all decode steps."""
+        grows = {growth.operator.name: growth for growth in self.growth}
+        return sum(
+            (
+                grows[operator.name].total(operator, self.steps).flops
+                if operator.name in grows
+                else operator.flops * self.steps
+                for operator in self.first_step
+            ),
+            0.0,
+        )
 
 
 def passes(
@@ -207,9 +214,7 @@ def estimate(
         InputError: The model cannot be divided so, or the devices have no link.
     """
     precision = precision or Precision()
-    if not layout.is_single:
-        layout.check(spec)
-        _check_links(layout, hardware)
+    check_layout(layout, spec, hardware)
     work = passes(spec, workload, precision, layout)
     prefill, decode = phases(work, hardware, engine)
     return Estimate(
@@ -227,8 +232,15 @@ def estimate(
     )
 
 
-def _check_links(layout: Layout, hardware: Hardware) -> None:
-    """Refuse several devices that nothing joins."""
+def check_layout(layout: Layout, spec: ModelSpec, hardware: Hardware) -> None:
+    """Refuse a layout that a model cannot be divided by, and devices that nothing joins.
+
+    Raises:
+        InputError: It is one of these.
+    """
+    if layout.is_single:
+        return
+    layout.check(spec)
     if hardware.interconnect is None:
         raise InputError(
             f"device {hardware.name} states no link to others; give its rate with --interconnect"

@@ -63,7 +63,14 @@ def contest(
     ways = [base(request.spec)]
     ways += [_way(each, request, baseline, dataset) for each in methods]
     costs = tuple(
-        method_cost(way, request.workload, request.hardware, request.engine, request.precision)
+        method_cost(
+            way,
+            request.workload,
+            request.hardware,
+            request.engine,
+            request.precision,
+            request.layout.of_streams(way.spec.streams),
+        )
         for way in ways
     )
     return Contest(request, costs, ("base", *methods), _read_quality(quality))

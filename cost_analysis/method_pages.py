@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cost_analysis.arrays import Number
+from cost_analysis.layout_pages import devices_in_words
 from cost_analysis.method_choice import Contest
 from cost_analysis.method_cost import MethodCost
 from cost_analysis.records import Record, whole
@@ -27,7 +28,7 @@ def contest_page(found: Contest) -> Page:
     tables = [_cost_table(found), _ratio_table(found)]
     return Page(
         f"Ways of spending compute on {found.request.title}, on "
-        f"{found.request.hardware.description}",
+        f"{devices_in_words(found.request.hardware, found.request.layout)}",
         (
             f"batch {work.batch_size:.0f}, {work.input_length:.0f} in, "
             f"{work.output_length:.0f} out, engine {found.request.engine.name}; base: "

@@ -163,6 +163,19 @@ def test_compare_with_streams_apart(record: Callable[..., Any]) -> None:
     assert after == pytest.approx(before * speed_up / 8)
 
 
+def test_methods_on_several_devices(record: Callable[..., Any]) -> None:
+    flags = ["compare", "--model", "llama-3.1-8b", "--gpu_config", "h100", "--P", "4",
+             "--with", "parscale,best-of-n,loop,plt"]  # fmt: skip
+    alone, four = (record(*flags, *more) for more in ([], ["--tensor_parallel", "4"]))
+    for one, divided in zip(alone, four, strict=True):
+        assert divided["flops"] == pytest.approx(one["flops"], rel=1e-12)
+        assert divided["memory_bytes"] < one["memory_bytes"] / 3
+        assert one["kv_cache_bytes"] == 4 * divided["kv_cache_bytes"]
+    base = record("--model", "llama-3.1-8b", "--gpu_config", "h100", "--tensor_parallel", "4")
+    assert four[0]["latency_s"] == pytest.approx(base["latency_s"]["total"], rel=1e-12)
+    assert four[0]["memory_bytes"] == base["memory_bytes"]["total"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -178,7 +191,8 @@ def test_compare_with_streams_apart(record: Callable[..., Any]) -> None:
         (["layouts", *LARGE, "--devices", "97"], "no way divides Llama 3.1 70B among 97 devices"),
         (["layouts", *LARGE, "--devices", "9999"], "devices is 9999; it must be from 1 to 4096"),
         (["layouts", *LARGE, "--output_length", "1"], "minimize ttft"),
-        (["compare", *STREAMS, "--with", "loop", "--tensor_parallel", "2"], "about one device"),
+        ([*STREAMS, "--cost_model", "published", "--stream_parallel", "8"], "about one device"),
+        (["compare", *STREAMS, "--with", "loop", "--pipeline_parallel", "2"], "without pipelines"),
         (["serving", *LARGE[:4], "--pipeline_parallel", "2"], "serving knows no pipelines"),
         (
             ["sweep", *LARGE, "--tensor_parallel", "1,3"],
