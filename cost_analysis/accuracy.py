@@ -15,6 +15,7 @@ import numpy as np
 
 from cost_analysis.activations import FLOAT32
 from cost_analysis.errors import InputError
+from cost_analysis.layout import Layout
 from cost_analysis.measurements import MEMORY_METRIC, SIZES, Measurement
 from cost_analysis.memory import kv_cache_bytes, memory
 from cost_analysis.predictions import (
@@ -163,14 +164,14 @@ def peak_memory(row: Measurement) -> float:
     )
     lengths = {name: max(length, 1) for name, length in row.lengths.items()}
     work, note = Workload(**lengths, logits=row.logits), row.texts["note"]
-    held = memory(spec, work, row.precision)
+    layout = Layout(tensor_parallel=row.tensor_parallel)
+    held = memory(spec, work, row.precision, layout)
     total = float(held.weights + held.kv_cache + held.activations)
     if "2 x KV" in note:
-        cached = kv_cache_bytes(spec, work.batch_size, work.cached_tokens, row.precision)
+        cached = kv_cache_bytes(spec, work.batch_size, work.cached_tokens, row.precision, layout)
         total = max(total, float(held.weights + 2.0 * cached))
     if "fp32, all positions" in note:
         total += float(work.batch_size * work.input_length * spec.vocab_size * FLOAT32)
-    total /= row.tensor_parallel
     return total + (DEVICE_OVERHEAD if "everything on the device" in note else 0.0)
 
 
@@ -179,6 +180,7 @@ GROUPS: dict[str, Callable[[Measurement], str]] = {
     "hardware": lambda row: row.device.name,
     "metric": lambda row: row.metric,
     "precision": lambda row: row.precision.weights,
+    "devices": lambda row: f"{row.tensor_parallel}",
     "source": lambda row: row.texts["source_id"],
 }
 """What the errors are told apart by."""
