@@ -21,12 +21,14 @@ def attention_operators(step: ForwardPass, kind: Attention | LatentAttention) ->
     spec = step.spec
     hidden, rows = step.size("hidden_size"), step.rows
     query, key_value = step.query, step.key_value
-    heads_out = query + 2.0 * key_value
+    heads_out, narrow = query + 2.0 * key_value, not kind.wide
     bias = heads_out * spec.qkv_bias
     head_norms = 2.0 * step.size("head_dim") * spec.qk_norm
     return [
         step.norm("input norm", "attention"),
-        step.linear("q, k, v projection", "attention", rows, hidden, heads_out, bias=bias),
+        step.linear(
+            "q, k, v projection", "attention", rows, hidden, heads_out, bias=bias, quantised=narrow
+        ),
         _rotary(step, query, key_value, head_norms),
         scores_and_values(step, kind),
         step.linear(
@@ -36,6 +38,7 @@ def attention_operators(step: ForwardPass, kind: Attention | LatentAttention) ->
             query,
             hidden,
             bias=hidden if kind.output_bias else 0.0,
+            quantised=narrow,
         ),
         *all_reduce(step, "attention"),
         *step.post_norm("attention"),

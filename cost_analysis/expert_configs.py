@@ -59,9 +59,8 @@ def gpt_oss(config: Config) -> ModelSpec:
     found = sizes(config, kv_heads=8, head_dim=64, max_positions=131_072)
     layers, biased = found["num_hidden_layers"], config.switch("attention_bias", True)
     pattern = [SLIDING if place % 2 == 0 else FULL for place in range(layers)]
-    kinds = attention_kinds(
-        config, layers, window_of(config, 128), pattern, output_bias=biased, sinks=True
-    )
+    switches = {"output_bias": biased, "sinks": True, "wide": True}
+    kinds = attention_kinds(config, layers, window_of(config, 128), pattern, **switches)
     experts = _experts(config, _number(config), bias=True, router_bias=True)
     return ModelSpec(
         **found,

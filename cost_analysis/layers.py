@@ -34,11 +34,13 @@ class Attention:
             cached; None means all.
         output_bias: A bias on the output projection.
         sinks: One learned score a head that takes a share of the softmax (gpt-oss).
+        wide: Its matrices stay 16-bit where those of the MLP are stored in fewer (gpt-oss).
     """
 
     window: Number = None
     output_bias: bool = False
     sinks: bool = False
+    wide: bool = False
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -46,7 +48,8 @@ class Attention:
 
     def __str__(self) -> str:
         """What it is, in words."""
-        return "attention" if self.window is None else f"attention to the last {self.window}"
+        kind = "16-bit attention" if self.wide else "attention"
+        return kind if self.window is None else f"{kind} to the last {self.window}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,11 @@ class LatentAttention:
     def window(self) -> Number:
         """None: it attends to everything."""
         return None
+
+    @property
+    def wide(self) -> bool:
+        """False: its matrices are stored as those of the MLP are."""
+        return False
 
     @property
     def key_dim(self) -> Number:

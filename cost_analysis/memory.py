@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 
 from cost_analysis.activations import activation_bytes
 from cost_analysis.arrays import Number, as_float, maximum, where
+from cost_analysis.dtypes import DType
 from cost_analysis.layout import (
     SINGLE,
     Layout,
@@ -24,6 +25,7 @@ from cost_analysis.layout import (
     stages,
 )
 from cost_analysis.matrices import (
+    Matrix,
     attention_matrices,
     cached_positions,
     cached_values,
@@ -195,18 +197,21 @@ def _cached_values(share: Share, stage: Stage) -> Number:
 
 def _layers_bytes(share: Share, stage: Stage, precision: Precision) -> Number:
     """Matrices in their storage format, with its scales; norms, biases and routers [B]."""
-    stored, wide, spec = precision.matrix.matrix_bytes, precision.unquantised.bytes, share.spec
-    return sum(
-        stage.count(spec, place)
-        * (
-            small_values(share, group) * wide
-            + sum(
-                as_float(matrix.copies) * stored(as_float(matrix.inputs), as_float(matrix.outputs))
-                for matrix in (
-                    *attention_matrices(share, group.attention),
-                    *mlp_matrices(share, group.mlp),
-                )
-            )
+    spec, held = share.spec, as_float(0)
+    for place, group in enumerate(spec.groups):
+        attention = precision.unquantised if group.attention.wide else precision.matrix
+        layer = (
+            small_values(share, group) * precision.unquantised.bytes
+            + _stored_bytes(attention_matrices(share, group.attention), attention)
+            + _stored_bytes(mlp_matrices(share, group.mlp), precision.matrix)
         )
-        for place, group in enumerate(spec.groups)
+        held = held + stage.count(spec, place) * layer
+    return held
+
+
+def _stored_bytes(matrices: tuple[Matrix, ...], dtype: DType) -> Number:
+    return sum(
+        as_float(matrix.copies)
+        * dtype.matrix_bytes(as_float(matrix.inputs), as_float(matrix.outputs))
+        for matrix in matrices
     )
