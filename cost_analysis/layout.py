@@ -70,6 +70,8 @@ class Layout:
 
     def of_streams(self, streams: Number) -> Layout:
         """The same layout for a model of so many streams, which may be fewer than its groups."""
+        if is_one(self.stream_parallel):
+            return self
         return replace(self, stream_parallel=minimum(self.stream_parallel, as_float(streams)))
 
     def check(self, spec: ModelSpec) -> None:
