@@ -103,11 +103,11 @@ def test_heads_are_divided_and_copied(spec: ModelSpec, group: int) -> None:
     assert kept == max(spec.num_key_value_heads / group, 1)
 
 
-@given(specs(streams=16), workloads(), st.sampled_from([2, 4, 8, 16]))
+@given(specs(streams=16), workloads(), st.sampled_from([2, 4, 8]))
 def test_streams_apart_are_a_model_of_fewer_streams(
     spec: ModelSpec, workload: Workload, groups: int
 ) -> None:
-    """All operators but the aggregator and what meets before it."""
+    """All operators but the aggregator and what meets before it; one stream has no prefix."""
     apart = estimate(spec, workload, DEVICE, GRAPHS, layout=Layout(stream_parallel=groups))
     few = estimate(spec.with_streams(16 // groups), workload, DEVICE, GRAPHS)
     for ours, theirs in ((apart.prefill, few.prefill), (apart.decode, few.decode)):
@@ -115,9 +115,5 @@ def test_streams_apart_are_a_model_of_fewer_streams(
         for time in ours.times:
             name = time.operator.name
             if time.operator.part in ("aggregator", "host"):
-                continue
-            if name == "prefix to cache" and groups == 16:
-                continue  # a model of one stream has no prefix
-            if groups == 16 and name.startswith("attention"):
                 continue
             assert time.operator == expected[name].operator
