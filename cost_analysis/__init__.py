@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from cost_analysis.compare import Increase, increase
 from cost_analysis.errors import InputError
 from cost_analysis.estimate import Estimate, estimate
+from cost_analysis.layout import Layout
 from cost_analysis.ledger import Operator
 from cost_analysis.memory import Memory, kv_cache_bytes, memory
 from cost_analysis.operators import forward_pass
@@ -38,6 +39,7 @@ __all__ = [
     "Hardware",
     "Increase",
     "InputError",
+    "Layout",
     "Memory",
     "ModelSpec",
     "Operator",
