@@ -40,6 +40,18 @@ settings.register_profile(
 settings.load_profile("suite")
 
 
+LONG = ("test_measure.py", "test_meter.py", "test_measure_commands.py", "test_sweep.py")
+"""Files whose tests wait for processes of their own: they begin first, so that none is last."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first, every other one of them in the second half, where the next worker begins."""
+    long = [item for item in items if item.path.name in LONG]
+    rest = [item for item in items if item.path.name not in LONG]
+    middle = len(rest) // 2
+    items[:] = [*long[::2], *rest[:middle], *long[1::2], *rest[middle:]]
+
+
 def read_rows(name: str) -> list[dict[str, str]]:
     """The rows of a CSV file in tests/data."""
     with (DATA / name).open(newline="") as file:
