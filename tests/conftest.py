@@ -45,7 +45,7 @@ LONG = ("test_measure.py", "test_meter.py", "test_measure_commands.py", "test_sw
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first, every other one of them in the second half, where the next worker begins."""
+    """Long tests first, every other one in the second half, where the next worker begins."""
     long = [item for item in items if item.path.name in LONG]
     rest = [item for item in items if item.path.name not in LONG]
     middle = len(rest) // 2
