@@ -1,4 +1,4 @@
-"""The median error of time on A100 and H100, for the table of peers in the README.
+"""The median error of time on A100 and H100, and by number of devices, for README and docs.
 
     parscale-cost fit-latency profiles/measurements.csv --format csv --output errors.csv
     python benchmarks/held_out.py errors.csv
@@ -16,7 +16,9 @@ import pandas as pd
 
 from cost_analysis.latency_folds import FOLDS, IN_SAMPLE
 
-RECORDED = Path(__file__).parents[1] / "tests" / "data" / "held_out_times.csv"
+ROOT = Path(__file__).parents[1]
+RECORDED = ROOT / "tests" / "data" / "held_out_times.csv"
+MEASURED = ROOT / "profiles" / "measurements.csv"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -26,6 +28,15 @@ def main(arguments: Sequence[str]) -> None:
     print(f"{len(chosen)} 16-bit rows of A100 and H100: median error of time")
     for how in (IN_SAMPLE, *FOLDS):
         print(f"  {how:20s} {(chosen[how] - 1).abs().median():5.1%}")
+    measured = pd.read_csv(MEASURED).set_index("id")
+    devices = measured.tensor_parallel.reindex(rows.id).to_numpy()
+    errors = (rows["held out by source"] - 1).abs()
+    print("All rows by number of devices: median error of time on a source not seen")
+    for text, among in (
+        *((f"{count:.0f}", devices == count) for count in (2, 4, 8)),
+        ("2 to 8", devices > 1),
+    ):
+        print(f"  {text:6s} {among.sum():3d} rows {errors[among].median():6.1%}")
 
 
 if __name__ == "__main__":

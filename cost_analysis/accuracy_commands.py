@@ -11,15 +11,9 @@ import click
 
 from cost_analysis.delivery import deliver
 from cost_analysis.errors import InputError
-from cost_analysis.options import (
-    MEASUREMENTS_HELP,
-    output_options,
-)
+from cost_analysis.options import MEASUREMENTS_HELP, output_options
 from cost_analysis.report import write_file
-from cost_analysis.sections import (
-    SectionedCommand,
-    section_option,
-)
+from cost_analysis.sections import SectionedCommand, section_option
 
 
 @click.command(cls=SectionedCommand)

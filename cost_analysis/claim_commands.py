@@ -15,9 +15,7 @@ from cost_analysis.claim_options import lists, settings, streams_option
 from cost_analysis.delivery import deliver
 from cost_analysis.errors import InputError
 from cost_analysis.law_commands import level_option, samples_option, seed_option
-from cost_analysis.layout_options import (
-    layout_options,
-)
+from cost_analysis.layout_options import layout_options
 from cost_analysis.option_types import NAMES
 from cost_analysis.options import (
     base_option,
@@ -33,10 +31,7 @@ from cost_analysis.options import (
     workload_options,
 )
 from cost_analysis.request import Request
-from cost_analysis.sections import (
-    SectionedCommand,
-    section_option,
-)
+from cost_analysis.sections import SectionedCommand, section_option
 
 GPU_ENGINES = ("eager", "graphs", "native")
 """Classes of engines that a GPU's latency is told for."""

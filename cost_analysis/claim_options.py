@@ -6,10 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cost_analysis.option_types import NUMBERS
-from cost_analysis.sections import (
-    Command,
-    section_option,
-)
+from cost_analysis.sections import Command, section_option
 
 if TYPE_CHECKING:
     from cost_analysis.request_costs import Setting

@@ -27,10 +27,7 @@ from cost_analysis import (
 )
 from cost_analysis.delivery import chosen_format, deliver
 from cost_analysis.errors import InputError
-from cost_analysis.layout_options import (
-    layout_options,
-    refuse_layout,
-)
+from cost_analysis.layout_options import layout_options, refuse_layout
 from cost_analysis.options import (
     model_options,
     output_options,
@@ -39,10 +36,7 @@ from cost_analysis.options import (
     workload_options,
 )
 from cost_analysis.profiles import profile_names
-from cost_analysis.sections import (
-    SectionedCommand,
-    section_option,
-)
+from cost_analysis.sections import SectionedCommand, section_option
 
 PROGRAM = "parscale-cost"
 DEFAULT_COMMAND = "estimate"

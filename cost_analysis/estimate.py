@@ -241,7 +241,8 @@ def check_layout(layout: Layout, spec: ModelSpec, hardware: Hardware) -> None:
     if layout.is_single:
         return
     layout.check(spec)
-    if hardware.interconnect is None and not holds(layout.devices == 1):
+    is_joined = hardware.interconnect is not None or hardware.devices_per_node == 1
+    if not (is_joined or holds(layout.devices == 1)):
         raise InputError(
             f"device {hardware.name} states no link to others; give its rate with --interconnect"
         )

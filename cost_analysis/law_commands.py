@@ -9,14 +9,8 @@ import click
 
 from cost_analysis.delivery import deliver
 from cost_analysis.errors import InputError
-from cost_analysis.options import (
-    dataset_option,
-    output_options,
-)
-from cost_analysis.sections import (
-    SectionedCommand,
-    section_option,
-)
+from cost_analysis.options import dataset_option, output_options
+from cost_analysis.sections import SectionedCommand, section_option
 
 level_option = section_option(
     "Intervals",

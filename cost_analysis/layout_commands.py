@@ -8,9 +8,7 @@ import click
 
 from cost_analysis.delivery import deliver
 from cost_analysis.layout_choice import GOALS, laid_out
-from cost_analysis.layout_options import (
-    link_options,
-)
+from cost_analysis.layout_options import link_options
 from cost_analysis.option_types import NUMBERS
 from cost_analysis.options import (
     model_options,
@@ -19,10 +17,7 @@ from cost_analysis.options import (
     system_options,
     workload_options,
 )
-from cost_analysis.sections import (
-    SectionedCommand,
-    section_option,
-)
+from cost_analysis.sections import SectionedCommand, section_option
 
 
 @click.command(cls=SectionedCommand)

@@ -112,8 +112,7 @@ def link_bytes_per_token(cost: Estimate) -> dict[str, float]:
     sent: dict[str, float] = {}
     for operator in cost.first_step:
         if operator.kind == "exchange":
-            within = cost.hardware.is_within_a_node(operator.spans)
-            link = "interconnect" if within else "network"
+            link = cost.hardware.link_among(operator.spans)
             everyones = float(operator.link_bytes * cost.layout.group / batch)
             sent[link] = sent.get(link, 0.0) + everyones
     return sent

@@ -26,11 +26,7 @@ from cost_analysis.options import (
     workload_options,
 )
 from cost_analysis.report import write_file
-from cost_analysis.sections import (
-    Command,
-    SectionedCommand,
-    section_option,
-)
+from cost_analysis.sections import Command, SectionedCommand, section_option
 from cost_analysis.spec import FLAGS
 
 UNSTABLE = 3

@@ -24,9 +24,7 @@ from cost_analysis.plot_options import (
     output_option,
     streams_option,
 )
-from cost_analysis.sections import (
-    SectionedCommand,
-)
+from cost_analysis.sections import SectionedCommand
 
 
 @click.command(cls=SectionedCommand)

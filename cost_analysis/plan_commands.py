@@ -12,14 +12,9 @@ import click
 
 from cost_analysis.delivery import chosen_format, deliver
 from cost_analysis.errors import InputError
-from cost_analysis.options import (
-    output_options,
-)
+from cost_analysis.options import output_options
 from cost_analysis.plan_options import answered, plan_options, question
-from cost_analysis.sections import (
-    SectionedCommand,
-    section_option,
-)
+from cost_analysis.sections import SectionedCommand, section_option
 from cost_analysis.serving_options import checked_rate, serving_options, view_from
 
 

@@ -24,10 +24,7 @@ from cost_analysis.options import (
     storage_options,
 )
 from cost_analysis.request import make_request, make_system
-from cost_analysis.sections import (
-    chain,
-    section_option,
-)
+from cost_analysis.sections import chain, section_option
 from cost_analysis.spec import ModelSpec, Precision
 
 if TYPE_CHECKING:

@@ -34,10 +34,7 @@ from cost_analysis.plot_options import (
     output_option,
     streams_option,
 )
-from cost_analysis.sections import (
-    SectionedCommand,
-    section_option,
-)
+from cost_analysis.sections import SectionedCommand, section_option
 from cost_analysis.serving_options import load_options, view_from
 from cost_analysis.sweep_commands import axis_options, given_axes
 

@@ -14,10 +14,7 @@ import click
 from cost_analysis.errors import InputError
 from cost_analysis.option_types import NUMBERS
 from cost_analysis.report import write_file
-from cost_analysis.sections import (
-    Command,
-    section_option,
-)
+from cost_analysis.sections import Command, section_option
 
 FORM_OF_ENDING = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 

@@ -17,10 +17,7 @@ from cost_analysis.options import (
     output_options,
 )
 from cost_analysis.request import make_system
-from cost_analysis.sections import (
-    SectionedCommand,
-    section_option,
-)
+from cost_analysis.sections import SectionedCommand, section_option
 from cost_analysis.spec import Precision
 
 SHOWN = "bf16,int8,int4,int8/bf16/fp8,int4/bf16/fp8,int8/int8,int8/int8/fp8"

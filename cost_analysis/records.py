@@ -276,9 +276,7 @@ def exchange_rows(cost: Estimate) -> list[Record]:
             "phase": phase.name,
             "exchange": time.operator.name,
             "part": time.operator.part,
-            "link": "interconnect"
-            if cost.hardware.is_within_a_node(time.operator.spans)
-            else "network",
+            "link": cost.hardware.link_among(time.operator.spans),
             "spanned_devices": whole(time.operator.spans),
             "messages": whole(time.operator.messages * time.runs),
             "sent_bytes": whole(time.operator.link_bytes * time.runs),

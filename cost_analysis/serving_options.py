@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cost_analysis.errors import InputError
-from cost_analysis.layout_options import (
-    layout_options,
-)
+from cost_analysis.layout_options import layout_options
 from cost_analysis.option_types import BYTES, NUMBERS, Several
 from cost_analysis.options import (
     baseline_option,
@@ -20,10 +18,7 @@ from cost_analysis.options import (
     stream_counts,
     system_options,
 )
-from cost_analysis.sections import (
-    chain,
-    section_option,
-)
+from cost_analysis.sections import chain, section_option
 
 if TYPE_CHECKING:
     from cost_analysis.request_lengths import Lengths

@@ -13,23 +13,12 @@ import click
 from cost_analysis.delivery import deliver
 from cost_analysis.errors import InputError
 from cost_analysis.host import usable_cores
-from cost_analysis.layout_options import (
-    layout_options,
-)
+from cost_analysis.layout_options import layout_options
 from cost_analysis.option_types import NAMES
-from cost_analysis.options import (
-    model_options,
-    system_options,
-    workload_options,
-)
+from cost_analysis.options import model_options, system_options, workload_options
 from cost_analysis.profile_fields import parse
 from cost_analysis.report import progress
-from cost_analysis.sections import (
-    Command,
-    SectionedCommand,
-    SectionedOption,
-    section_option,
-)
+from cost_analysis.sections import Command, SectionedCommand, SectionedOption, section_option
 
 if TYPE_CHECKING:
     from cost_analysis.grid import Grid

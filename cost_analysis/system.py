@@ -139,6 +139,10 @@ class Hardware:
         """Whether so many neighbouring devices are joined by the interconnect."""
         return devices <= (math.inf if self.devices_per_node is None else self.devices_per_node)
 
+    def link_among(self, devices: int) -> str:
+        """What joins so many neighbouring devices: "interconnect" or "network"."""
+        return "interconnect" if self.is_within_a_node(devices) else "network"
+
     def at_datasheet(self, *, flops: bool, bandwidth: bool) -> Hardware:
         """The device without what its kernels were seen to reach, for a user's own shares."""
         return replace(

@@ -121,18 +121,19 @@ def style(name: str) -> ParallelStyle | None:
     return ways[name]
 
 
+def matches(pattern: str, name: str) -> bool:
+    """Whether a pattern of a plan names a module or parameter; plans of a base leave its name."""
+    return bool(re.fullmatch(r"(\w+\.)?" + re.escape(pattern).replace(r"\*", r"\d+"), name))
+
+
 def divided(model: Any, devices: int) -> Any:
     """The model with its modules divided by transformers' plan."""
-    plan = {}
-    for name, _ in model.named_modules():
-        for pattern, way in model.tp_plan.items():
-            if re.fullmatch(pattern.replace(".", r"\.").replace("*", r"\d+"), name):
-                plan[name] = style(way)
-    ends = {"embed_in": "embedding_rowwise", "embed_tokens": "embedding_rowwise"}
-    ends |= {"lm_head": "colwise_gather_output", "embed_out": "colwise_gather_output"}
-    for name, _ in model.named_modules():
-        if name.split(".")[-1] in ends:
-            plan.setdefault(name, style(ends[name.split(".")[-1]]))
+    plan = {
+        name: style(way)
+        for name, _ in model.named_modules()
+        for pattern, way in model.tp_plan.items()
+        if matches(pattern, name)
+    }
     mesh = init_device_mesh("cpu", (devices,))
     return parallelize_module(model, mesh, {n: way for n, way in plan.items() if way})
 
@@ -216,10 +217,7 @@ def planned_values(model: Any, plan: dict[str, str], devices: int) -> int:
         ways = [
             way
             for pattern, way in plan.items()
-            if re.fullmatch(r"(model\.)?" + pattern.replace(".", r"\.").replace("*", r"\d+"), name)
-            or re.fullmatch(
-                r"(model\.)?" + pattern.replace(".", r"\.").replace("*", r"\d+"), module
-            )
+            if matches(pattern, name) or matches(pattern, module)
         ]
         ways = [way for way in ways if way not in _WHOLE]
         whole = not ways or (ways == ["rowwise"] and kind == "bias")

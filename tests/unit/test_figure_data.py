@@ -14,9 +14,7 @@ from cost_analysis import Engine, Hardware, InputError, Workload, estimate, load
 from cost_analysis.baselines import chosen_baseline, law_baseline
 from cost_analysis.cost_data import cost_grid, crossover_map
 from cost_analysis.law_data import loss_curves, loss_surface
-from cost_analysis.options import (
-    stream_counts,
-)
+from cost_analysis.options import stream_counts
 from cost_analysis.request_costs import Setting, request_cost
 from cost_analysis.spec import Precision
 

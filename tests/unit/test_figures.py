@@ -37,9 +37,7 @@ from cost_analysis import Workload, load_model, plots
 from cost_analysis.breakdown_data import breakdown
 from cost_analysis.cost_data import cost_grid
 from cost_analysis.law_data import loss_curves, loss_surface
-from cost_analysis.options import (
-    stream_counts,
-)
+from cost_analysis.options import stream_counts
 from cost_analysis.planner import Limits
 from cost_analysis.plot_style import METADATA, STYLE
 from cost_analysis.request_costs import Setting
