@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cost_analysis.latency_folds import FOLDS, IN_SAMPLE
+from cost_analysis.fitting.accuracy import FOLDS, IN_SAMPLE
 
 ROOT = Path(__file__).parents[1]
 RECORDED = ROOT / "tests" / "data" / "held_out_times.csv"

@@ -22,8 +22,8 @@ from million import cpu_seconds, peer_seconds
 from pyarrow import parquet
 
 from cost_analysis import ModelSpec, Workload
-from cost_analysis.grid import Grid, make_grid
-from cost_analysis.sweeps import pieces_of
+from cost_analysis.search.grid import Grid, make_grid
+from cost_analysis.search.sweep import pieces_of
 
 GRID = {
     "model": "0.5B,0.7B,1.1B,1.6B,2.8B,4.4B",

@@ -13,23 +13,25 @@ The public names, from architecture to answer:
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from cost_analysis.compare import Increase, increase
-from cost_analysis.errors import InputError
-from cost_analysis.estimate import Estimate, estimate
-from cost_analysis.layout import Layout
-from cost_analysis.ledger import Operator
-from cost_analysis.memory import Memory, kv_cache_bytes, memory
-from cost_analysis.operators import forward_pass
-from cost_analysis.parameters import Parameters, parameters
-from cost_analysis.profiles import load_engine, load_hardware, load_model
-from cost_analysis.published import PublishedCost, published_cost
-from cost_analysis.spec import ModelSpec, Precision, Workload
-from cost_analysis.system import Engine, Hardware
+from cost_analysis.common.errors import InputError
+from cost_analysis.cost.estimate import Estimate, Increase, estimate, increase
+from cost_analysis.cost.forward_pass import forward_pass
+from cost_analysis.cost.memory import Memory, kv_cache_bytes, memory
+from cost_analysis.cost.operator import Operator
+from cost_analysis.cost.published import PublishedCost, published_cost
+from cost_analysis.inputs.device import Hardware
+from cost_analysis.inputs.dtypes import Precision
+from cost_analysis.inputs.engine import Engine
+from cost_analysis.inputs.layout import Layout
+from cost_analysis.inputs.models import load_model
+from cost_analysis.inputs.profiles import load_engine, load_hardware
+from cost_analysis.inputs.spec import ModelSpec, Workload
+from cost_analysis.inputs.weights import Parameters, parameters
 
 if TYPE_CHECKING:
-    from cost_analysis.scaling_law import ScalingLaw, fit
-    from cost_analysis.sweeps import sweep
-    from cost_analysis.training_runs import Runs, published_runs, read_runs
+    from cost_analysis.law.runs import Runs, published_runs, read_runs
+    from cost_analysis.law.scaling_law import ScalingLaw, fit
+    from cost_analysis.search.sweep import sweep
 
 __version__ = "0.1.0"
 
@@ -66,12 +68,12 @@ __all__ = [
 ]
 
 _NEEDS_NUMPY = {
-    "ScalingLaw": "scaling_law",
-    "fit": "scaling_law",
-    "Runs": "training_runs",
-    "published_runs": "training_runs",
-    "read_runs": "training_runs",
-    "sweep": "sweeps",
+    "ScalingLaw": "law.scaling_law",
+    "fit": "law.scaling_law",
+    "Runs": "law.runs",
+    "published_runs": "law.runs",
+    "read_runs": "law.runs",
+    "sweep": "search.sweep",
 }
 
 

@@ -1,5 +1,7 @@
 """`python -m cost_analysis` is `parscale-cost`."""
 
+from __future__ import annotations
+
 import sys
 from typing import NoReturn
 
@@ -7,7 +9,7 @@ from typing import NoReturn
 def main() -> NoReturn:
     """Run the program; Ctrl-C while it is still being imported ends it quietly too."""
     try:
-        from cost_analysis.commands import main as run
+        from cost_analysis.cli.main import main as run
 
         run()
     except KeyboardInterrupt:

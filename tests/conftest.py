@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from cost_analysis import Engine, Hardware, load_engine, load_hardware
-from cost_analysis.commands import main
+from cost_analysis.cli.main import main
 
 DATA = Path(__file__).parent / "data"
 SEED = ["--hidden_size", "2560", "--P", "2", "--batch_size", "2"]
@@ -86,11 +86,11 @@ def ready_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     `test_a_group_is_run_in_turn` starts them as a user's are.
     """
     if "forkserver" in multiprocessing.get_all_start_methods():
-        from cost_analysis import campaign
+        from cost_analysis.measure import runner
 
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["cost_analysis.measure"])
-        monkeypatch.setattr(campaign, "CONTEXT", context)
+        context.set_forkserver_preload(["cost_analysis.measure.session"])
+        monkeypatch.setattr(runner, "CONTEXT", context)
 
 
 @pytest.fixture

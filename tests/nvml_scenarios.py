@@ -15,13 +15,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from cost_analysis.energy import Window
-from cost_analysis.journal import open_journal
-from cost_analysis.meter import Meter
-from cost_analysis.nvml import Unavailable, open_device
-from cost_analysis.spec import ModelSpec
-from cost_analysis.stability import stability
-from cost_analysis.telemetry import Sampler
+from cost_analysis.inputs.spec import ModelSpec
+from cost_analysis.measure.journal import open_journal
+from cost_analysis.telemetry.energy import Window, stability
+from cost_analysis.telemetry.meter import Meter, Sampler
+from cost_analysis.telemetry.nvml import Unavailable, open_device
 
 ROOT = Path(__file__).parents[1]
 SOURCE = Path(__file__).parent / "nvml_stub" / "stub.c"
@@ -94,8 +92,11 @@ def meter(seconds: str) -> Any:
 
 def group(journal: str) -> Any:
     """A small model run on the processors under the eyes of a device's driver."""
-    from cost_analysis.campaign import Limits, run_group  # PyTorch, which others can do without
-    from cost_analysis.measure import Job
+    from cost_analysis.measure.runner import (
+        Limits,  # PyTorch, which others can do without
+        run_group,
+    )
+    from cost_analysis.measure.session import Job
 
     job = Job("small", ModelSpec(64, 96, 2, 4, 2, vocab_size=97), 1, 4, 3)
     with Meter(0) as reader, open_journal(Path(journal), resume=False) as kept:

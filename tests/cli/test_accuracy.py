@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cost_analysis.profiles import profiles_folder
+from cost_analysis.inputs.profiles import profiles_folder
 
 SHIPPED = profiles_folder() / "measurements.csv"
 

@@ -11,7 +11,7 @@ from typing import Any
 from conftest import SEED
 
 from cost_analysis import load_engine
-from cost_analysis.profiles import profile_names
+from cost_analysis.inputs.profiles import profile_names
 
 
 def test_hardware_and_models(

@@ -286,7 +286,7 @@ def test_help_of_every_command(answer: Answer) -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom cost_analysis.commands import cli\n"
+        "import sys\nfrom cost_analysis.cli.main import cli\n"
         "cli(['claims', '--help'], standalone_mode=False)\n"
         "print([m for m in ('numpy', 'scipy', 'pandas', 'matplotlib') if m in sys.modules])"
     )

@@ -17,7 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cost_analysis import load_model, parameters
-from cost_analysis.commands import cli, main
+from cost_analysis.cli.main import cli, main
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,7 +14,7 @@ import pytest
 from conftest import process
 
 from cost_analysis import Workload, estimate, load_engine, load_hardware, load_model, sweep
-from cost_analysis.layout import Layout
+from cost_analysis.inputs.layout import Layout
 
 DOCS = (Path(__file__).parents[2] / "docs" / "devices.md").read_text()
 LARGE = ["--model", "llama-3.1-70b", "--gpu_config", "h100", "--batch_size", "4"]

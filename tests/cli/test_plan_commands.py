@@ -13,8 +13,8 @@ import pytest
 from conftest import process
 
 from cost_analysis import Precision, Workload, estimate, load_engine, load_hardware, load_model
-from cost_analysis.baselines import size_of
-from cost_analysis.spec import ModelSpec
+from cost_analysis.inputs.spec import ModelSpec
+from cost_analysis.law.family import size_of
 
 FAST = ["plan", "--P", "1,4", "--gpu_config", "h100"]
 DOCS = Path(__file__).parents[2] / "docs"

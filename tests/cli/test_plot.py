@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from cost_analysis import plot_command
-from cost_analysis.errors import InputError
-from cost_analysis.report import write_file
+from cost_analysis.cli import plot
+from cost_analysis.common.errors import InputError
+from cost_analysis.common.files import write_file
 
 FIGURES = (
     "accuracy", "breakdown", "crossover", "figure2", "figure3", "figure4", "pareto",
@@ -27,7 +27,7 @@ def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 
 def test_every_figure_is_a_command() -> None:
-    assert tuple(sorted(plot_command.plot.commands)) == tuple(
+    assert tuple(sorted(plot.plot.commands)) == tuple(
         sorted((*FIGURES, "heatmap", "measured", "methods", "throughput"))
     )
 
@@ -173,7 +173,7 @@ def test_refusals(refusal: Callable[..., str], arguments: list[str], said: str) 
 def without(module: str) -> str:
     """What the program says where a module cannot be imported when it comes to draw."""
     code = (
-        f"import sys; from cost_analysis.commands import main; sys.modules[{module!r}] = None\n"
+        f"import sys; from cost_analysis.cli.main import main; sys.modules[{module!r}] = None\n"
         "main(('plot', 'figure2'))"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -190,8 +190,8 @@ def test_without_matplotlib_it_says_what_to_install(module: str) -> None:
 
 
 def test_another_missing_module_is_not_taken_for_matplotlib() -> None:
-    said = without("cost_analysis.captions")
-    assert "ModuleNotFoundError: import of cost_analysis.captions halted" in said
+    said = without("cost_analysis.figures.style")
+    assert "ModuleNotFoundError: import of cost_analysis.figures.style halted" in said
     assert "pip install" not in said
 
 
@@ -205,13 +205,13 @@ def test_help_without_a_figure(answer: Callable[..., str]) -> None:
 def test_help_of_a_figure_is_narrow_and_complete(answer: Callable[..., str], name: str) -> None:
     said = answer("plot", name, "--help")
     assert max(map(len, said.splitlines())) <= 80
-    for parameter in plot_command.plot.commands[name].params:
+    for parameter in plot.plot.commands[name].params:
         assert parameter.opts[0] in said
 
 
 def test_help_loads_nothing_heavy() -> None:
     code = (
-        "import sys; from cost_analysis.plot_command import plot\n"
+        "import sys; from cost_analysis.cli.plot import plot\n"
         "plot(['figure4', '--help'], standalone_mode=False)\n"
         "print([m for m in ('numpy', 'scipy', 'matplotlib') if m in sys.modules])"
     )

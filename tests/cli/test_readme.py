@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cost_analysis.model_configs import ARCHITECTURES, TEXT_MODELS
+from cost_analysis.inputs.models import ARCHITECTURES, TEXT_MODELS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cost_analysis.sweep_columns import COLUMNS
+from cost_analysis.search.columns import COLUMNS
 
 Answer = Callable[..., str]
 Record = Callable[..., Any]

@@ -28,10 +28,9 @@ from cost_analysis import (
     load_model,
     parameters,
 )
-from cost_analysis.layers import LatentAttention
-from cost_analysis.model_configs import ARCHITECTURES, model_of
-from cost_analysis.stock_models import build_stock
-from cost_analysis.torch_model import ParallelModel
+from cost_analysis.inputs.models import ARCHITECTURES, model_of
+from cost_analysis.inputs.spec import LatentAttention
+from cost_analysis.measure.parallel_model import ParallelModel, build_stock
 
 CONFIGS = DATA / "configs"
 PUBLISHED = read_rows("config_parameter_counts.csv")

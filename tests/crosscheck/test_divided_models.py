@@ -42,9 +42,9 @@ from cost_analysis import (
     load_model,
     memory,
 )
-from cost_analysis.layout import Layout
-from cost_analysis.model_configs import model_of
-from cost_analysis.stock_models import build_stock
+from cost_analysis.inputs.layout import Layout
+from cost_analysis.inputs.models import model_of
+from cost_analysis.measure.parallel_model import build_stock
 
 FP32 = Precision("fp32", "fp32", "fp32")
 _SIZES = {

@@ -13,7 +13,7 @@ import torch
 from torch.nn.functional import pad
 
 from cost_analysis import ModelSpec, Precision, Workload, memory, parameters
-from cost_analysis.stock_models import build
+from cost_analysis.measure.parallel_model import build
 
 Packed = tuple[list[torch.Tensor], torch.Tensor]
 """The tensors that are stored, and the matrix that they stand for."""

@@ -24,10 +24,14 @@ from transformers import (
 )
 
 from cost_analysis import InputError, ModelSpec, parameters
-from cost_analysis.checkpoints import load_checkpoint, load_state, read_tensors
-from cost_analysis.parity import Outcome, check_folder
-from cost_analysis.stock_models import build
-from cost_analysis.torch_model import Aggregator, ParallelModel
+from cost_analysis.measure.checkpoints import (
+    check_folder,
+    load_checkpoint,
+    load_state,
+    read_tensors,
+)
+from cost_analysis.measure.parallel_model import Aggregator, ParallelModel, build
+from cost_analysis.measure.results import Outcome
 
 PARITY = DATA / "parity"
 SIZES: dict[str, Any] = {
@@ -70,7 +74,7 @@ def test_a_wrong_order_of_streams_fails(tmp_path: Path, monkeypatch: pytest.Monk
     def wrong(prefix: torch.Tensor, batch_size: int) -> torch.Tensor:
         return prefix.repeat(batch_size, 1, 1, 1)
 
-    monkeypatch.setattr("cost_analysis.torch_model._for_batch", wrong)
+    monkeypatch.setattr("cost_analysis.measure.parallel_model._for_batch", wrong)
     assert any(not outcome.passed for outcome in check_folder(tmp_path))
 
 

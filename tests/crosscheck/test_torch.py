@@ -22,9 +22,8 @@ from cost_analysis import (
     load_model,
     parameters,
 )
-from cost_analysis.activations import activation_bytes
-from cost_analysis.stock_models import build
-from cost_analysis.torch_model import ParallelModel
+from cost_analysis.cost.memory import activation_bytes
+from cost_analysis.measure.parallel_model import ParallelModel, build
 
 SIZES = {
     "mha": {"num_attention_heads": 4, "num_key_value_heads": 4},

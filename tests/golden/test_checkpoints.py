@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cost_analysis import ModelSpec, Precision, Workload, load_model, memory
-from cost_analysis.layers import Attention, LayerGroup
+from cost_analysis.inputs.spec import Attention, LayerGroup
 
 DATA = Path(__file__).parents[1] / "data" / "checkpoint_bytes.csv"
 with DATA.open(newline="") as lines:

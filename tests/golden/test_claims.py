@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 
 from cost_analysis import Engine, Hardware, Precision, load_model
-from cost_analysis.baselines import measured_baseline
-from cost_analysis.claims import BATCHES, Law, Reading, fitted_laws, readings
-from cost_analysis.crossings import Contest, crossings
-from cost_analysis.crossover import compute_bound_penalty, ridge_tokens
-from cost_analysis.request_costs import Setting, System
-from cost_analysis.scaling_law import residuals
-from cost_analysis.training_runs import published_runs
+from cost_analysis.compare.claims import BATCHES, Law, Reading, fitted_laws, readings
+from cost_analysis.compare.cost_models import Setting, System
+from cost_analysis.compare.crossover import Contest, compute_bound_penalty, crossings, ridge_tokens
+from cost_analysis.law.equal_loss import measured_baseline
+from cost_analysis.law.runs import published_runs
+from cost_analysis.law.scaling_law import residuals
 
 BASE = load_model("1.6b").spec
 
@@ -110,7 +109,7 @@ def test_degenerate_claims_are_said(system: System, laws: dict[str, Law]) -> Non
 
 def test_crossings_of_another_family(system: System, laws: dict[str, Law]) -> None:
     spec = load_model("qwen3-0.6b").spec.with_streams(4)
-    from cost_analysis.baselines import law_baseline
+    from cost_analysis.law.equal_loss import law_baseline
 
     law = laws["stack"].fitted.law
     solved = crossings(spec, Setting((1,)), system, law_baseline(spec, law), law, ("operators",))

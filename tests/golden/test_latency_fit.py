@@ -9,13 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cost_analysis import latency_folds
-from cost_analysis.accuracy import represented
-from cost_analysis.coefficients import COEFFICIENTS, with_coefficients
-from cost_analysis.latency_fit import EngineFit, fit_engines
-from cost_analysis.latency_folds import described, held_out_errors
-from cost_analysis.measurements import MEMORY_METRIC, Measurement, read_measurements
-from cost_analysis.predictions import class_engines, engine_of, in_own_unit, rows_of, stacked_engine
+from cost_analysis.fitting import accuracy
+from cost_analysis.fitting.accuracy import described, held_out_errors, represented
+from cost_analysis.fitting.engine_fit import COEFFICIENTS, EngineFit, fit_engines, with_coefficients
+from cost_analysis.fitting.measurements import MEMORY_METRIC, Measurement, read_measurements
+from cost_analysis.fitting.predictions import (
+    class_engines,
+    engine_of,
+    in_own_unit,
+    rows_of,
+    stacked_engine,
+)
 
 HELD_OUT = Path(__file__).parents[1] / "data" / "held_out_times.csv"
 
@@ -66,7 +70,7 @@ def test_a_fold_is_never_in_its_own_fit(
         seen.append({source(row) for row in measurements})
         return fit
 
-    monkeypatch.setattr(latency_folds, "fit_engines", spy)
+    monkeypatch.setattr(accuracy, "fit_engines", spy)
     errors = held_out_errors(rows, source)
     sources = sorted({source(row) for row in rows})
     assert np.isfinite(errors).all()
@@ -130,7 +134,7 @@ def test_a_device_without_measurements_has_the_wider_interval() -> None:
 def test_a_fit_says_what_it_rests_on(rows: list[Measurement]) -> None:
     few = [row for row in rows if source(row) in ("GPTFAST", "ITREX")]
     fit = fit_engines(few, 2)
-    errors = dict.fromkeys(("in the sample", *latency_folds.FOLDS), fit.errors(few))
+    errors = dict.fromkeys(("in the sample", *accuracy.FOLDS), fit.errors(few))
     told = described(fit, few, errors)
     assert "on 15 published rows (GPTFAST; a100-sxm-80gb, mi250x-gcd)" in (
         told.engines["gpt-fast"].source

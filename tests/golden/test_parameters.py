@@ -7,8 +7,8 @@ import pytest
 from conftest import read_rows
 
 from cost_analysis import ModelSpec, load_model, parameters
-from cost_analysis.profiles import profile_names
-from cost_analysis.spec import family_intermediate_size
+from cost_analysis.inputs.profiles import profile_names
+from cost_analysis.inputs.spec import family_intermediate_size
 
 RUNS = read_rows("training_runs.csv")
 COUNTS = read_rows("model_parameter_counts.csv")

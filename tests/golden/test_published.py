@@ -7,8 +7,8 @@ import pytest
 from conftest import read_rows
 
 from cost_analysis import Hardware, ModelSpec, Workload, load_model, published_cost
-from cost_analysis.published import SCRIPT_ROOFS, roofs_of
-from cost_analysis.units import GIB
+from cost_analysis.common.units import GIB
+from cost_analysis.cost.published import SCRIPT_ROOFS, roofs_of
 
 ROWS = read_rows("published_cost_model.csv")
 OUTPUTS = {

@@ -16,10 +16,18 @@ from conftest import DATA
 from scipy.optimize import minimize
 
 from cost_analysis import InputError
-from cost_analysis.law_intervals import LawSamples, bootstrap, leave_one_size_out
-from cost_analysis.profiles import profiles_folder
-from cost_analysis.scaling_law import Fit, ScalingLaw, fit, fit_warnings, residuals
-from cost_analysis.training_runs import Runs, published_runs
+from cost_analysis.inputs.profiles import profiles_folder
+from cost_analysis.law.runs import Runs, published_runs
+from cost_analysis.law.scaling_law import (
+    Fit,
+    LawSamples,
+    ScalingLaw,
+    bootstrap,
+    fit,
+    fit_warnings,
+    leave_one_size_out,
+    residuals,
+)
 
 FITS = {name: fit(published_runs(name)) for name in ("stack", "pile")}
 SAMPLES = {name: bootstrap(fitted) for name, fitted in FITS.items()}
@@ -106,9 +114,9 @@ def test_scipy_finds_nothing_lower(dataset: str) -> None:
 def test_cold_and_without_scipy() -> None:
     """Both fits from process start, on one thread: issue 3 allows 2 s of CPU."""
     program = (
-        "import sys; from cost_analysis.scaling_law import fit\n"
-        "from cost_analysis.law_intervals import bootstrap\n"
-        "from cost_analysis.training_runs import published_runs\n"
+        "import sys; from cost_analysis.law.scaling_law import fit\n"
+        "from cost_analysis.law.scaling_law import bootstrap\n"
+        "from cost_analysis.law.runs import published_runs\n"
         "fits = [fit(published_runs(name)) for name in ('stack', 'pile')]\n"
         "assert not {'scipy', 'pandas', 'torch', 'matplotlib'} & set(sys.modules)\n"
     )

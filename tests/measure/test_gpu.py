@@ -13,13 +13,13 @@ import torch
 from conftest import DATA
 
 from cost_analysis import ModelSpec, Precision, Workload
-from cost_analysis.campaign import Limits, run_group
-from cost_analysis.journal import open_journal, requests_of
-from cost_analysis.measure import Job, Session
-from cost_analysis.memory import memory
-from cost_analysis.meter import Meter
-from cost_analysis.parity import check_folder
-from cost_analysis.stock_models import build
+from cost_analysis.cost.memory import memory
+from cost_analysis.measure.checkpoints import check_folder
+from cost_analysis.measure.journal import open_journal, requests_of
+from cost_analysis.measure.parallel_model import build
+from cost_analysis.measure.runner import Limits, run_group
+from cost_analysis.measure.session import Job, Session
+from cost_analysis.telemetry.meter import Meter
 
 pytestmark = [
     pytest.mark.gpu,

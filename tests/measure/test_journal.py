@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cost_analysis import InputError
-from cost_analysis.journal import open_journal, read_journal
+from cost_analysis.measure.journal import open_journal, read_journal
 
 rows = st.lists(
     st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=9)), max_size=6

@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 import torch
 
-from cost_analysis import ModelSpec, campaign
-from cost_analysis.campaign import Limits, run_group, spread
-from cost_analysis.journal import Journal, open_journal, read_journal
-from cost_analysis.measure import Job, Session
-from cost_analysis.meter import Meter
+from cost_analysis import ModelSpec
+from cost_analysis.measure import runner
+from cost_analysis.measure.journal import Journal, open_journal, read_journal
+from cost_analysis.measure.runner import Limits, run_group, spread
+from cost_analysis.measure.session import Job, Session
+from cost_analysis.telemetry.meter import Meter
 
 pytestmark = pytest.mark.usefixtures("ready_workers")
 SMALL = ModelSpec(64, 96, 2, 4, 2, vocab_size=97)
@@ -84,7 +85,7 @@ def test_a_renewed_cache_forgets_the_last_request() -> None:
 
 
 def test_a_group_is_run_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaign, "CONTEXT", multiprocessing.get_context("spawn"))  # as users' are
+    monkeypatch.setattr(runner, "CONTEXT", multiprocessing.get_context("spawn"))  # as users' are
     jobs = [Job(name, SMALL.with_streams(p), 1, 4, 2) for name, p in (("a", 1), ("b", 2))]
     with open_journal(tmp_path / "run.jsonl", resume=False) as journal:
         run_group(jobs, Limits(60, 6, 5), journal, no_tell, Meter())
@@ -140,10 +141,10 @@ def test_spread(times: list[float], expected: float) -> None:
 READY = """
 import multiprocessing, sys
 from cost_analysis import campaign
-from cost_analysis.commands import main
+from cost_analysis.cli.main import main
 if __name__ == "__main__":
     campaign.CONTEXT = multiprocessing.get_context("forkserver")
-    campaign.CONTEXT.set_forkserver_preload(["cost_analysis.measure"])
+    campaign.CONTEXT.set_forkserver_preload(["cost_analysis.measure.session"])
     main(sys.argv[1:])
 """
 """The program with processes that find PyTorch loaded, as `ready_workers` has them."""

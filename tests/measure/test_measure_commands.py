@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from conftest import DATA
 
-from cost_analysis import layer_benchmarks, load_engine, load_hardware, microbenchmarks, parity
-from cost_analysis.commands import main
+from cost_analysis import load_engine, load_hardware
+from cost_analysis.cli.main import main
+from cost_analysis.measure import benchmarks, checkpoints, results
 
 Answer = Callable[..., str]
 Record = Callable[..., Any]
@@ -79,13 +80,13 @@ def test_profile_refuses(arguments: list[str], message: str, refusal: Answer) ->
 def test_calibrate_writes_profiles(
     answer: Answer, record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = microbenchmarks.Sizes(((512, 2048), (2048, 512)), 1, 64)
-    monkeypatch.setattr(microbenchmarks, "CPU_SIZES", small)
-    monkeypatch.setattr(microbenchmarks, "STREAMED", 3e7)
-    monkeypatch.setattr(microbenchmarks, "LEAST_STREAMED", 3e7)
-    monkeypatch.setattr(microbenchmarks, "ROWS", (1, 8, 64))
-    monkeypatch.setattr(layer_benchmarks, "CONTEXTS", (16, 128))
-    monkeypatch.setattr(layer_benchmarks, "STREAMING_LAYERS", 2)
+    small = benchmarks.Sizes(((512, 2048), (2048, 512)), 1, 64)
+    monkeypatch.setattr(benchmarks, "CPU_SIZES", small)
+    monkeypatch.setattr(benchmarks, "STREAMED", 3e7)
+    monkeypatch.setattr(benchmarks, "LEAST_STREAMED", 3e7)
+    monkeypatch.setattr(benchmarks, "ROWS", (1, 8, 64))
+    monkeypatch.setattr(benchmarks, "CONTEXTS", (16, 128))
+    monkeypatch.setattr(benchmarks, "STREAMING_LAYERS", 2)
     device = tmp_path / "here.toml"
     text = answer("calibrate", "--dtype", "fp32", "--output", str(device))
     assert str(device) in text
@@ -114,9 +115,9 @@ def test_parity_command(
     rows = record("parity", str(DATA / "parity"))
     assert len(rows) == 88
     assert all(row["passed"] for row in rows)
-    found = [parity.Outcome(**{k: v for k, v in row.items() if k != "passed"}) for row in rows]
+    found = [results.Outcome(**{k: v for k, v in row.items() if k != "passed"}) for row in rows]
     with monkeypatch.context() as patch:  # not run again to be shown as a page
-        patch.setattr(parity, "check_folder", lambda *_: found)
+        patch.setattr(checkpoints, "check_folder", lambda *_: found)
         assert "88 of 88 cases agree" in answer("parity", str(DATA / "parity"))
     assert "No such file" in refusal("parity", str(tmp_path))
     (tmp_path / "index.json").write_text("{}")

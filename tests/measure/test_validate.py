@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cost_analysis import InputError, Workload
-from cost_analysis.baselines import size_of
-from cost_analysis.increases import measured_increases
-from cost_analysis.scaling_law import ScalingLaw
-from cost_analysis.validation_plan import STREAMS, Member, groups, members, needed_bytes
-from cost_analysis.verdicts import verdicts, verdicts_of
+from cost_analysis.law.family import size_of
+from cost_analysis.law.scaling_law import ScalingLaw
+from cost_analysis.measure.journal import STREAMS, Member, groups, members, needed_bytes
+from cost_analysis.measure.verdicts import measured_increases, verdicts, verdicts_of
 
 LAW = ScalingLaw(0.6912, 1.131e7, 0.1894, 0.3935)
 

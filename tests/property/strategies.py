@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from cost_analysis import ModelSpec, Precision, Workload
-from cost_analysis.dtypes import DTYPES, EXAMPLES
-from cost_analysis.layers import (
+from cost_analysis.inputs.dtypes import DTYPES, EXAMPLES
+from cost_analysis.inputs.spec import (
     QWEN2,
     Attention,
     Experts,

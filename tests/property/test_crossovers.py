@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cost_analysis import ModelSpec, Precision, load_engine, load_hardware, load_model
-from cost_analysis.baselines import FAMILY, law_baseline
-from cost_analysis.crossings import Contest, tokens_of
-from cost_analysis.crossover import first_loss
-from cost_analysis.request_costs import Setting, System, request_cost
-from cost_analysis.scaling_law import ScalingLaw
-from cost_analysis.spec import Workload
+from cost_analysis.compare.cost_models import Setting, System, request_cost
+from cost_analysis.compare.crossover import Contest, first_loss, tokens_of
+from cost_analysis.inputs.spec import Workload
+from cost_analysis.law.equal_loss import law_baseline
+from cost_analysis.law.family import FAMILY
+from cost_analysis.law.scaling_law import ScalingLaw
 
 LAWS = [ScalingLaw(0.6912, 1.131e7, 0.1894, 0.3935), ScalingLaw(1.2888, 1.97e8, 0.1963, 0.3345)]
 DEVICES = ("a100-sxm-80gb", "h100-sxm-80gb", "rtx-4090", "m2-ultra")

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from strategies import dtypes, specs, workloads
 
 from cost_analysis import ModelSpec, Precision, Workload, forward_pass, memory, parameters
-from cost_analysis.capacity import largest_batch
-from cost_analysis.dtypes import DTYPES, WIDER, dtype_named
+from cost_analysis.cost.memory import largest_batch
+from cost_analysis.inputs.dtypes import DTYPES, WIDER, dtype_named
 
 sizes = st.integers(1, 20_000).map(float)
 groups = st.integers(2, 65_536)

@@ -11,11 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from cost_analysis.law_curve import Points, log_predictions, objective, points_of, surface
-from cost_analysis.law_intervals import bootstrap
-from cost_analysis.law_minimum import minimum
-from cost_analysis.scaling_law import ScalingLaw, fit, residuals
-from cost_analysis.training_runs import Runs
+from cost_analysis.law.minimiser import (
+    Points,
+    log_predictions,
+    minimum,
+    objective,
+    points_of,
+    surface,
+)
+from cost_analysis.law.runs import Runs
+from cost_analysis.law.scaling_law import ScalingLaw, bootstrap, fit, residuals
 
 Array = npt.NDArray[np.float64]
 

@@ -27,14 +27,14 @@ from cost_analysis import (
     parameters,
     published_cost,
 )
-from cost_analysis.arrays import as_float
-from cost_analysis.capacity import largest_batch, longest_context
-from cost_analysis.expert_load import expected_experts
-from cost_analysis.latency import decode_phase, prefill_phase, sum_of_maxima
-from cost_analysis.layers import Attention, LayerGroup
-from cost_analysis.ledger import masked_pairs
-from cost_analysis.operators import context_growth
-from cost_analysis.profiles import profile_names
+from cost_analysis.common.arrays import as_float
+from cost_analysis.cost.forward_pass import context_growth
+from cost_analysis.cost.latency import decode_phase, prefill_phase, sum_of_maxima
+from cost_analysis.cost.memory import largest_batch, longest_context
+from cost_analysis.cost.mlp import expected_experts
+from cost_analysis.cost.operator import masked_pairs
+from cost_analysis.inputs.profiles import profile_names
+from cost_analysis.inputs.spec import Attention, LayerGroup
 
 ENGINES = [load_engine(name) for name in profile_names("engines")]
 DEVICES = [load_hardware(name) for name in ("a100-sxm-80gb", "h100-sxm-80gb", "t4", "epyc-9654")]

@@ -19,8 +19,8 @@ from cost_analysis import (
     load_hardware,
     memory,
 )
-from cost_analysis.layout import Layout, Share
-from cost_analysis.pipeline import make_pipeline
+from cost_analysis.cost.latency import make_pipeline
+from cost_analysis.inputs.layout import Layout, Share
 
 DEVICE = replace(load_hardware("h100"), devices_per_node=8, network=5e10)
 GRAPHS = load_engine("graphs")

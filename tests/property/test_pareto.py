@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from cost_analysis import InputError, pareto
-from cost_analysis.pareto import non_dominated
+from cost_analysis import InputError
+from cost_analysis.common import pareto
+from cost_analysis.common.pareto import non_dominated
 
 Array = npt.NDArray[np.float64]
 

@@ -16,20 +16,18 @@ from cost_analysis import (
     ModelSpec,
     Precision,
     Workload,
-    candidates,
     estimate,
     load_engine,
     load_hardware,
-    planner,
 )
-from cost_analysis.baselines import family, size_of
-from cost_analysis.candidates import Space, setups
-from cost_analysis.ladder import size_ladder
-from cost_analysis.planner import OBJECTIVES, InfeasibleError, Limits, plan
-from cost_analysis.request_lengths import Lengths
-from cost_analysis.scaling_law import ScalingLaw
-from cost_analysis.serving import Server, under_load
-from cost_analysis.units import parse_quantity
+from cost_analysis.common.units import parse_quantity
+from cost_analysis.law.family import family, size_ladder, size_of
+from cost_analysis.law.scaling_law import ScalingLaw
+from cost_analysis.search import candidates
+from cost_analysis.search import plan as plan_search
+from cost_analysis.search.candidates import Space, setups
+from cost_analysis.search.plan import OBJECTIVES, InfeasibleError, Limits, plan
+from cost_analysis.search.queueing import Lengths, Server, under_load
 
 LAW = ScalingLaw(0.6912, 11.3e6, 0.1894, 0.3935)
 DEVICES = [
@@ -163,7 +161,7 @@ def test_what_binds_is_what_the_next_size_breaks(asked: tuple[Space, Limits, str
 NO_LIMITS = Limits()
 
 
-def ask(limits: Limits = NO_LIMITS, objective: str = "loss", **options: Any) -> planner.Plan:
+def ask(limits: Limits = NO_LIMITS, objective: str = "loss", **options: Any) -> plan_search.Plan:
     chosen = setups(
         DEVICES[:1], [Precision()], None if "rate" in options else (1,),
         memory_limit=options.pop("memory", None), prices=options.pop("prices", (None,)),

@@ -12,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cost_analysis import InputError, Precision, Workload, estimate, load_engine, load_hardware
-from cost_analysis.baselines import family
-from cost_analysis.memory import memory
-from cost_analysis.request_lengths import Lengths
-from cost_analysis.serving import Load, Server, under_load
+from cost_analysis.cost.memory import memory
+from cost_analysis.law.family import family
+from cost_analysis.search.queueing import Lengths, Load, Server, under_load
 
 H100, GRAPHS, IDEAL = load_hardware("h100-sxm-80gb"), load_engine("graphs"), load_engine("ideal")
 BASE = family()[3]

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cost_analysis import InputError, sweep
-from cost_analysis.records import answer, estimate_row
-from cost_analysis.request import make_request
-from cost_analysis.sweep_columns import COLUMNS
-from cost_analysis.sweep_summary import MEASURES, OBJECTIVES, merged, objectives_named, summary_of
+from cost_analysis.cost.estimate import answer
+from cost_analysis.inputs.request import make_request
+from cost_analysis.report.estimate_record import estimate_row
+from cost_analysis.search.columns import COLUMNS
+from cost_analysis.search.sweep import MEASURES, OBJECTIVES, merged, objectives_named, summary_of
 
 ASKED = {"P": "streams", "parscale_prefix_tokens": "prefix_tokens"}
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cost_analysis.energy import LEAST_TICKS, energy_window, standstill
-from cost_analysis.readings import Reading
+from cost_analysis.telemetry.energy import LEAST_TICKS, energy_window, standstill
+from cost_analysis.telemetry.readings import Reading
 
 
 def readings(

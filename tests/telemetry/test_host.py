@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cost_analysis import host as module
-from cost_analysis.host import (
+from cost_analysis.telemetry import machine
+from cost_analysis.telemetry.machine import (
     affinity,
     control_group,
     cpu_energy,
@@ -105,7 +105,7 @@ def test_without_psutil_the_rest_is_read(monkeypatch: pytest.MonkeyPatch) -> Non
     def absent() -> None:
         raise ImportError
 
-    monkeypatch.setattr(module, "_psutil", absent)
+    monkeypatch.setattr(machine, "_psutil", absent)
     here = host()
     assert set(here.missing) >= {"cores", "threads"}
     assert set(here.missing.values()) == {"NO_PSUTIL"}
@@ -115,7 +115,7 @@ def test_without_psutil_the_rest_is_read(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_peak_that_cannot_be_reset_is_a_reason(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(module, "PROC", tmp_path)
+    monkeypatch.setattr(machine, "PROC", tmp_path)
     assert reset_peak_memory() == "NOT_FOUND"
     memory = process_memory()  # and the sizes are read in other ways
     assert memory.missing == {}

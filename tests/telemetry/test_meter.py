@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from nvml_scenarios import COMPILER, ask, build
 
-from cost_analysis import meter
-from cost_analysis.host import cpu_energy
-from cost_analysis.journal import requests_of
-from cost_analysis.meter import Meter
+from cost_analysis.measure.journal import requests_of
+from cost_analysis.telemetry import meter
+from cost_analysis.telemetry.machine import cpu_energy
+from cost_analysis.telemetry.meter import Meter
 
 needs_stub = pytest.mark.skipif(COMPILER is None, reason="no C compiler `cc` to build a stub with")
 

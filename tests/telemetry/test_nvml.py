@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from nvml_scenarios import COMPILER, ask, build
 
-from cost_analysis import nvml
-from cost_analysis.errors import InputError
-from cost_analysis.nvml import Unavailable, open_device
-from cost_analysis.telemetry import MOST_PER_SECOND, SHORTEST_TICK, Sampler
+from cost_analysis.common.errors import InputError
+from cost_analysis.telemetry import nvml
+from cost_analysis.telemetry.meter import MOST_PER_SECOND, SHORTEST_TICK, Sampler
+from cost_analysis.telemetry.nvml import Unavailable, open_device
 
 GIB = 2.0**30
 UUID = "11111111-2222-3333-4444-555555555555"

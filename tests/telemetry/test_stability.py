@@ -8,8 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from cost_analysis.readings import CLOCK_EVENTS, Process, Reading, clock_event_names, own_and_others
-from cost_analysis.stability import HARMLESS, relative_spread, stability
+from cost_analysis.telemetry.energy import HARMLESS, relative_spread, stability
+from cost_analysis.telemetry.readings import (
+    CLOCK_EVENTS,
+    Process,
+    Reading,
+    clock_event_names,
+    own_and_others,
+)
 
 STEADY = tuple(
     Reading(

@@ -6,22 +6,22 @@ from functools import cache
 from pathlib import Path
 
 from cost_analysis import Workload, load_engine, load_hardware, load_model
-from cost_analysis.accuracy import Prediction, predictions, represented
-from cost_analysis.baselines import chosen_baseline
-from cost_analysis.breakdown_data import Breakdown, breakdown
-from cost_analysis.candidates import Space, setups
-from cost_analysis.cost_data import CostGrid, CrossoverMap, cost_grid, crossover_map
-from cost_analysis.law_data import LossSurface, loss_curves, loss_surface
-from cost_analysis.measurements import read_measurements
-from cost_analysis.plan_question import Question
-from cost_analysis.planner import Limits, Plan
-from cost_analysis.request_costs import Setting, System
-from cost_analysis.request_lengths import Lengths
-from cost_analysis.scaling_law import Fit, fit
-from cost_analysis.serving_view import ServingView, serving_view
-from cost_analysis.spec import Precision
-from cost_analysis.training_runs import published_runs
-from cost_analysis.verdicts import Verdict, read_verdicts
+from cost_analysis.compare.cost_models import Setting, System
+from cost_analysis.figures.breakdown import Breakdown, breakdown_parts
+from cost_analysis.figures.costs import CostGrid, cost_grid
+from cost_analysis.figures.crossover_map import CrossoverMap, crossover_map
+from cost_analysis.figures.law import LossSurface, loss_curves, loss_surface
+from cost_analysis.fitting.accuracy import Prediction, predictions, represented
+from cost_analysis.fitting.measurements import read_measurements
+from cost_analysis.inputs.dtypes import Precision
+from cost_analysis.law.equal_loss import chosen_baseline
+from cost_analysis.law.runs import published_runs
+from cost_analysis.law.scaling_law import Fit, fit
+from cost_analysis.measure.verdicts import Verdict, read_verdicts
+from cost_analysis.search.candidates import Space, setups
+from cost_analysis.search.plan import Limits, Plan, Question
+from cost_analysis.search.queueing import Lengths
+from cost_analysis.search.serving import ServingView, serving_view
 
 BASE = load_model("1.6B").spec
 RUNS = Path(__file__).parents[2] / "profiles" / "runs"
@@ -76,7 +76,7 @@ def predicted_rows() -> list[Prediction]:
 
 @cache
 def parts(output_length: int = 64) -> Breakdown:
-    return breakdown(BASE, STREAMS, Workload(2, 100, output_length), system())
+    return breakdown_parts(BASE, STREAMS, Workload(2, 100, output_length), system())
 
 
 ONE_SECOND = Limits(latency=1.0)

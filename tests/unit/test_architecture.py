@@ -214,7 +214,7 @@ def test_data_flows_one_way(path: Path) -> None:
             assert level.get(used, -1) <= level[path.stem], f"{path.stem} imports {used}"
 
 
-@pytest.mark.parametrize("command", ["import cost_analysis", "import cost_analysis.commands"])
+@pytest.mark.parametrize("command", ["import cost_analysis", "import cost_analysis.cli.main"])
 def test_nothing_heavy_is_imported(command: str) -> None:
     assert loaded_after(command) == set()
 
@@ -227,7 +227,7 @@ def test_the_test_above_can_fail() -> None:
 
 
 def test_one_estimate_needs_no_numpy() -> None:
-    command = "from cost_analysis.commands import cli; cli(['--model', '1.6B'], None, None, False)"
+    command = "from cost_analysis.cli.main import cli; cli(['--model', '1.6B'], None, None, False)"
     assert loaded_after(command) == set()
 
 

@@ -12,8 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cost_analysis import InputError
-from cost_analysis.axes import MOST_VALUES, names, shares, switches, whole_numbers
-from cost_analysis.grid import PIECE_ROWS, Grid, make_grid
+from cost_analysis.search.grid import (
+    MOST_VALUES,
+    PIECE_ROWS,
+    Grid,
+    make_grid,
+    names,
+    shares,
+    switches,
+    whole_numbers,
+)
 
 
 @pytest.mark.parametrize(

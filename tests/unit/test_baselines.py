@@ -8,21 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cost_analysis import InputError, ModelSpec, load_model
-from cost_analysis.baselines import (
-    TOLERANCE,
-    family,
+from cost_analysis.inputs.profiles import profile_names
+from cost_analysis.inputs.spec import family_intermediate_size
+from cost_analysis.law.equal_loss import (
     interpolation_weights,
     law_baseline,
     measured_baseline,
-    size_of,
+    size_multiple,
     sized_baseline,
-    widened,
 )
-from cost_analysis.comparison import size_multiple
-from cost_analysis.profiles import profile_names
-from cost_analysis.scaling_law import ScalingLaw
-from cost_analysis.spec import family_intermediate_size
-from cost_analysis.training_runs import published_runs
+from cost_analysis.law.family import TOLERANCE, family, size_of, widened
+from cost_analysis.law.runs import published_runs
+from cost_analysis.law.scaling_law import ScalingLaw
 
 STREAMED = load_model("1.6b").spec.with_streams(8)
 STACK = ScalingLaw(0.6912, 1.131e7, 0.1894, 0.3935)

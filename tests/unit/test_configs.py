@@ -16,11 +16,11 @@ import pytest
 from conftest import DATA, process
 
 from cost_analysis import InputError, ModelSpec, load_model, parameters
-from cost_analysis.config_fields import LARGEST_CONFIG
-from cost_analysis.layers import Attention, Experts, LatentAttention, LayerGroup, Mlp
-from cost_analysis.model_configs import ARCHITECTURES, model_of
-from cost_analysis.parameters import active_parameters
-from cost_analysis.profiles import profile_names
+from cost_analysis.inputs.config_json import LARGEST_CONFIG
+from cost_analysis.inputs.models import ARCHITECTURES, model_of
+from cost_analysis.inputs.profiles import profile_names
+from cost_analysis.inputs.spec import Attention, Experts, LatentAttention, LayerGroup, Mlp
+from cost_analysis.inputs.weights import active_parameters
 
 CONFIGS = DATA / "configs"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cost_analysis import InputError
-from cost_analysis.dtypes import DTYPES, EXAMPLES, WIDER, dtype_named
+from cost_analysis.inputs.dtypes import DTYPES, EXAMPLES, WIDER, dtype_named
 
 INPUTS, OUTPUTS = 300.0, 10.0
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cost_analysis.durable_files import put
+from cost_analysis.common.files import put
 
 
 def test_the_name_is_synced_after_the_content(

@@ -11,12 +11,13 @@ from conftest import read_rows
 from figure_cases import BASE, BATCHES, STREAMS, grid, law, parts, ratios, system
 
 from cost_analysis import Engine, Hardware, InputError, Workload, estimate, load_model
-from cost_analysis.baselines import chosen_baseline, law_baseline
-from cost_analysis.cost_data import cost_grid, crossover_map
-from cost_analysis.law_data import loss_curves, loss_surface
-from cost_analysis.options import stream_counts
-from cost_analysis.request_costs import Setting, request_cost
-from cost_analysis.spec import Precision
+from cost_analysis.cli.options import stream_counts
+from cost_analysis.compare.cost_models import Setting, request_cost
+from cost_analysis.figures.costs import cost_grid
+from cost_analysis.figures.crossover_map import crossover_map
+from cost_analysis.figures.law import loss_curves, loss_surface
+from cost_analysis.inputs.dtypes import Precision
+from cost_analysis.law.equal_loss import chosen_baseline, law_baseline
 
 
 def test_stream_counts() -> None:

@@ -33,26 +33,28 @@ from matplotlib.image import imread
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from cost_analysis import Workload, load_model, plots
-from cost_analysis.breakdown_data import breakdown
-from cost_analysis.cost_data import cost_grid
-from cost_analysis.law_data import loss_curves, loss_surface
-from cost_analysis.options import stream_counts
-from cost_analysis.planner import Limits
-from cost_analysis.plot_style import METADATA, STYLE
-from cost_analysis.request_costs import Setting
-from cost_analysis.units import GIB, format_figure
+from cost_analysis import Workload, load_model
+from cost_analysis.cli.options import stream_counts
+from cost_analysis.common.units import GIB, format_figure
+from cost_analysis.compare.cost_models import Setting
+from cost_analysis.figures import breakdown as breakdown_figure
+from cost_analysis.figures import costs, crossover_map, law, measured, plan, style
+from cost_analysis.figures.breakdown import breakdown_parts
+from cost_analysis.figures.costs import cost_grid
+from cost_analysis.figures.law import loss_curves, loss_surface
+from cost_analysis.figures.style import METADATA, STYLE
+from cost_analysis.search.plan import Limits
 
 DRAWINGS: dict[str, Callable[[], Figure]] = {
-    "figure2": lambda: plots.figure2(curves()),
-    "figure3": lambda: plots.figure3(surfaces()),
-    "figure4": lambda: plots.figure4(grid()),
-    "crossover": lambda: plots.crossover(ratios()),
-    "breakdown": lambda: plots.breakdown(parts()),
-    "measured": lambda: plots.measured(measured_runs()),
-    "accuracy": lambda: plots.accuracy(predicted_rows()),
-    "pareto": lambda: plots.pareto(planned()),
-    "throughput": lambda: plots.throughput(served()),
+    "figure2": lambda: law.figure2(curves()),
+    "figure3": lambda: law.figure3(surfaces()),
+    "figure4": lambda: costs.figure4(grid()),
+    "crossover": lambda: crossover_map.crossover(ratios()),
+    "breakdown": lambda: breakdown_figure.breakdown(parts()),
+    "measured": lambda: measured.measured(measured_runs()),
+    "accuracy": lambda: measured.accuracy(predicted_rows()),
+    "pareto": lambda: plan.pareto(planned()),
+    "throughput": lambda: plan.throughput(served()),
 }
 LABELS = {
     "figure2": ("Parameters without embeddings, N [billions]", "Loss", "Pile", "P = 8"),
@@ -74,14 +76,14 @@ LABELS = {
 
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_figure_is_a_png(name: str) -> None:
-    content = plots.picture(DRAWINGS[name], "png", 100)
+    content = style.picture(DRAWINGS[name], "png", 100)
     pixels = imread(io.BytesIO(content))
     assert pixels.shape[1] == 900
 
 
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_figure_is_an_svg_that_says_what_it_shows(name: str) -> None:
-    text = plots.picture(DRAWINGS[name], "svg").decode()
+    text = style.picture(DRAWINGS[name], "svg").decode()
     assert text.startswith("<?xml")
     assert "<dc:date>" not in text
     shown = " ".join(re.findall(r">([^<>]+)</(?:text|tspan)>", text))
@@ -91,12 +93,12 @@ def test_figure_is_an_svg_that_says_what_it_shows(name: str) -> None:
 
 @pytest.mark.parametrize("form", METADATA)
 def test_the_same_numbers_give_the_same_bytes(form: str) -> None:
-    first, second = (plots.picture(DRAWINGS["crossover"], form, 60) for _ in range(2))
+    first, second = (style.picture(DRAWINGS["crossover"], form, 60) for _ in range(2))
     assert first == second
 
 
 def test_figure_is_a_pdf() -> None:
-    assert plots.picture(DRAWINGS["figure2"], "pdf").startswith(b"%PDF")
+    assert style.picture(DRAWINGS["figure2"], "pdf").startswith(b"%PDF")
 
 
 def shown_texts(figure: Figure) -> list[Text]:
@@ -136,52 +138,54 @@ def test_no_label_is_small_clipped_or_covered(name: str) -> None:
 
 
 def test_users_settings_do_not_change_a_figure_and_are_kept() -> None:
-    before = plots.picture(DRAWINGS["figure2"], "svg")
+    before = style.picture(DRAWINGS["figure2"], "svg")
     with matplotlib.rc_context({"font.size": 30, "lines.linewidth": 9}):
-        assert plots.picture(DRAWINGS["figure2"], "svg") == before
+        assert style.picture(DRAWINGS["figure2"], "svg") == before
         assert matplotlib.rcParams["font.size"] == 30
 
 
 DEGENERATE: dict[str, Callable[[], Figure]] = {
-    "one stream planned": lambda: plots.pareto(planned((1,))),
-    "many streams planned": lambda: plots.pareto(planned(tuple(range(1, 13)))),
-    "under load": lambda: plots.pareto(planned((2, 8), 3.0, Limits())),
-    "tiny models only": lambda: plots.pareto(planned((1, 8), None, Limits(), 3e8)),
-    "one feasible size": lambda: plots.pareto(planned((1, 2), None, Limits(), 6e7)),
-    "one stream served": lambda: plots.throughput(served((1,))),
-    "single tokens": lambda: plots.throughput(served(STREAMS, (512, 1))),
-    "nothing fits": lambda: plots.throughput(served(STREAMS, (512, 128), 1e9)),
-    "one request fits": lambda: plots.throughput(served((1, 2), (9000, 128), 4e9)),
-    "one curve": lambda: plots.figure2([loss_curves("stack", (1,))]),
-    "many curves": lambda: plots.figure2([loss_curves("pile", stream_counts(256))]),
-    "two streams": lambda: plots.figure3([loss_surface("stack", 2)]),
-    "one point": lambda: plots.figure4(
+    "one stream planned": lambda: plan.pareto(planned((1,))),
+    "many streams planned": lambda: plan.pareto(planned(tuple(range(1, 13)))),
+    "under load": lambda: plan.pareto(planned((2, 8), 3.0, Limits())),
+    "tiny models only": lambda: plan.pareto(planned((1, 8), None, Limits(), 3e8)),
+    "one feasible size": lambda: plan.pareto(planned((1, 2), None, Limits(), 6e7)),
+    "one stream served": lambda: plan.throughput(served((1,))),
+    "single tokens": lambda: plan.throughput(served(STREAMS, (512, 1))),
+    "nothing fits": lambda: plan.throughput(served(STREAMS, (512, 128), 1e9)),
+    "one request fits": lambda: plan.throughput(served((1, 2), (9000, 128), 4e9)),
+    "one curve": lambda: law.figure2([loss_curves("stack", (1,))]),
+    "many curves": lambda: law.figure2([loss_curves("pile", stream_counts(256))]),
+    "two streams": lambda: law.figure3([loss_surface("stack", 2)]),
+    "one point": lambda: costs.figure4(
         cost_grid(load_model("4.4B").spec, (1,), Setting((1,)), system())
     ),
-    "nothing increases": lambda: plots.crossover(ratios("eager")),
-    "one bar, no decode": lambda: plots.breakdown(
-        breakdown(BASE, (1,), Workload(1, 64, 1), system())
+    "nothing increases": lambda: crossover_map.crossover(ratios("eager")),
+    "one bar, no decode": lambda: breakdown_figure.breakdown(
+        breakdown_parts(BASE, (1,), Workload(1, 64, 1), system())
     ),
-    "one run of one claim": lambda: plots.measured(
+    "one run of one claim": lambda: measured.measured(
         {"a.jsonl": measured_runs()["paper-fp32.jsonl"][:1]}
     ),
-    "many runs": lambda: plots.measured(
+    "many runs": lambda: measured.measured(
         {str(i): measured_runs()["paper-bf16.jsonl"] for i in range(9)}
     ),
-    "many bars": lambda: plots.breakdown(breakdown(BASE, stream_counts(256), Workload(), system())),
+    "many bars": lambda: breakdown_figure.breakdown(
+        breakdown_parts(BASE, stream_counts(256), Workload(), system())
+    ),
 }
 
 
 @pytest.mark.parametrize("name", DEGENERATE)
 def test_degenerate_figures_are_drawn(name: str) -> None:
-    assert plots.picture(DEGENERATE[name], "svg")
+    assert style.picture(DEGENERATE[name], "svg")
 
 
 def test_large_totals_are_written_out() -> None:
-    huge = breakdown(BASE, STREAMS, Workload(4096, 2048, 64), system())
+    huge = breakdown_parts(BASE, STREAMS, Workload(4096, 2048, 64), system())
     assert huge.memory["KV cache"][-1] > 1024 * GIB
     assert sum(values[-1] for values in huge.decode.values()) > 100
-    text = plots.picture(lambda: plots.breakdown(huge), "svg").decode()
+    text = style.picture(lambda: breakdown_figure.breakdown(huge), "svg").decode()
     shown = re.findall(r">([^<>]+)</(?:text|tspan)>", text)
     assert "Memory [TiB]" in shown
     assert format_figure(sum(values[-1] for values in huge.prefill.values())) in shown
@@ -192,7 +196,7 @@ def test_a_map_of_nothing_says_so() -> None:
     found = ratios()
     nothing = np.full_like(found.latency_ratio, np.nan)
     empty = replace(found, memory_ratio=nothing, latency_ratio=nothing)
-    text = plots.picture(partial(plots.crossover, empty), "svg").decode()
+    text = style.picture(partial(crossover_map.crossover, empty), "svg").decode()
     assert "nothing increases" in text
     assert "neither adds" in text
 
@@ -201,11 +205,13 @@ def test_a_map_may_jump_over_its_levels() -> None:
     found = ratios()
     ratio = np.where(np.arange(found.batch.size) < 9, 4.0, 0.25) * np.ones((found.prompt.size, 1))
     ratio[:, 8:10] = np.nan
-    drawn = plots.picture(partial(plots.crossover, replace(found, latency_ratio=ratio)), "svg")
+    drawn = style.picture(
+        partial(crossover_map.crossover, replace(found, latency_ratio=ratio)), "svg"
+    )
     assert "neither adds" in drawn.decode()
 
 
 def test_pyplot_is_not_loaded() -> None:
-    code = "import cost_analysis.plots, sys; print('matplotlib.pyplot' in sys.modules)"
+    code = "import cost_analysis.figures, sys; print('matplotlib.pyplot' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "False\n"

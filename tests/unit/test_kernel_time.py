@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from cost_analysis import Engine, Hardware, ModelSpec, Precision, forward_pass, load_engine
-from cost_analysis.dtypes import dtype_named
-from cost_analysis.kernel_time import operator_time, transfer_time
-from cost_analysis.layout import Layout
-from cost_analysis.ledger import Operator
-from cost_analysis.system import AttentionKernels
+from cost_analysis.cost.operator import Operator
+from cost_analysis.cost.roofline import operator_time, transfer_time
+from cost_analysis.inputs.dtypes import dtype_named
+from cost_analysis.inputs.engine import AttentionKernels
+from cost_analysis.inputs.layout import Layout
 
 DEVICE = Hardware(
     "d", "d", memory=1e11, bandwidth=1e12, peak={"bf16": 1e14}, interconnect=2e11,

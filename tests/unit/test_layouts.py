@@ -23,11 +23,12 @@ from cost_analysis import (
     load_model,
     memory,
 )
-from cost_analysis.expert_load import busiest_experts, distinct_groups
-from cost_analysis.kernel_time import transfer_time
-from cost_analysis.layers import Experts, LayerGroup
-from cost_analysis.layout import Layout, micro_batches, stages
-from cost_analysis.ledger import Operator
+from cost_analysis.cost.communication import distinct_groups
+from cost_analysis.cost.mlp import busiest_experts
+from cost_analysis.cost.operator import Operator
+from cost_analysis.cost.roofline import transfer_time
+from cost_analysis.inputs.layout import Layout, micro_batches, stages
+from cost_analysis.inputs.spec import Experts, LayerGroup
 
 SPEC = ModelSpec(1024, 4096, 4, 16, 4, vocab_size=8000, qkv_bias=False)
 MIXTURE = replace(SPEC, layers=(LayerGroup(mlp=Experts(8, 2)),))

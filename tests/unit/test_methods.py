@@ -9,21 +9,22 @@ from typing import Any
 import pytest
 
 from cost_analysis import Engine, Hardware, InputError, ModelSpec, Workload, estimate, load_model
-from cost_analysis.method_choice import contest, read_spending
-from cost_analysis.method_cost import MethodCost, method_cost
-from cost_analysis.methods import (
+from cost_analysis.compare.comparison import contest, read_spending
+from cost_analysis.compare.methods import (
     METHODS,
+    MethodCost,
     Spending,
     base,
     best_of_n,
     longer,
     loop,
+    method_cost,
     mixture,
     parscale,
     phd,
     plt,
 )
-from cost_analysis.request import make_request
+from cost_analysis.inputs.request import make_request
 
 SPEC = ModelSpec(64, 128, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
                  vocab_size=100, qkv_bias=False)  # fmt: skip

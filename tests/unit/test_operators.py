@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from cost_analysis import ModelSpec, Operator, Precision, forward_pass, memory
-from cost_analysis.expert_load import expected_experts
-from cost_analysis.layers import Attention, LayerGroup
-from cost_analysis.ledger import masked_pairs
-from cost_analysis.operators import context_growth
-from cost_analysis.spec import Workload
+from cost_analysis.cost.forward_pass import context_growth
+from cost_analysis.cost.mlp import expected_experts
+from cost_analysis.cost.operator import masked_pairs
+from cost_analysis.inputs.spec import Attention, LayerGroup, Workload
 
 # h = 8, inner = 20, 2 layers, 4 heads of 2, 2 KV heads, vocabulary 50, P = 3, prefix 5.
 SPEC = ModelSpec(8, 20, 2, 4, 2, vocab_size=50, streams=3, prefix_tokens=5)

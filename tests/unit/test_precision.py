@@ -18,9 +18,9 @@ from cost_analysis import (
     load_hardware,
     load_model,
 )
-from cost_analysis.capacity import largest_batch
-from cost_analysis.dtypes import dtype_named
-from cost_analysis.ledger import Operator
+from cost_analysis.cost.memory import largest_batch
+from cost_analysis.cost.operator import Operator
+from cost_analysis.inputs.dtypes import dtype_named
 
 SPEC = ModelSpec(256, 640, 2, 8, 4, vocab_size=1000, qkv_bias=False, streams=2, prefix_tokens=4)
 BATCH, PROMPT, ROWS = 3, 5, 2 * 3 * 5

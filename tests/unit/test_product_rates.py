@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cost_analysis import Engine, Hardware, InputError, Precision, Workload, estimate, load_hardware
-from cost_analysis.product_rates import ProductRates
-from cost_analysis.spec import ModelSpec
+from cost_analysis.inputs.device import ProductRates
+from cost_analysis.inputs.spec import ModelSpec
 
 RATES = ProductRates((1, 2, 8, 64), (20e9, 40e9, 40e9, 10e9), (1e-5, 1e-5, 1e-5, 3e-5))
 SPEC = ModelSpec(256, 1024, 4, 8, 2, vocab_size=1000)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cost_analysis import InputError, load_engine, load_hardware, load_model
-from cost_analysis.profiles import aliases, profile_names
+from cost_analysis.inputs.profiles import aliases, profile_names
 
 DEVICES = profile_names("hardware")
 REQUIRED = {

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cost_analysis import Engine, Hardware, InputError, ModelSpec, Precision, Workload
-from cost_analysis.dtypes import dtype_named
-from cost_analysis.system import AttentionKernels, Spread
+from cost_analysis.inputs.dtypes import dtype_named
+from cost_analysis.inputs.engine import AttentionKernels, Spread
 
 
 def make(**changes: Any) -> ModelSpec:

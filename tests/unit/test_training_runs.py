@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from cost_analysis import InputError
-from cost_analysis.law_evidence import evidence_warnings
-from cost_analysis.scaling_law import fit
-from cost_analysis.training_runs import Runs, published_runs, read_runs
+from cost_analysis.law.runs import Runs, evidence_warnings, published_runs, read_runs
+from cost_analysis.law.scaling_law import fit
 
 HEADER = "N,P,loss\n"
 ROWS = "".join(f"{n}e8,{p},{1 + (n * p) ** -0.2:.4f}\n" for n in (1, 2, 4, 8) for p in (1, 2))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cost_analysis import InputError
-from cost_analysis.units import (
+from cost_analysis.common.units import (
     format_bytes,
     format_count,
     format_figure,

@@ -1,0 +1,168 @@
+"""The command on the scaling law, and the flags of its intervals.
+
+The modules that do the work are imported inside, so that the help loads neither NumPy nor SciPy.
+
+Commands that compare the latency model with measurements: accuracy, fit-latency.
+
+NumPy and SciPy are imported when a command runs, not before.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cost_analysis.cli.options import (
+    MEASUREMENTS_HELP,
+    SectionedCommand,
+    dataset_option,
+    output_options,
+    section_option,
+)
+from cost_analysis.cli.output import deliver
+from cost_analysis.common.errors import InputError
+from cost_analysis.common.files import write_file
+
+level_option = section_option(
+    "Intervals",
+    "--level",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.9,
+    show_default=True,
+    help="Share of the refits that an interval holds.",
+)
+
+samples_option = section_option(
+    "Intervals",
+    "--samples",
+    type=click.IntRange(2, 100_000),
+    default=500,
+    show_default=True,
+    help="Bootstrap refits.",
+)
+
+seed_option = section_option(
+    "Intervals",
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Seed of them.",
+)
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("runs", required=False, metavar="[RUNS.csv]")
+@dataset_option("Runs", default=None)
+@section_option("Runs", "--loss", metavar="COLUMN", help="Loss column of RUNS.csv.")
+@section_option(
+    "Predictions",
+    "--predict",
+    "points",
+    type=(float, int),
+    multiple=True,
+    metavar="N P",
+    help="Loss of a model, and the size that reaches it at P = 1; may be repeated.",
+)
+@level_option
+@samples_option
+@seed_option
+@output_options
+def fit(
+    runs: str | None,
+    dataset: str | None,
+    loss: str | None,
+    points: tuple[tuple[float, int], ...],
+    level: float,
+    samples: int,
+    seed: int,
+    form: str | None,
+    output: str | None,
+) -> None:
+    """The scaling law on your training runs, or on the published ones."""
+    from cost_analysis.law.runs import published_runs, read_runs
+    from cost_analysis.law.scaling_law import fit as fit_law
+    from cost_analysis.report import law
+    from cost_analysis.report.law import fit_notes, fit_rows
+
+    if runs is not None and dataset is not None:
+        raise InputError("give a file of runs or --dataset, not both")
+    data = read_runs(runs, loss) if runs else published_runs(dataset or "stack")
+    fitted = fit_law(data)
+    rows = fit_rows(fitted, level, samples, seed, points)
+    title = f"The parallel scaling law on {len(data)} runs, R² = {fitted.r_squared:.4f}"
+    page = law.fit_page(rows, title, fit_notes(fitted, level, points))
+    record = {
+        "runs": len(data),
+        "r_squared": fitted.r_squared,
+        "objective": fitted.objective,
+        "parameters": rows,
+    }
+    deliver(page, record, rows, form, output)
+
+
+@click.command(cls=SectionedCommand)
+@section_option(
+    "Rows",
+    "--measurements",
+    metavar="FILE",
+    help=MEASUREMENTS_HELP,
+)
+@output_options
+def accuracy(measurements: str | None, form: str | None, output: str | None) -> None:
+    """Compare predictions with published measurements, or with your own."""
+    from cost_analysis.fitting.accuracy import predictions, represented
+    from cost_analysis.fitting.measurements import read_measurements
+    from cost_analysis.report.accuracy import accuracy_page, accuracy_rows
+
+    rows, refused = represented(read_measurements(Path(measurements) if measurements else None))
+    found = predictions(rows)
+    lines = list(accuracy_rows(found, refused))
+    if not lines:
+        raise InputError("no rows to compare with")
+    deliver(accuracy_page(found, refused), lines, lines, form, output)
+
+
+@click.command("fit-latency", cls=SectionedCommand)
+@click.argument("measurements")
+@section_option(
+    "Rows", "--operators", metavar="FILE", help="CSV file of single operators' timings."
+)
+@section_option(
+    "Output",
+    "--profiles",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Write the fitted engines there, a profile each.",
+)
+@output_options
+def fit_latency(
+    measurements: str,
+    operators: str | None,
+    profiles: str | None,
+    form: str | None,
+    output: str | None,
+) -> None:
+    """Fit the engines to measurements, and say how far off they are on rows not seen."""
+    from cost_analysis.fitting.accuracy import described, fold_errors, represented
+    from cost_analysis.fitting.engine_fit import fit_engines
+    from cost_analysis.fitting.measurements import MEMORY_METRIC, read_measurements
+    from cost_analysis.fitting.product_fit import fit_operators
+    from cost_analysis.inputs.profiles import engine_text
+    from cost_analysis.report import accuracy as accuracy_page
+    from cost_analysis.report.accuracy import fit_page
+
+    rows, _ = represented(read_measurements(Path(measurements)))
+    rows = [row for row in rows if row.metric != MEMORY_METRIC]
+    if not rows:
+        raise InputError(f"{measurements!r} has no row of time that the model can represent")
+    devices = fit_operators(Path(operators)) if operators else []
+    fit = fit_engines(rows)
+    errors = fold_errors(rows, fit)
+    fitted = described(fit, rows, errors)
+    for name, engine in fitted.engines.items() if profiles else ():
+        text = engine_text(engine, fitted.uncertainty[name])
+        write_file(Path(str(profiles)) / f"{name}.toml", text)
+    lines = accuracy_page.fit_rows(rows, errors)
+    deliver(fit_page(rows, errors, fitted, devices), lines, lines, form, output)

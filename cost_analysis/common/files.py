@@ -1,0 +1,391 @@
+"""Reads a small file of the user's, and no more of it than such a file can be long.
+
+Files that are there whole or not at all, whatever ends the program or the machine.
+
+A CSV file with a header, whose errors say where in which file they are.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import errno
+import io
+import json
+import math
+import os
+import stat
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from cost_analysis.common.errors import LONGEST_PATH, InputError, shown, unknown_name
+from cost_analysis.common.units import parse_quantity
+
+
+def read_small(path: Path, what: str, most: int) -> tuple[str, bytes]:
+    """What an error calls a file, and its content.
+
+    Args:
+        path: The file.
+        what: What it is to be, e.g. "profile".
+        most: Bytes that it may have.
+
+    Raises:
+        InputError: It cannot be read, or is larger.
+    """
+    name = f"{what} {shown(str(path), LONGEST_PATH)}"
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot read {name}: {reason}") from None
+    if len(content) > most:
+        raise InputError(f"{name} is larger than {most} bytes")
+    return name, content
+
+
+class SweepError(Exception):
+    """A sweep that failed on its way: one sentence; what was done is kept."""
+
+
+@contextmanager
+def beside(path: Path, folder: Path | None = None) -> Iterator[IO[bytes]]:
+    """A file to write that takes its name when it is whole, and is on the disk.
+
+    Until then it is in the folder, or beside its path: what a kill leaves goes with the folder.
+    """
+    other = (folder or path.parent) / f".{path.name}.{os.getpid()}"
+    try:
+        with other.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        other.replace(path)
+        _sync(path.parent)
+    finally:
+        other.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """Put the names of a folder on the disk, where a system lets folders be asked for it."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of file systems without it
+            raise
+    finally:
+        os.close(opened)
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write a small file whole or not at all."""
+    with beside(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Tell what could not be written.
+
+    Raises:
+        SweepError: It cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SweepError(f"cannot write {shown(str(path), LONGEST_PATH)}: {reason}") from None
+
+
+LARGEST_TABLE = 4_000_000
+"""Some 100,000 rows; a larger file is none that a person wrote [B]."""
+
+
+class CsvTable:
+    """The cells of a CSV file.
+
+    Attributes:
+        name: The file's name, for errors.
+        header: Names of the columns.
+        rows: Line number and cells of each row.
+    """
+
+    def __init__(self, name: str, text: str) -> None:
+        """Split the text.
+
+        Args:
+            name: The file's name.
+            text: Its content; empty lines do not count.
+
+        Raises:
+            InputError: No header, a column that is there twice, or a row of another length.
+        """
+        reader = csv.reader(io.StringIO(text), skipinitialspace=True)
+        try:
+            lines = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
+        except csv.Error as error:
+            raise InputError(f"{name!r}, line {reader.line_num}: {error}") from None
+        if not lines:
+            raise InputError(f"{name!r} is empty; it needs a header and rows below it")
+        self.name = name
+        self.header = [cell.strip() for cell in lines[0][1]]
+        self.rows = lines[1:]
+        self._check_shape()
+
+    def _check_shape(self) -> None:
+        width = len(self.header)
+        for column in self.header:
+            if self.header.count(column) > 1:
+                raise InputError(f"{self.name!r} has the column {column!r} twice")
+        for line, cells in self.rows:
+            if len(cells) != width:
+                raise InputError(
+                    f"{self.name!r}, line {line}: {len(cells)} cells under {width} columns"
+                )
+
+    def column(self, *names: str) -> str:
+        """The first of the names that the header has.
+
+        Raises:
+            InputError: It has none of them.
+        """
+        for name in names:
+            if name in self.header:
+                return name
+        wanted = " or ".join(map(repr, names))
+        near = [match for name in names for match in difflib.get_close_matches(name, self.header)]
+        hint = f"is it {near[0]!r}?" if near else f"it has {', '.join(self.header[:12])}"
+        raise InputError(f"{self.name!r} has no column {wanted}; {hint}")
+
+    def texts(self, column: str) -> tuple[str, ...]:
+        """The cells of a column."""
+        index = self.header.index(column)
+        return tuple(cells[index].strip() for _, cells in self.rows)
+
+    def positive_numbers(self, column: str, whole: bool = False) -> list[float]:
+        """The cells of a column as numbers.
+
+        Args:
+            column: Its name.
+            whole: Only whole numbers will do.
+
+        Raises:
+            InputError: A cell that is not a positive, finite (whole) number.
+        """
+        numbers = []
+        for (line, _), cell in zip(self.rows, self.texts(column), strict=True):
+            value = _number(cell)
+            if not 0 < value < math.inf or (whole and not value.is_integer()):
+                wanted = "whole number from 1" if whole else "positive number"
+                place = f"{self.name!r}, line {line}, column {column!r}"
+                raise InputError(f"{place}: {cell[:40]!r} is not a {wanted}")
+            numbers.append(value)
+        return numbers
+
+
+def _number(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan
+
+
+def read_table(path: Path) -> CsvTable:
+    """A CSV file, UTF-8 with or without a mark.
+
+    Raises:
+        InputError: A file that cannot be read, is too large or is not such a table.
+    """
+    try:
+        with path.expanduser().open("rb") as file:
+            content = file.read(LARGEST_TABLE + 1)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot read {str(path)!r}: {reason}") from None
+    if len(content) > LARGEST_TABLE:
+        raise InputError(f"{str(path)!r} is larger than {LARGEST_TABLE} bytes")
+    try:
+        return CsvTable(str(path), content.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise InputError(f"{str(path)!r} is not UTF-8 text") from None
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all: beside it first, then renamed.
+
+    Raises:
+        InputError: It cannot be written; nothing half-written is left.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+        else:
+            _replace(path.resolve(), data)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot write {shown(str(path), LONGEST_PATH)}: {reason}") from None
+
+
+def _replace(target: Path, data: bytes) -> None:
+    """Put a new file in the place of an old one, with its permissions."""
+    if target.exists():
+        if not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        mode = stat.S_IMODE(target.stat().st_mode)
+    else:
+        umask = os.umask(0)
+        os.umask(umask)
+        mode = 0o666 & ~umask
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".parscale-cost-")
+    beside = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        beside.chmod(mode)
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+T = TypeVar("T")
+
+LARGEST_FILE = 1_000_000
+"""A profile is a page of text; a larger file is not one [B]."""
+
+
+def parse(path: Path, what: str = "profile") -> dict[str, Any]:
+    """The tables of a TOML file; `what` names it in errors.
+
+    Raises:
+        InputError: A file that cannot be read, is too large or is not TOML.
+    """
+    name, text = read_small(path, what, LARGEST_FILE)
+    try:
+        return tomllib.loads(text.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name} is not TOML: {error}") from None
+
+
+class Table:
+    """A TOML table whose fields are taken one by one, so that what is left over is a mistake."""
+
+    def __init__(self, path: Path, content: dict[str, Any]) -> None:
+        """A table and the file that it is from, for errors."""
+        self.path = path
+        self.content = content
+        self.taken: set[str] = {"aliases"}
+
+    def take(self, field: str, convert: Callable[[Any], T], *default: T) -> T:
+        """The converted value of a field, or its default; without a default it must be there."""
+        self.taken.add(field)
+        try:
+            if field in self.content:
+                return convert(self.content[field])
+            if default:
+                return default[0]
+            raise InputError("is missing")
+        except InputError as error:
+            raise InputError(
+                f"profile {shown(str(self.path), LONGEST_PATH)}, field {field!r}: {error}"
+            ) from None
+
+    def refuse_the_rest(self) -> None:
+        """Refuse fields that nobody took, with the nearest that exist."""
+        for field in self.content:
+            if field not in self.taken:
+                error = unknown_name("field", field, self.taken - {"aliases"})
+                raise InputError(f"profile {shown(str(self.path), LONGEST_PATH)}: {error}")
+
+
+def text(value: Any) -> str:
+    """A text, its lines joined."""
+    if not isinstance(value, str):
+        raise InputError(f"{shown(value)} must be text in quotes")
+    return " ".join(value.split())
+
+
+def texts(value: Any) -> dict[str, str]:
+    """A table of texts."""
+    if not isinstance(value, Mapping):
+        raise InputError(f"{shown(value)} must be a table of texts")
+    return {str(key): text(item) for key, item in value.items()}
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """A table."""
+    if not isinstance(value, Mapping):
+        raise InputError(f"{shown(value)} must be a table")
+    return dict(value)
+
+
+def words(value: Any) -> tuple[str, ...]:
+    """A list of texts."""
+    if not isinstance(value, list):
+        raise InputError(f"{shown(value)} must be a list of texts")
+    return tuple(text(item) for item in value)
+
+
+def switch(value: Any) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise InputError(f"{shown(value)} must be true or false")
+    return value
+
+
+def number(value: Any) -> float:
+    """A number that an estimate can use."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
+        raise InputError(f"{shown(value)} must be a number")
+    return float(value)
+
+
+def size(value: Any) -> int:
+    """A whole number."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InputError(f"{shown(value)} must be a whole number")
+    return value
+
+
+def quantity(unit: str) -> Callable[[Any], float]:
+    """Converts a figure with a unit to that base unit."""
+    return lambda value: parse_quantity(value, unit)
+
+
+def time(value: Any) -> float:
+    """A time that may be nothing."""
+    nothing = value == 0 and not isinstance(value, bool)
+    return 0.0 if nothing else parse_quantity(value, "s")
+
+
+def check_known(content: Mapping[str, Any], kind: type) -> None:
+    """Refuse what is no field of a dataclass, with the nearest that is."""
+    known = [item.name for item in fields(kind)]
+    for name in content:
+        if name not in known:
+            raise unknown_name("field", name, known)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        InputError: A file that cannot be read or holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot read {shown(str(path), LONGEST_PATH)}: {reason}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{shown(str(path), LONGEST_PATH)} is not a JSON object")
+    return content

@@ -1,0 +1,313 @@
+"""Seconds of a prefill and of all decode steps: the operators' times, and the host's.
+
+A pass cannot be faster than the host launches its layers, and the host may add a time of its own.
+
+What a pipeline of stages adds to the time that one micro-batch takes through all of them.
+
+In a prefill the micro-batches follow one another: the last one leaves m − 1 times the slowest
+stage later than the first (GPipe, arXiv 1811.06965, section 2.3). In a decode step each
+micro-batch goes round: a step takes one round, or what the slowest stage needs for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from cost_analysis.common.arrays import Number, as_float, ceil, clip, floor, maximum, minimum, where
+from cost_analysis.cost.operator import Growth, Operator, arithmetic_sum
+from cost_analysis.cost.roofline import OperatorTime, compute_time, operator_time, transfer_time
+from cost_analysis.inputs.device import Hardware
+from cost_analysis.inputs.engine import Engine
+from cost_analysis.inputs.layout import Layout, Stage, micro_batches, stages
+from cost_analysis.inputs.spec import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A prefill, or all decode steps together.
+
+    Attributes:
+        name: "prefill" or "decode".
+        times: Operators in the order of execution, the host last; they sum to the phase.
+        seconds: Time of the phase [s].
+    """
+
+    name: str
+    times: tuple[OperatorTime, ...]
+    seconds: Number
+
+    @property
+    def flops(self) -> Number:
+        """FLOPs of the phase, attention as the full rectangle."""
+        return sum((time.total_flops for time in self.times), 0.0)
+
+    @property
+    def bytes(self) -> Number:
+        """Bytes moved in the phase [B]."""
+        return sum((time.total_bytes for time in self.times), 0.0)
+
+
+def prefill_phase(
+    operators: Sequence[Operator], layers: Number, hardware: Hardware, engine: Engine
+) -> Phase:
+    """The time of one pass over the prompt.
+
+    Args:
+        operators: Of the pass (`forward_pass`).
+        layers: Layers of the model, for the host's share.
+        hardware: The device.
+        engine: What runs the model on it.
+    """
+    times = [operator_time(operator, hardware, engine) for operator in operators]
+    device = _sum_of_seconds(times)
+    host = maximum(layers * engine.layer_host_time - device, 0.0) + engine.step_host_time
+    return Phase("prefill", (*times, _host(host, hardware, engine)), device + host)
+
+
+def decode_phase(
+    first: Sequence[Operator],
+    growths: Sequence[Growth],
+    steps: Number,
+    layers: Number,
+    hardware: Hardware,
+    engine: Engine,
+) -> Phase:
+    """The time of all decode steps, each at its own context length.
+
+    FLOPs and bytes grow linearly from step to step; time is a maximum of linear functions, so
+    its sum has a closed form that splits the steps where one roof gives way to the other. The
+    tests compare it with the sum over single steps.
+
+    Args:
+        first: Operators of the first step (`forward_pass` with one query).
+        growths: What each further step adds to each kind of attention (`context_growth`).
+        steps: Decode steps, which may be 0.
+        layers: Layers of the model, for the host's share.
+        hardware: The device.
+        engine: What runs the model on it.
+    """
+    grows = {growth.operator.name: growth for growth in growths}
+    times, roofs, floors = [], [], 0.0
+    for operator in first:
+        growth = grows.get(operator.name)
+        if growth is None:
+            times.append(operator_time(operator, hardware, engine, steps))
+            continue
+        one = operator_time(operator, hardware, engine)
+        roofs.append(_roofs(one, growth, hardware, engine))
+        floors = floors + one.overhead
+        times.append(_grown(one, growth, roofs[-1], steps))
+    step = _sum_of_seconds([time for time in times if time.operator.name not in grows])
+    grown = _sum_of_seconds([time for time in times if time.operator.name in grows])
+    slack = layers * engine.layer_host_time - step - floors
+    waiting = _waiting(slack, _Together(tuple(roofs)), steps) + engine.step_host_time * steps
+    host = _host(waiting, hardware, engine)
+    return Phase("decode", (*times, host), step * steps + grown + waiting)
+
+
+def _sum_of_seconds(times: Sequence[OperatorTime]) -> Number:
+    """Time of one run of each [s]."""
+    return sum((time.seconds for time in times), 0.0)
+
+
+def _host(seconds: Number, hardware: Hardware, engine: Engine) -> OperatorTime:
+    return OperatorTime(Operator("host", "host", kind="host"), hardware, engine, seconds, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Roofs:
+    """The roofs of an attention that grows with every step: two lines, of which the higher counts.
+
+    Attributes:
+        compute: Time at the compute roof in the first step [s].
+        compute_slope: What each further step adds to it [s].
+        transfer: Time at the memory roof in the first step [s].
+        transfer_slope: What each further step adds to it [s].
+        growth: How long it grows.
+    """
+
+    compute: Number
+    compute_slope: Number
+    transfer: Number
+    transfer_slope: Number
+    growth: Growth
+
+    def sum(self, steps: Number) -> Number:
+        """Time of the first steps [s]."""
+        growing = self.growth.growing(steps)
+        grown = sum_of_maxima(
+            self.compute, self.compute_slope, self.transfer, self.transfer_slope, growing
+        )
+        if self.growth.is_endless:
+            return grown
+        last = maximum(
+            self.compute + self.compute_slope * self.growth.steps,
+            self.transfer + self.transfer_slope * self.growth.steps,
+        )
+        return grown + last * (steps - growing)
+
+    def at(self, step: Number) -> Number:
+        """Time of one step, counted from 0 [s]."""
+        step = self.growth.growing(step)
+        return maximum(
+            self.compute + self.compute_slope * step, self.transfer + self.transfer_slope * step
+        )
+
+    def steps_below(self, limit: Number, steps: Number) -> Number:
+        """How many of the first steps take less than a limit."""
+        growing = self.growth.growing(steps)
+        by_compute = _steps_below(limit, self.compute, self.compute_slope, growing)
+        by_transfer = _steps_below(limit, self.transfer, self.transfer_slope, growing)
+        return minimum(by_compute, by_transfer)
+
+
+def _roofs(first: OperatorTime, growth: Growth, hardware: Hardware, engine: Engine) -> _Roofs:
+    return _Roofs(
+        first.compute,
+        compute_time(growth.operator, hardware, engine),
+        first.transfer,
+        transfer_time(growth.operator, hardware, engine),
+        growth,
+    )
+
+
+def _grown(first: OperatorTime, growth: Growth, roofs: _Roofs, steps: Number) -> OperatorTime:
+    """All steps of an operator that grows with every step."""
+    overhead = first.overhead * steps
+    return replace(
+        first,
+        operator=growth.total(first.operator, steps),
+        overhead=overhead,
+        seconds=overhead + roofs.sum(steps),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Together:
+    """Attentions of several kinds, which grow side by side.
+
+    Attributes:
+        kinds: The roofs of each.
+    """
+
+    kinds: tuple[_Roofs, ...]
+
+    def sum(self, steps: Number) -> Number:
+        """Time of the first steps [s]."""
+        return sum((roofs.sum(steps) for roofs in self.kinds), 0.0)
+
+    def steps_below(self, limit: Number, steps: Number) -> Number:
+        """How many of the first steps take less than a limit.
+
+        One endless kind has a closed form; else the count is found by halving, since no step
+        takes less than the one before.
+        """
+        if len(self.kinds) == 1 and self.kinds[0].growth.is_endless:
+            return self.kinds[0].steps_below(limit, steps)
+        low, high = steps * 0.0, steps  # the count is in [low, high]
+        for _ in range(STEP_BITS):
+            middle = floor((low + high) / 2.0)
+            below = sum((roofs.at(middle) for roofs in self.kinds), 0.0) < limit
+            inside = middle < high
+            low = where(below & inside, middle + 1.0, low)
+            high = where(below, high, middle)
+        return low
+
+
+STEP_BITS = 32
+"""Halvings that single out one of the most steps that a workload can have (`LARGEST_SIZE`)."""
+
+
+def _waiting(slack: Number, roofs: _Together, steps: Number) -> Number:
+    """Time that the device waits for the host, over all steps.
+
+    `slack` is what the host's time leaves for the attention; the attention grows, so the device
+    waits in the first steps only: as long as the roofs of the attention do not reach the slack.
+    """
+    count = roofs.steps_below(slack, steps)
+    return maximum(slack * count - roofs.sum(count), 0.0)
+
+
+def _steps_below(limit: Number, start: Number, slope: Number, steps: Number) -> Number:
+    """How many of the first `steps` terms of a rising sequence lie below a limit."""
+    rising = where(slope > 0, slope, 1.0)
+    below = where(slope > 0, ceil((limit - start) / rising), steps)
+    return where(limit > start, clip(below, 0.0, steps), 0.0)
+
+
+def sum_of_maxima(
+    start_a: Number, slope_a: Number, start_b: Number, slope_b: Number, count: Number
+) -> Number:
+    """Sum over j = 0 … count − 1 of max(start_a + j·slope_a, start_b + j·slope_b).
+
+    In closed form: the sum of the second sequence, plus the positive part of the difference,
+    which is an arithmetic series over the steps where the first sequence is above.
+    """
+    start, slope = start_a - start_b, slope_a - slope_b
+    last = start + slope * (count - 1.0)
+    high, step = maximum(start, last), abs(slope)
+    crossing = ceil(high / where(step > 0, step, 1.0))
+    above = where(minimum(start, last) >= 0, count, clip(crossing, 0.0, count))
+    above = where(high > 0, above, 0.0)
+    return arithmetic_sum(start_b, slope_b, count) + arithmetic_sum(high, -step, above)
+
+
+_ENDS = {"embedding": "first", "aggregator": "last", "lm head": "last", "pipeline": "hops"}
+"""Where an operator runs that is not part of a layer, by part of the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The stages of a model, and how a batch passes them.
+
+    Attributes:
+        stages: Those among which the slowest is.
+        layers: Layers of the model.
+        count: How many stages there are.
+        micro_batches: Parts of the batch.
+    """
+
+    stages: tuple[Stage, ...]
+    layers: Number
+    count: Number
+    micro_batches: Number
+
+    def prefill(self, phase: Phase, hardware: Hardware, engine: Engine) -> Phase:
+        """The prefill of the last micro-batch, from that of one."""
+        waiting = (self.micro_batches - 1.0) * self._slowest(phase)
+        return _with_waiting(phase, waiting, hardware, engine)
+
+    def decode(self, phase: Phase, hardware: Hardware, engine: Engine) -> Phase:
+        """All decode steps, from those of one micro-batch; one stage is the slowest throughout."""
+        waiting = maximum(self.micro_batches * self._slowest(phase) - phase.seconds, 0.0)
+        return _with_waiting(phase, waiting, hardware, engine)
+
+    def _slowest(self, phase: Phase) -> Number:
+        """Time of one micro-batch in the slowest stage [s]; layers of all kinds take alike."""
+        seconds: dict[str, Number] = dict.fromkeys(("first", "last", "hops", "layers"), 0.0)
+        for time in phase.times:
+            place = _ENDS.get(time.operator.part, "layers")
+            seconds[place] = seconds[place] + time.total_seconds
+        slowest = as_float(0)
+        for stage in self.stages:
+            ends = stage.has_embedding * seconds["first"] + stage.has_head * seconds["last"]
+            inner = seconds["layers"] * (stage.layers / self.layers)
+            slowest = maximum(slowest, inner + ends + seconds["hops"] / self.count)
+        return slowest
+
+
+def make_pipeline(spec: ModelSpec, layout: Layout, batch: Number) -> Pipeline:
+    """The stages that a layout divides a model into, for a batch."""
+    return Pipeline(
+        stages=tuple(stages(spec, layout)),
+        layers=as_float(spec.num_hidden_layers),
+        count=layout.pipeline_parallel,
+        micro_batches=micro_batches(layout, batch),
+    )
+
+
+def _with_waiting(phase: Phase, seconds: Number, hardware: Hardware, engine: Engine) -> Phase:
+    operator = Operator("other micro-batches", "pipeline", kind="host")
+    waiting = OperatorTime(operator, hardware, engine, seconds, seconds)
+    return replace(phase, times=(*phase.times, waiting), seconds=phase.seconds + seconds)

@@ -1,0 +1,366 @@
+"""Predictions beside measurements: errors, intervals, and what streams cost against batches.
+
+The error of a time is predicted / measured - 1: above 0 is too slow. A rate is judged by the time
+that it stands for, so that its error has the same sense.
+
+How far a fit of the latency model is off on rows that it has not seen, and what follows.
+
+A fold is a source, a model or a device: all its rows are left out, the engines are fitted to the
+others, and the fold is predicted. The 80 % interval of a prediction comes from these errors.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from cost_analysis.common.errors import InputError
+from cost_analysis.common.units import GIB, gib
+from cost_analysis.cost.memory import FLOAT32, kv_cache_bytes, memory
+from cost_analysis.fitting.engine_fit import EngineFit, fit_engines
+from cost_analysis.fitting.measurements import MEMORY_METRIC, SIZES, Measurement
+from cost_analysis.fitting.predictions import (
+    Floats,
+    engine_of,
+    in_own_unit,
+    measured_seconds,
+    rows_of,
+    stacked_engine,
+)
+from cost_analysis.inputs.engine import Engine, Spread
+from cost_analysis.inputs.layout import Layout
+from cost_analysis.inputs.spec import ModelSpec, Workload
+
+WITHIN = 0.3
+"""Error within which a row counts as near."""
+
+DEVICE_OVERHEAD = 2.9 * GIB
+"""What FasterTransformer's figure of everything on the device holds beside weights, cache and
+activations [B]: CUDA context and cuBLAS workspaces; the middle of what its smallest rows show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A measurement and what the model says.
+
+    Attributes:
+        measurement: The row.
+        engine: The engine that it was predicted with.
+        predicted: In the metric's own unit.
+        lower: Lower end of the 80 % interval; the prediction itself for memory.
+        upper: Upper end.
+        error: Of the time that the metric stands for, or of the memory; above 0 is too much.
+    """
+
+    measurement: Measurement
+    engine: Engine
+    predicted: float
+    lower: float
+    upper: float
+    error: float
+
+    @property
+    def covered(self) -> bool:
+        """The interval holds what was measured."""
+        return self.lower <= self.measurement.value <= self.upper
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The errors of some rows.
+
+    Attributes:
+        rows: How many.
+        median: Median of the absolute errors.
+        ninety: 90th percentile of the absolute errors.
+        near: Share of the rows within `WITHIN`.
+        signed: Median of the errors; above 0 is too slow.
+        covered: Share of the rows whose interval holds the measured value.
+    """
+
+    rows: int
+    median: float
+    ninety: float
+    near: float
+    signed: float
+    covered: float = float("nan")
+
+
+def summary(errors: Floats, covered: Sequence[bool] = ()) -> Summary:
+    """The errors of some rows, of which there must be one."""
+    sizes = np.abs(errors)
+    return Summary(
+        rows=len(errors),
+        median=float(np.median(sizes)),
+        ninety=float(np.quantile(sizes, 0.9)),
+        near=float(np.mean(sizes <= WITHIN)),
+        signed=float(np.median(errors)),
+        covered=float(np.mean(covered)) if len(covered) else float("nan"),
+    )
+
+
+def represented(
+    measurements: Iterable[Measurement],
+) -> tuple[list[Measurement], list[tuple[Measurement, str]]]:
+    """The rows that the model can represent, and the others with the reason."""
+    kept, refused = [], []
+    for row in measurements:
+        reason = row.refusal or _unknown_engine(row)
+        if reason:
+            refused.append((row, reason))
+        else:
+            kept.append(row)
+    return kept, refused
+
+
+def _unknown_engine(row: Measurement) -> str:
+    try:
+        engine_of(row)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def predictions(measurements: Sequence[Measurement]) -> list[Prediction]:
+    """Predictions of rows that the model can represent (`represented`), in their order."""
+    found: dict[int, Prediction] = {}
+    times = [place for place, row in enumerate(measurements) if row.metric != MEMORY_METRIC]
+    timed = [measurements[place] for place in times]
+    engines = [engine_of(row) for row in timed]
+    for rows in rows_of(timed):
+        seconds = rows.predicted(stacked_engine([engines[place] for place in rows.places]))
+        for place, time in zip(rows.places, seconds, strict=True):
+            found[times[place]] = _timed(timed[place], engines[place], float(time))
+    for place, row in enumerate(measurements):
+        if row.metric == MEMORY_METRIC:
+            found[place] = _weighed(row)
+    return [found[place] for place in range(len(measurements))]
+
+
+def _timed(row: Measurement, engine: Engine, seconds: float) -> Prediction:
+    ends = engine.spread.interval(seconds, row.device.name) if engine.spread else (seconds, seconds)
+    low, high = sorted(in_own_unit(row, end) for end in ends)
+    error = seconds / measured_seconds(row) - 1.0
+    return Prediction(row, engine, in_own_unit(row, seconds), low, high, error)
+
+
+def _weighed(row: Measurement) -> Prediction:
+    needed = gib(peak_memory(row))
+    return Prediction(row, engine_of(row), needed, needed, needed, needed / row.value - 1.0)
+
+
+def peak_memory(row: Measurement) -> float:
+    """Peak memory of a row's run, as its source counts it [B].
+
+    The model's own total, and what the source's note says that it holds besides: a second copy of
+    the KV cache (transformers 4.35 concatenates it at every step), float32 logits of every prompt
+    position, or everything on the device.
+    """
+    sizes: dict[str, Any] = dict(row.sizes)
+    spec = ModelSpec(
+        **sizes,
+        gated_mlp=row.switches["gated_mlp"],
+        qkv_bias=False,
+        tie_word_embeddings=row.switches["tie_word_embeddings"],
+    )
+    lengths = {name: max(length, 1) for name, length in row.lengths.items()}
+    work, note = Workload(**lengths, logits=row.logits), row.texts["note"]
+    layout = Layout(tensor_parallel=row.tensor_parallel)
+    held = memory(spec, work, row.precision, layout)
+    total = float(held.weights + held.kv_cache + held.activations)
+    if "2 x KV" in note:
+        cached = kv_cache_bytes(spec, work.batch_size, work.cached_tokens, row.precision, layout)
+        total = max(total, float(held.weights + 2.0 * cached))
+    if "fp32, all positions" in note:
+        total += float(work.batch_size * work.input_length * spec.vocab_size * FLOAT32)
+    return total + (DEVICE_OVERHEAD if "everything on the device" in note else 0.0)
+
+
+GROUPS: dict[str, Callable[[Measurement], str]] = {
+    "engine": lambda row: row.engine_class,
+    "hardware": lambda row: row.device.name,
+    "metric": lambda row: row.metric,
+    "precision": lambda row: row.precision.weights,
+    "devices": lambda row: f"{row.tensor_parallel}",
+    "source": lambda row: row.texts["source_id"],
+}
+"""What the errors are told apart by."""
+
+
+def summaries(found: Sequence[Prediction], by: str) -> dict[str, Summary]:
+    """The errors of each group of rows, by one of `GROUPS`."""
+    groups = defaultdict(list)
+    for item in found:
+        groups[GROUPS[by](item.measurement)].append(item)
+    return {
+        name: summary(
+            np.array([item.error for item in groups[name]]), [item.covered for item in groups[name]]
+        )
+        for name in sorted(groups)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """How the time grew from one batch to a larger one, measured and predicted.
+
+    Attributes:
+        small: The row of the smaller batch.
+        large: The row of the larger batch.
+        measured: Time of the larger batch over that of the smaller.
+        predicted: The same of the model.
+    """
+
+    small: Measurement
+    large: Measurement
+    measured: float
+    predicted: float
+
+    @property
+    def error(self) -> float:
+        """Of the ratio; above 0 is too much."""
+        return self.predicted / self.measured - 1.0
+
+
+def ratios(found: Sequence[Prediction], batch: int) -> list[Ratio]:
+    """Rows of one sequence beside rows of `batch` that differ in nothing else.
+
+    P streams of one sequence are P rows of every matrix product, as P sequences are: what a batch
+    costs against one sequence is what streams cost against one.
+    """
+    groups: dict[tuple[object, ...], dict[int, Prediction]] = defaultdict(dict)
+    for item in found:
+        row = item.measurement
+        if row.metric == MEMORY_METRIC:
+            continue
+        same = [*(row.texts[name] for name in ("source_id", "model", "engine_detail", "hardware"))]
+        same += [row.texts["weight_dtype"], row.metric]
+        same += [str(row.lengths["input_length"]), str(row.lengths["output_length"])]
+        same += [str(row.tensor_parallel), *(str(row.sizes[name]) for name in SIZES)]
+        groups[tuple(same)][row.lengths["batch_size"]] = item
+    pairs = [group for group in groups.values() if 1 in group and batch in group]
+    return [_ratio(pair[1], pair[batch]) for pair in pairs]
+
+
+def _ratio(small: Prediction, large: Prediction) -> Ratio:
+    """Times of the whole batch: a rate counts tokens, of which a larger batch has more."""
+
+    def step(item: Prediction, seconds: float) -> float:
+        row = item.measurement
+        return seconds * (row.lengths["batch_size"] if row.is_rate else 1)
+
+    times = [
+        (step(item, measured_seconds(item.measurement)), item.error) for item in (small, large)
+    ]
+    measured = times[1][0] / times[0][0]
+    return Ratio(
+        small.measurement,
+        large.measurement,
+        measured,
+        measured * (1.0 + times[1][1]) / (1.0 + times[0][1]),
+    )
+
+
+IN_SAMPLE = "in the sample"
+FOLDS: dict[str, Callable[[Measurement], str]] = {
+    "held out by source": lambda row: row.texts["source_id"],
+    "held out by model": lambda row: row.texts["model"],
+    "held out by device": lambda row: row.device.name,
+}
+"""What is left out together."""
+
+Errors = dict[str, Floats]
+"""ln(predicted / measured) of the same rows: in the sample, and by each of `FOLDS`."""
+
+TENTHS = (0.1, 0.9)
+"""Quantiles of measured / predicted that end an 80 % interval."""
+
+
+def fold_errors(measurements: Sequence[Measurement], fit: EngineFit) -> Errors:
+    """The errors of a fit on its rows, and of fits that have not seen a row's fold."""
+    held = {how: held_out_errors(measurements, group) for how, group in FOLDS.items()}
+    return {IN_SAMPLE: fit.errors(measurements), **held}
+
+
+def held_out_errors(
+    measurements: Sequence[Measurement],
+    group: Callable[[Measurement], str],
+    most_evaluations: int = 50,
+) -> Floats:
+    """ln(predicted / measured time) of each row by a fit that has seen no row of its group.
+
+    Args:
+        measurements: Rows of time that the model can represent.
+        group: What is held out together, e.g. the source.
+        most_evaluations: Evaluations after which each fit ends.
+    """
+    groups = [group(row) for row in measurements]
+    errors = np.empty(len(measurements))
+    for name in sorted(set(groups)):
+        seen = [row for row, own in zip(measurements, groups, strict=True) if own != name]
+        places = [place for place, own in enumerate(groups) if own == name]
+        fit = fit_engines(seen, most_evaluations)
+        errors[places] = fit.errors([measurements[place] for place in places])
+    return errors
+
+
+def described(fit: EngineFit, measurements: Sequence[Measurement], errors: Errors) -> EngineFit:
+    """The fit with the source of each engine in words, and its spread.
+
+    A class that no row belongs to is left out: nothing tells it.
+    """
+    engines = {
+        name: replace(
+            engine,
+            source=_source(name, measurements, errors),
+            spread=_spread(engine, measurements, errors),
+        )
+        for name, engine in fit.engines.items()
+        if fit.rows[name]
+    }
+    return replace(fit, engines=engines)
+
+
+def _spread(engine: Engine, measurements: Sequence[Measurement], errors: Errors) -> Spread:
+    """Quantiles of measured / predicted of the class's 16-bit rows.
+
+    On devices that the engine was measured on, those of sources that the fit had not seen; on
+    others, at least those of devices that it had not seen, of all classes: few have several.
+    """
+    own = np.array([row.engine_class == engine.engine_class for row in measurements])
+    wide = np.array([row.precision.matrix.bits >= 16 for row in measurements])
+    gpu = np.array([row.engine_class != "cpu" for row in measurements])
+    by_source, by_device = errors["held out by source"], errors["held out by device"]
+    # Rows of narrower weights are further off: they speak only where there are no others.
+    wide = wide if (own & wide).any() else ~wide
+    low, high = np.exp(np.quantile(-by_source[own & wide], TENTHS))
+    other_low, other_high = np.exp(
+        np.quantile(-by_device[(gpu if gpu[own].any() else own) & wide], TENTHS)
+    )
+    rows = [row for row in measurements if engine.name in (engine_of(row).name, row.engine_class)]
+    return Spread(
+        low=float(low),
+        high=float(high),
+        other_low=float(min(low, other_low)),
+        other_high=float(max(high, other_high)),
+        devices=tuple(sorted({row.device.name for row in rows})),
+    )
+
+
+def _source(name: str, measurements: Sequence[Measurement], errors: Errors) -> str:
+    """What an engine was fitted on, and how far it was off."""
+    own = np.array([name in (engine_of(row).name, row.engine_class) for row in measurements])
+    rows = [row for row, is_own in zip(measurements, own, strict=True) if is_own]
+    sources = sorted({row.texts["source_id"] for row in rows})
+    devices = sorted({row.device.name for row in rows})
+    named = ", ".join(devices) if len(devices) < 4 else f"{len(devices)} devices"
+    seen, held = (np.abs(np.expm1(errors[how][own])) for how in (IN_SAMPLE, "held out by source"))
+    return (
+        f"parscale-cost fit-latency on {len(rows)} published rows ({', '.join(sources)}; {named}): "
+        f"median error {np.median(seen):.1%} on them, {np.median(held):.1%} by a fit that has not "
+        "seen their source"
+    )

@@ -1,0 +1,195 @@
+"""What the model says for measurements: many rows, devices and engines in a few array calls."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cost_analysis.common.errors import InputError
+from cost_analysis.cost.estimate import Passes, passes, phases
+from cost_analysis.fitting.measurements import (
+    DECODE_METRICS,
+    LENGTHS,
+    PREFILL_METRICS,
+    SIZES,
+    Measurement,
+)
+from cost_analysis.inputs.device import Hardware
+from cost_analysis.inputs.dtypes import DTYPES
+from cost_analysis.inputs.engine import AttentionKernels, Engine
+from cost_analysis.inputs.layout import Layout
+from cost_analysis.inputs.profiles import load_engine, profile_names
+from cost_analysis.inputs.spec import ModelSpec, Workload
+
+Floats = npt.NDArray[np.float64]
+
+NO_LINK = 1e30
+"""A link that takes no time [B/s]: of a device that runs alone, where none is stated."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Measurements that share everything that is not a number, ready for one array call.
+
+    Attributes:
+        measurements: The rows.
+        places: Where they stand among all rows, (rows,).
+        work: Their forward passes.
+        hardware: Their devices; every figure is an array, (rows,).
+        prefill: Seconds that a second of prefill adds to what was measured, (rows,).
+        decode: The same for a second of all decode steps.
+        seconds: What was measured, in seconds of whatever the metric counts, (rows,).
+    """
+
+    measurements: tuple[Measurement, ...]
+    places: npt.NDArray[np.intp]
+    work: Passes
+    hardware: Hardware
+    prefill: Floats
+    decode: Floats
+    seconds: Floats
+
+    def predicted(self, engine: Engine) -> Floats:
+        """Seconds that an engine, whose figures may be arrays over the rows, would take."""
+        prefill, decode = phases(self.work, self.hardware, engine)
+        seconds: Floats = self.prefill * prefill.seconds + self.decode * decode.seconds
+        return seconds
+
+
+def rows_of(measurements: Sequence[Measurement]) -> list[Rows]:
+    """Measurements of time in as few groups as their switches, formats and logits allow."""
+    groups = defaultdict(list)
+    for place, row in enumerate(measurements):
+        groups[row.switches["gated_mlp"], row.precision, row.logits].append(place)
+    return [_rows([measurements[place] for place in places], places) for places in groups.values()]
+
+
+def _rows(rows: list[Measurement], places: list[int]) -> Rows:
+    first = rows[0]
+    sizes: dict[str, Any] = {name: _column(row.sizes[name] for row in rows) for name in SIZES}
+    spec = ModelSpec(**sizes, gated_mlp=first.switches["gated_mlp"], qkv_bias=False)
+    # A phase that was not run is measured by its shortest form, of which nothing is taken.
+    lengths: dict[str, Any] = {
+        name: np.maximum(_column(row.lengths[name] for row in rows), 1.0) for name in LENGTHS
+    }
+    workload = Workload(**lengths, logits=first.logits)
+    devices = _column(row.tensor_parallel for row in rows)
+    prefill, decode = _weights(rows, workload)
+    return Rows(
+        measurements=tuple(rows),
+        places=np.array(places),
+        work=passes(spec, workload, first.precision, Layout(tensor_parallel=devices)),
+        hardware=stacked_hardware([row.device for row in rows]),
+        prefill=prefill,
+        decode=decode,
+        seconds=_column(measured_seconds(row) for row in rows),
+    )
+
+
+def _column(values: Any) -> Floats:
+    return np.fromiter(values, np.float64)
+
+
+def measured_seconds(row: Measurement) -> float:
+    """What was measured, in seconds; for a rate, seconds a token."""
+    if row.is_rate:
+        return 1.0 / row.value
+    return row.value / 1e3 if row.metric.endswith(("_ms", "_ms_per_step")) else row.value
+
+
+def in_own_unit(row: Measurement, seconds: float) -> float:
+    """Seconds as the row's metric counts them: the inverse of `measured_seconds`."""
+    if row.is_rate:
+        return 1.0 / seconds
+    return seconds * 1e3 if row.metric.endswith(("_ms", "_ms_per_step")) else seconds
+
+
+def _weights(rows: Sequence[Measurement], workload: Workload) -> tuple[Floats, Floats]:
+    """How prefill and decode make up each metric, in seconds of what it counts."""
+    batch, prompt, output = (getattr(workload, name) for name in LENGTHS)
+    steps = np.maximum(workload.decode_steps, 1.0)
+    metric = np.array([row.metric for row in rows])
+    of_prefill = np.isin(metric, PREFILL_METRICS)
+    of_decode = np.isin(metric, DECODE_METRICS)
+    tokens = np.where(of_prefill, batch * prompt, np.where(of_decode, batch, batch * output))
+    units = np.where([row.is_rate for row in rows], tokens, 1.0)
+    return np.where(of_decode, 0.0, 1.0 / units), np.where(
+        of_prefill, 0.0, 1.0 / (units * np.where(of_decode, steps, 1.0))
+    )
+
+
+def stacked_hardware(devices: Sequence[Hardware]) -> Hardware:
+    """Devices as one whose figures are arrays, (devices,)."""
+    named = ("memory", "bandwidth", "reached_flops", "reached_bandwidth")
+    figures: dict[str, Any] = {
+        name: _column(getattr(device, name) for device in devices) for name in named
+    }
+    peak = {}
+    for dtype in DTYPES.values():
+        try:
+            peak[dtype.unit] = _column(device.matmul_peak(dtype) for device in devices)
+        except InputError:
+            continue  # a type that one of them cannot compute
+    links: Any = _column(device.interconnect or NO_LINK for device in devices)
+    return Hardware("rows", "rows", peak=peak, interconnect=links, **figures)
+
+
+def stacked_engine(engines: Sequence[Engine]) -> Engine:
+    """Engines as one whose figures are arrays, (engines,); they share what is no number."""
+    kernels = {
+        item.name: _column(getattr(engine.attention, item.name) for engine in engines)
+        for item in fields(AttentionKernels)
+    }
+    numbers: dict[str, Any] = {
+        name: _column(getattr(engine, name) for engine in engines) for name in NUMBERS
+    }
+    return replace(engines[0], attention=AttentionKernels(**kernels), **numbers)
+
+
+NUMBERS = tuple(item.name for item in fields(Engine) if item.type == "Number")
+"""Fields of `Engine` that are numbers."""
+
+
+@cache
+def named_engines() -> tuple[Engine, ...]:
+    """The engines that measurements can name by their words."""
+    engines = (load_engine(name) for name in profile_names("engines"))
+    return tuple(engine for engine in engines if engine.words)
+
+
+@cache
+def class_engines() -> dict[str, Engine]:
+    """The engine that stands for each class."""
+    engines = (load_engine(name) for name in profile_names("engines"))
+    return {engine.name: engine for engine in engines if engine.engine_class == engine.name}
+
+
+def engine_of(row: Measurement) -> Engine:
+    """The engine that a row's `engine_detail` names; one that nobody knows is its class.
+
+    Raises:
+        InputError: A class that does not exist.
+    """
+    known = class_engines()
+    if row.engine_class not in known:
+        raise InputError(f"engine class {row.engine_class!r} is none of {', '.join(known)}")
+    named = _named_engine(row.texts["engine_detail"], row.engine_class == "cpu")
+    return named or known[row.engine_class]
+
+
+@cache
+def _named_engine(detail: str, on_cpu: bool) -> Engine | None:
+    """The engine whose words are all in a description; the one with most letters of them."""
+    found = {
+        sum(map(len, engine.words)): engine
+        for engine in named_engines()
+        if all(word.lower() in detail.lower() for word in engine.words)
+        and (engine.engine_class == "cpu") == on_cpu
+    }
+    return found[max(found)] if found else None

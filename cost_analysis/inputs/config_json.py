@@ -1,0 +1,148 @@
+"""A model's `config.json`: read within limits, and taken field by field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from cost_analysis.common.checks import whole_number
+from cost_analysis.common.errors import InputError, shown
+from cost_analysis.common.files import read_small
+
+LARGEST_CONFIG = 4_000_000
+"""A configuration is some pages of text; a larger file is not one [B]."""
+
+_REQUIRED = object()
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The JSON object of a configuration file, of which no more than `LARGEST_CONFIG` is read.
+
+    Raises:
+        InputError: A file that cannot be read, is too large, or holds something else.
+    """
+    name, text = read_small(path, "the configuration", LARGEST_CONFIG)
+    try:
+        content = json.loads(
+            text.decode("utf-8-sig"), parse_constant=_no_number, object_pairs_hook=_each_once
+        )
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{name} is not JSON: {reason}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{name} is not a JSON object")
+    return content
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not a number")
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose fields are given once, or with the same value."""
+    content: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in content and content[name] != value:
+            raise ValueError(f"{shown(name)} is given twice, with different values")
+        content[name] = value
+    return content
+
+
+class Config:
+    """The fields of a configuration, and where they are from."""
+
+    def __init__(self, content: dict[str, Any], where: str) -> None:
+        """A configuration.
+
+        Args:
+            content: Its fields.
+            where: What errors call it.
+        """
+        self.content = content
+        self.where = where
+        self.assumed: dict[str, Any] = {}
+
+    def size(
+        self, name: str, default: object = _REQUIRED, *, lowest: int = 1, null: bool = False
+    ) -> Any:
+        """A whole number; a default that is used is remembered in `assumed`.
+
+        Args:
+            name: The field.
+            default: What transformers takes where it is left out; without one it must be there.
+            lowest: The least that is allowed.
+            null: It may be null, which is not what it is where it is left out.
+
+        Raises:
+            InputError: It is missing, or not a whole number within the limits.
+        """
+        if name not in self.content and default is not _REQUIRED:
+            if default is not None:
+                self.assumed[name] = default
+            return default
+        value = self.content.get(name)
+        if value is None:
+            if null:
+                return None
+            self.refuse(f"{name} is missing")
+        try:
+            return whole_number(name, value, lowest)
+        except InputError as error:
+            self.refuse(str(error))
+
+    def switch(self, name: str, default: bool) -> bool:
+        """True or false; `default` is what transformers takes where it is left out."""
+        value = self.content.get(name)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            self.refuse(f"{name} is {shown(value)}; it must be true or false")
+        return bool(value)
+
+    def names(self, name: str, allowed: Sequence[str]) -> list[str] | None:
+        """A list of names that are all known, or None where it is left out."""
+        value = self.content.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list):
+            self.refuse(f"{name} is {shown(value)}; it must be a list")
+        for item in value:
+            if item not in allowed:
+                self.refuse(f"{name} holds {shown(item)}; known are {', '.join(allowed)}")
+        return list(value)
+
+    def places(self, name: str, most: int) -> frozenset[int]:
+        """A list of the places of layers, counted from 0; none where it is left out."""
+        value = self.content.get(name)
+        if value is None:
+            return frozenset()
+        if not isinstance(value, list):
+            self.refuse(f"{name} is {shown(value)}; it must be a list")
+        for item in value:
+            if isinstance(item, bool) or not isinstance(item, int) or not 0 <= item < most:
+                self.refuse(f"{name} holds {shown(item)}; each must be from 0 to {most - 1}")
+        return frozenset(value)
+
+    def part(self, name: str) -> Config:
+        """A configuration inside this one."""
+        value = self.content.get(name)
+        if not isinstance(value, dict):
+            self.refuse(f"{name} is {shown(value)}; it must be an object")
+        return Config(value, f"{self.where}, {name}")
+
+    def expect(self, name: str, *values: object) -> None:
+        """Refuse a field whose value means something that is not described here.
+
+        Args:
+            name: The field.
+            values: What it may be; the first is what transformers takes where it is left out.
+        """
+        value = self.content.get(name, values[0])
+        if not any(value is known or value == known for known in values):
+            self.refuse(f"{name} is {shown(value)}, which is not supported")
+
+    def refuse(self, sentence: str) -> NoReturn:
+        """Refuse the configuration."""
+        raise InputError(f"{self.where}: {sentence}")

@@ -1,0 +1,240 @@
+"""Number formats: how wide a value is, what scales it is stored with, what it is computed in.
+
+Formats with scales are named after their values, `int4`, `int8` or `fp8`, and what shares a scale:
+`int4-g32` a group of 32 inputs, `fp8-b128` a block of 128 × 128; `-zp` adds zero points. `mxfp4`
+and `nvfp4` are fixed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from typing import Any
+
+from cost_analysis.common.arrays import ceil, where
+from cost_analysis.common.errors import InputError, shown, unknown_name
+
+
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """What a format stores beside its values.
+
+    Attributes:
+        inputs: Inputs of an output channel that share a scale; 0 means all of them.
+        outputs: Output channels that share it.
+        bits: Width of a scale [bit].
+        zero_bits: Width of the zero point beside each scale [bit]; 0 where zero stays zero.
+        tensor: What a matrix has besides, however large it is [B].
+    """
+
+    inputs: int = 0
+    outputs: int = 1
+    bits: int = 16
+    zero_bits: int = 0
+    tensor: float = 0.0
+
+    @property
+    def bytes(self) -> float:
+        """Width of a scale and its zero point [B]."""
+        return (self.bits + self.zero_bits) / 8
+
+    def matrix_bytes(self, inputs: Any, outputs: Any) -> Any:
+        """Bytes of the scales of an (outputs, inputs) matrix; arguments as for `DType`."""
+        groups = ceil(inputs / self.inputs) if self.inputs else 1.0
+        channels = ceil(outputs / self.outputs) if self.outputs > 1 else outputs
+        scales = groups * channels * self.bytes
+        return scales + where(outputs > 0, self.tensor, 0.0) if self.tensor else scales
+
+
+@dataclass(frozen=True, slots=True)
+class DType:
+    """A number format as it is stored.
+
+    Attributes:
+        name: The name on the command line.
+        bits: Width of one stored value [bit].
+        unit: The kind of values, for which a device has units or not; one of `WIDER`.
+        scales: What is stored beside the values; None where nothing is.
+    """
+
+    name: str
+    bits: int
+    unit: str
+    scales: Scales | None = None
+
+    @property
+    def bytes(self) -> float:
+        """Width of one value of an activation or of the cache [B].
+
+        A share of the scale of its group is included. A scale for a whole token, head or tensor is
+        not counted: 4 bytes beside 128 values or more. A block is one row high here.
+        """
+        width = self.bits / 8
+        shared = self.scales.inputs if self.scales else 0
+        return width + self.scales.bytes / shared if self.scales and shared else width
+
+    def matrix_bytes(self, inputs: Any, outputs: Any) -> Any:
+        """Bytes of a stored (outputs, inputs) matrix, its scales included.
+
+        Args:
+            inputs: Columns, a float or a float64 array.
+            outputs: Rows, likewise.
+        """
+        values = inputs * outputs * (self.bits / 8)
+        return values if self.scales is None else values + self.scales.matrix_bytes(inputs, outputs)
+
+
+DTYPES = {
+    dtype.name: dtype
+    for dtype in (
+        DType("fp32", 32, "fp32"),
+        DType("bf16", 16, "bf16"),
+        DType("fp16", 16, "fp16"),
+        DType("fp8", 8, "fp8", Scales()),
+        DType("int8", 8, "int8", Scales()),
+        DType("int4", 4, "int4", Scales(inputs=128)),
+        DType("mxfp4", 4, "fp4", Scales(inputs=32, bits=8)),
+        DType("nvfp4", 4, "fp4", Scales(inputs=16, bits=8, tensor=4.0)),
+    )
+}
+"""The named formats. Scales are 16-bit, as GPTQ, AWQ and compressed-tensors store them: one an
+output channel for 8-bit values, one a group of 128 inputs for int4. mxfp4 has an exponent of 8 bits
+for 32 values (OCP Microscaling Formats 1.0), nvfp4 an fp8 scale for 16 values and a float32 one for
+the tensor (NVIDIA, "Introducing NVFP4", 2025)."""
+
+WIDER = {
+    "fp32": (),
+    "bf16": ("fp32",),
+    "fp16": ("fp32",),
+    "fp8": ("bf16", "fp16", "fp32"),
+    "int8": ("bf16", "fp16", "fp32"),
+    "int4": ("int8", "bf16", "fp16", "fp32"),
+    "fp4": ("fp8", "bf16", "fp16", "fp32"),
+}
+"""Kinds of values that hold every value of a kind, nearest first: what a device without units for
+it computes in. float16 cannot stand in for bf16: its range is too small."""
+
+EXAMPLES = ("int4-g32", "int4-g128-zp", "int8-g128", "fp8-b128")
+"""Formats with scales of one's own, as messages and the help show them."""
+
+LARGEST_GROUP = 65_536
+"""More inputs than a published matrix has."""
+
+BLOCK_SCALE_BITS = 32
+"""Scales of blocks are float32, as DeepSeek-V3 stores them (`weight_scale_inv`,
+deepseek-ai/DeepSeek-V3, README_WEIGHTS.md) [bit]."""
+
+_SCALED = re.compile(
+    r"(?P<values>int4|int8|fp8)(?:-(?P<shape>[gb])(?P<size>[0-9]{1,9}))?(?P<zero>-zp)?"
+)
+
+
+def dtype_named(name: str) -> DType:
+    """The data type of that name.
+
+    Raises:
+        InputError: No data type has that name.
+    """
+    try:
+        return DTYPES[name]
+    except (KeyError, TypeError):
+        return _scaled(name if isinstance(name, str) else str(name))
+
+
+@lru_cache(maxsize=1024)
+def _scaled(name: str) -> DType:
+    """A format whose name says how its scales are shared.
+
+    Raises:
+        InputError: No format is called so, or none can be like that.
+    """
+    found = _SCALED.fullmatch(name)
+    if not found:
+        raise unknown_name("data type", name, (*DTYPES, *EXAMPLES))
+    plain, shape, zero = DTYPES[found["values"]], found["shape"], found["zero"]
+    if shape == "b" and plain.bits != 8:
+        raise InputError(f"data type {shown(name)}: only fp8 and int8 have scales for blocks")
+    if zero and (plain.unit == "fp8" or shape == "b"):
+        raise InputError(
+            f"data type {shown(name)}: only int4 and int8 have zero points, and not in blocks"
+        )
+    scales = plain.scales or Scales()
+    if shape:
+        size = _shared(name, int(found["size"]))
+        is_block = shape == "b"
+        scales = Scales(size, size, BLOCK_SCALE_BITS) if is_block else replace(scales, inputs=size)
+    scales = replace(scales, zero_bits=plain.bits if zero else 0)
+    return replace(plain, name=name, scales=scales)
+
+
+def _shared(name: str, size: int) -> int:
+    """How many values share a scale, checked."""
+    if not 2 <= size <= LARGEST_GROUP:
+        raise InputError(
+            f"data type {shown(name)} has {size} values a scale; it must be from 2 to "
+            f"{LARGEST_GROUP}"
+        )
+    return size
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """How each part is stored.
+
+    A weight format of 8 bits or fewer holds the matrices of attention and MLP, with the scales
+    that such formats carry. Embeddings, LM head, norms, biases, prefixes and aggregator then stay
+    16-bit, as GPTQ, AWQ and bitsandbytes checkpoints keep them.
+
+    Attributes:
+        weights: Weight format.
+        activations: Format of activations.
+        kv_cache: Format of cached keys and values.
+    """
+
+    weights: str = "bf16"
+    activations: str = "bf16"
+    kv_cache: str = "bf16"
+
+    def __post_init__(self) -> None:
+        """Check the names."""
+        for item in fields(self):
+            dtype_named(getattr(self, item.name))
+
+    @property
+    def matrix(self) -> DType:
+        """Type of the attention and MLP matrices."""
+        return dtype_named(self.weights)
+
+    @property
+    def unquantised(self) -> DType:
+        """Type of all other parameters: the weights' own, or 16-bit where that is narrower."""
+        if self.matrix.bits >= 16:
+            return self.matrix
+        return self.activation if self.activation.bits == 16 else dtype_named("bf16")
+
+    @property
+    def activation(self) -> DType:
+        """Type of activations."""
+        return dtype_named(self.activations)
+
+    @property
+    def cache(self) -> DType:
+        """Type of the KV cache."""
+        return dtype_named(self.kv_cache)
+
+    @property
+    def accumulate(self) -> DType:
+        """Type of what is never computed below 16 bits: attention, norms, aggregator, logits."""
+        return self.activation if self.activation.bits >= 16 else dtype_named("bf16")
+
+    @property
+    def compute(self) -> DType:
+        """Type of the matrix products: the wider of weights and activations."""
+        return self.activation if self.activation.bits >= self.matrix.bits else self.matrix
+
+    @property
+    def head_compute(self) -> DType:
+        """Type of the products with unquantised weights."""
+        wide = self.unquantised
+        return self.accumulate if self.accumulate.bits >= wide.bits else wide

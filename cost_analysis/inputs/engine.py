@@ -1,0 +1,175 @@
+"""TODO inputs/engine"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from cost_analysis.common.arrays import Number, maximum, minimum, where
+from cost_analysis.common.checks import check_count, check_positive, check_share, check_time
+from cost_analysis.common.errors import InputError
+from cost_analysis.inputs.device import Hardware
+from cost_analysis.inputs.dtypes import DType
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionKernels:
+    """How an engine's attention differs from a large read and a large matrix product.
+
+    Attributes:
+        flops_share: Share of the matrix products' rate that scores and values reach, in a prefill.
+        bandwidth_share: Share of the weights' rate that reading the cache reaches.
+        floor: Time beyond the kernel floor that a layer's attention takes, however short [s].
+        score_bytes: Traffic of each score of a query and key where scores go to memory [B].
+        cache_copies: How often keys and values, copied to all query heads, are moved beyond
+            reading the cache once: concatenation and expansion of grouped heads.
+        filling_blocks: Blocks (`Operator.blocks`) from which on a kernel that does not divide the
+            context fills the device; 0 for one that does, which always fills it.
+    """
+
+    flops_share: Number = 1.0
+    bandwidth_share: Number = 1.0
+    floor: Number = 0.0
+    score_bytes: Number = 0.0
+    cache_copies: Number = 0.0
+    filling_blocks: Number = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        check_positive("attention flops_share", self.flops_share)
+        check_positive("attention bandwidth_share", self.bandwidth_share)
+        check_time("attention floor", self.floor)
+        check_count("score_bytes", self.score_bytes)
+        check_count("cache_copies", self.cache_copies)
+        check_count("filling_blocks", self.filling_blocks)
+
+    def filled(self, blocks: Number) -> Number:
+        """Share of the device that a kernel of so many blocks keeps busy."""
+        busy = minimum(blocks / maximum(self.filling_blocks, 1.0), 1.0)
+        return where(self.filling_blocks > 0, busy, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """What measured times were, as multiples of the predicted ones.
+
+    Attributes:
+        low: The 10th percentile on devices that the engine was measured on.
+        high: The 90th percentile there.
+        other_low: The 10th percentile on devices that the fit had not seen.
+        other_high: The 90th percentile there.
+        devices: Devices that the engine was measured on.
+    """
+
+    low: float = 1.0
+    high: float = 1.0
+    other_low: float = 1.0
+    other_high: float = 1.0
+    devices: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("low", "high", "other_low", "other_high"):
+            check_positive(f"spread {name}", getattr(self, name))
+        if self.low > self.high or self.other_low > self.other_high:
+            raise InputError("a spread's low end must not be above its high end")
+
+    def interval(self, seconds: Number, device: str) -> tuple[Number, Number]:
+        """The 80 % interval of a predicted time [s]."""
+        if device in self.devices:
+            return seconds * self.low, seconds * self.high
+        return seconds * self.other_low, seconds * self.other_high
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What runs the model: the share of each roof that it reaches, and its overheads.
+
+    The neutral values of what comes after the two efficiencies leave a plain roofline.
+
+    Attributes:
+        name: Profile name.
+        description: What it stands for.
+        flops_efficiency: Share of the peak that a large matrix product reaches, in (0, 1].
+        bandwidth_efficiency: Share of the bandwidth that a large read reaches, in (0, 1].
+        device_shares: The two efficiencies are shares of what the device's best kernels reach
+            (`Hardware.reached_flops`, `reached_bandwidth`), not of its datasheet.
+        soft_roofs: Matrix products feel both roofs near the ridge: the root of the sum of the
+            squares of the two times, not the larger one.
+        kernel_floor: Time that a kernel takes however small it is [s].
+        elementwise_share: Share of the weights' rate that norms, activations and sums reach;
+            small where they are not fused and pass over their values several times.
+        attention: Its attention kernels.
+        quantised_flops_share: Share of the products' rate left where weights below 16 bits are
+            turned into what the device multiplies.
+        quantised_bandwidth_share: Share of the weights' rate left there.
+        link_share: Share of the interconnect's bandwidth that a large all-reduce reaches.
+        link_latency: Time of an all-reduce, however short [s].
+        layer_host_time: Time the host needs to launch one layer [s]; a pass cannot be faster.
+        step_host_time: Time the host adds to every pass, e.g. for sampling [s].
+        source: What the figures were taken from, or fitted on.
+        engine_class: "eager", "graphs", "native" or "cpu", where the engine was fitted as one
+            of them; the engine of that name is the class itself.
+        words: Words of a measurement's `engine_detail` that name this engine.
+        spread: How far measured times were from predicted ones; None where nothing was measured.
+    """
+
+    name: str
+    description: str = ""
+    flops_efficiency: Number = 1.0
+    bandwidth_efficiency: Number = 1.0
+    device_shares: bool = False
+    soft_roofs: bool = False
+    kernel_floor: Number = 0.0
+    elementwise_share: Number = 1.0
+    attention: AttentionKernels = field(default_factory=AttentionKernels)
+    quantised_flops_share: Number = 1.0
+    quantised_bandwidth_share: Number = 1.0
+    link_share: Number = 1.0
+    link_latency: Number = 0.0
+    layer_host_time: Number = 0.0
+    step_host_time: Number = 0.0
+    source: str = ""
+    engine_class: str = ""
+    words: tuple[str, ...] = ()
+    spread: Spread | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        for name in ("flops_efficiency", "bandwidth_efficiency"):
+            check_share(name, getattr(self, name))
+        for name in _SHARES:
+            check_positive(name, getattr(self, name))
+        for name in ENGINE_TIMES:
+            check_time(name, getattr(self, name))
+
+    def flops_rate(self, hardware: Hardware, dtype: DType) -> Number:
+        """Rate that large matrix products reach on a device [FLOP/s]."""
+        rate = hardware.matmul_peak(dtype) * self.flops_efficiency
+        return rate * hardware.reached_flops if self.device_shares else rate
+
+    def bytes_rate(self, hardware: Hardware) -> Number:
+        """Rate that large reads reach on a device [B/s]."""
+        rate = hardware.bandwidth * self.bandwidth_efficiency
+        return rate * hardware.reached_bandwidth if self.device_shares else rate
+
+    def with_efficiency(self, flops: float | None, bandwidth: float | None) -> Engine:
+        """The same engine with the user's own shares of the roofs; None keeps the engine's."""
+        changed = self
+        if flops is not None:
+            changed = replace(changed, flops_efficiency=flops)
+        if bandwidth is not None:
+            changed = replace(changed, bandwidth_efficiency=bandwidth)
+        return changed
+
+
+_SHARES = (
+    "elementwise_share",
+    "quantised_flops_share",
+    "quantised_bandwidth_share",
+    "link_share",
+)
+ENGINE_SHARES = ("flops_efficiency", "bandwidth_efficiency", *_SHARES)
+"""Fields of `Engine` that are shares of a rate."""
+
+ENGINE_TIMES = ("kernel_floor", "link_latency", "layer_host_time", "step_host_time")
+"""Fields of `Engine` that are times [s]."""

@@ -1,0 +1,281 @@
+"""How a model is laid out over several devices, and what one of them then has of it.
+
+Four ways to divide it, which may be combined; the devices are their product:
+
+- tensor: the devices of a group share each layer and sum their activations twice a layer. Heads,
+  columns of the MLP and the vocabulary are divided; norms, routers, latents and the aggregator are
+  copied, and so is a KV head where there are fewer than devices (Shoeybi et al., "Megatron-LM",
+  arXiv 1909.08053, section 3; the copies as in vLLM and TensorRT-LLM).
+- expert: groups that each take some of the sequences, and hold some of the routed experts for all
+  of them; token-streams are sent there and back (GShard, arXiv 2006.16668, section 3.1).
+- stream: each group runs some of the P streams with all of the weights, and they meet only before
+  the aggregation. This is what parallel streams allow and a wider model does not.
+- pipeline: each stage holds some of the layers and passes its activations on; a batch is divided
+  into micro-batches, at most one a stage (GPipe, arXiv 1811.06965, section 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+
+from cost_analysis.common.arrays import (
+    Number,
+    as_float,
+    ceil,
+    floor,
+    holds,
+    is_array,
+    maximum,
+    minimum,
+)
+from cost_analysis.common.checks import whole_number
+from cost_analysis.common.errors import InputError
+from cost_analysis.inputs.spec import Experts, LayerGroup, ModelSpec
+
+MOST_DEVICES = 65536
+"""Devices of a layout at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How many devices each way of dividing a model has; 1 each is a single device.
+
+    Attributes:
+        tensor_parallel: Devices that share each layer.
+        pipeline_parallel: Stages of layers.
+        expert_parallel: Groups among which sequences and routed experts are divided.
+        stream_parallel: Groups among which the streams are divided.
+    """
+
+    tensor_parallel: Number = 1
+    pipeline_parallel: Number = 1
+    expert_parallel: Number = 1
+    stream_parallel: Number = 1
+
+    def __post_init__(self) -> None:
+        """Check the counts."""
+        for item in fields(self):
+            value = whole_number(item.name, getattr(self, item.name), 1)
+            object.__setattr__(self, item.name, as_float(value))
+        if not holds(self.devices <= MOST_DEVICES):
+            raise InputError(f"a layout of more than {MOST_DEVICES:,} devices is not allowed")
+
+    @property
+    def group(self) -> Number:
+        """Devices of one pipeline stage."""
+        return self.tensor_parallel * self.expert_parallel * self.stream_parallel
+
+    @property
+    def devices(self) -> Number:
+        """All devices."""
+        return self.group * self.pipeline_parallel
+
+    @property
+    def is_single(self) -> bool:
+        """Whether everything is on one device."""
+        return all(is_one(getattr(self, item.name)) for item in fields(self))
+
+    def of_streams(self, streams: Number) -> Layout:
+        """The same layout for a model of so many streams, which may be fewer than its groups."""
+        if is_one(self.stream_parallel):
+            return self
+        return replace(self, stream_parallel=minimum(self.stream_parallel, as_float(streams)))
+
+    def check(self, spec: ModelSpec) -> None:
+        """Refuse a layout that a model cannot be divided by.
+
+        Raises:
+            InputError: It divides a head or an expert, or has more parts than there are.
+        """
+        heads, kept, group = (
+            as_float(size)
+            for size in (spec.num_attention_heads, spec.num_key_value_heads, self.tensor_parallel)
+        )
+        _refuse_unless(
+            heads % group == 0,
+            "tensor_parallel is {}; it must divide the {} query heads",
+            group,
+            heads,
+        )
+        _refuse_unless(
+            (kept % group == 0) | (group % kept == 0),
+            "tensor_parallel is {}; it must divide the {} KV heads, or be a multiple of them",
+            group,
+            kept,
+        )
+        limits = {
+            "pipeline_parallel": (spec.num_hidden_layers, "layers"),
+            "stream_parallel": (spec.streams, "streams (P)"),
+            "expert_parallel": (_fewest_experts(spec), "routed experts"),
+        }
+        for name, (most, what) in limits.items():
+            asked = getattr(self, name)
+            _refuse_unless(
+                asked <= maximum(as_float(most), 1.0),
+                name + " is {}; the model has {} " + what,
+                asked,
+                as_float(most),
+            )
+
+
+def _refuse_unless(condition: Number, sentence: str, *numbers: Number) -> None:
+    """Refuse numbers that break a condition, named as the first row that does has them.
+
+    Raises:
+        InputError: The condition does not hold.
+    """
+    if holds(condition):
+        return
+    if is_array(condition):
+        place = int(condition.argmin())
+        numbers = tuple((number + condition * 0.0).flat[place] for number in numbers)
+    raise InputError(sentence.format(*(f"{number:.0f}" for number in numbers)))
+
+
+def _fewest_experts(spec: ModelSpec) -> Number:
+    """Routed experts of the layers with fewest; 0 where no layer has any."""
+    numbers = [group.mlp.number for group in spec.groups if isinstance(group.mlp, Experts)]
+    if not numbers:
+        return 0
+    fewest = numbers[0]
+    for number in numbers[1:]:
+        fewest = minimum(fewest, number)
+    return fewest
+
+
+SINGLE = Layout()
+"""Everything on one device."""
+
+
+def is_one(count: Number) -> bool:
+    """Whether a count is the plain number 1; an array of ones is not."""
+    return isinstance(count, float) and count == 1.0
+
+
+def divided(size: Number, parts: Number) -> Number:
+    """What the part with most has of a size that is divided: ⌈size / parts⌉."""
+    return size if is_one(parts) else ceil(size / parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What the fullest of the devices has of a model's sizes.
+
+    Attributes:
+        spec: The model.
+        layout: How it is laid out.
+    """
+
+    spec: ModelSpec
+    layout: Layout = SINGLE
+
+    @property
+    def streams(self) -> Number:
+        """Streams that run on the device."""
+        return divided(self.spec.streams, self.layout.stream_parallel)
+
+    def sequences(self, batch: Number) -> Number:
+        """Sequences of a batch whose attention runs on the device."""
+        return divided(batch, self.layout.expert_parallel)
+
+    @property
+    def query_heads(self) -> Number:
+        """Query heads."""
+        return divided(self.spec.num_attention_heads, self.layout.tensor_parallel)
+
+    @property
+    def query(self) -> Number:
+        """Width of the query heads."""
+        return self.query_heads * self.spec.head_dim
+
+    @property
+    def key_value(self) -> Number:
+        """Width of the KV heads, of which there is at least one."""
+        return divided(self.spec.num_key_value_heads, self.layout.tensor_parallel) * (
+            self.spec.head_dim
+        )
+
+    @property
+    def vocabulary(self) -> Number:
+        """Rows of the embedding table and of the LM head."""
+        return divided(self.spec.vocab_size, self.layout.tensor_parallel)
+
+    def width(self, inner: Number) -> Number:
+        """Intermediate size of an MLP or of an expert."""
+        return divided(inner, self.layout.tensor_parallel)
+
+    def experts(self, number: Number) -> Number:
+        """Routed experts."""
+        return divided(number, self.layout.expert_parallel)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A run of a model's layers on the devices of one pipeline stage.
+
+    Attributes:
+        first: Its first layer, counted from 0.
+        end: The layer after its last; a stage that does not exist ends where it begins.
+        has_embedding: 1 for the first stage of all, else 0.
+        has_head: 1 for the last stage of all, which has the final norm, aggregator and LM head.
+    """
+
+    first: Number
+    end: Number
+    has_embedding: Number
+    has_head: Number
+
+    @property
+    def layers(self) -> Number:
+        """How many layers it has."""
+        return self.end - self.first
+
+    def count(self, spec: ModelSpec, place: int) -> Number:
+        """How many layers of a kind it has.
+
+        Kinds that differ in their MLP follow one another in the order of `spec.layers` (DeepSeek's
+        first layers are dense); kinds of attention alternate, so that a stage has its share.
+
+        Args:
+            spec: The model.
+            place: Of the kind in `spec.groups`.
+        """
+        groups = spec.groups
+        if len({type(group.mlp) for group in groups}) == 1:
+            return groups[place].count * (self.layers / as_float(spec.num_hidden_layers))
+        before = _layers_of(groups[:place])
+        low, high = maximum(self.first, before), minimum(self.end, before + groups[place].count)
+        return maximum(high - low, 0.0)
+
+
+def _layers_of(groups: tuple[LayerGroup, ...]) -> Number:
+    return sum((as_float(group.count) for group in groups), 0.0)
+
+
+def stages(spec: ModelSpec, layout: Layout) -> Iterator[Stage]:
+    """The stages among which the fullest and the slowest are: the first, the one before last, last.
+
+    Layers that are left over when they are divided go to the stages before the last one, from
+    its side, as in vLLM (vllm/distributed/utils.py, `get_pp_indices`): the last has the LM head.
+    """
+    count, layers = layout.pipeline_parallel, as_float(spec.num_hidden_layers)
+    if is_one(count):
+        yield Stage(0.0, layers, 1.0, 1.0)
+        return
+    fewest = floor(layers / count)
+    rest = layers - fewest * count
+    several = as_float(count > 1)
+    first = fewest + as_float((rest > 0) & (rest == count - 1.0))
+    middle = (fewest + as_float(rest > 0)) * as_float(count > 2)
+    last = fewest * several
+    yield Stage(0.0, first, 1.0, 1.0 - several)
+    yield Stage(layers - last - middle, layers - last, 0.0, 0.0)
+    yield Stage(layers - last, layers, 0.0, several)
+
+
+def micro_batches(layout: Layout, batch: Number) -> Number:
+    """Parts that a batch is divided into, so that the stages work at the same time."""
+    if is_one(layout.pipeline_parallel):
+        return 1.0
+    return minimum(layout.pipeline_parallel, divided(batch, layout.expert_parallel))

@@ -1,0 +1,354 @@
+"""Where the `config.json` of a model lies: a file, a folder, or the Hugging Face cache.
+
+The cache is only read, unless a download is asked for, and then `config.json` alone is fetched.
+
+A `ModelSpec` from a Hugging Face `config.json`: the table of architectures, and where files are.
+
+Only JSON is read: no code of a repository runs, and no weights are opened.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cost_analysis.common.errors import LONGEST_PATH, InputError, shown, unknown_name
+from cost_analysis.common.files import Table, mapping, size, switch, text
+from cost_analysis.inputs import architectures
+from cost_analysis.inputs.config_json import Config, read_config
+from cost_analysis.inputs.profiles import (
+    aliases,
+    expanded_path,
+    is_written_as_path,
+    profile_names,
+    profile_path,
+    read_profile,
+)
+from cost_analysis.inputs.spec import ModelSpec
+
+CONFIG = "config.json"
+
+_ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
+"""Hugging Face ids: owner/name."""
+
+
+def is_id(name: str) -> bool:
+    """Whether a name can be a Hugging Face id."""
+    return _ID.fullmatch(name) is not None
+
+
+def local_config(path: Path) -> Path | None:
+    """The configuration at a path: the file itself or that of a folder; None if there is neither.
+
+    Raises:
+        InputError: A folder without one.
+    """
+    try:
+        is_folder = path.is_dir()
+        found = path / CONFIG if is_folder else path
+        exists = found.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return None
+    if is_folder and not exists:
+        raise InputError(f"folder {shown(str(path), LONGEST_PATH)} holds no {CONFIG}")
+    return found if exists else None
+
+
+def hub_config(name: str, *, download: bool = False) -> Path | None:
+    """The configuration of a Hugging Face id that is in the cache, or is fetched to it.
+
+    Args:
+        name: What may be an id.
+        download: Fetch `config.json` from the hub where the cache lacks it.
+
+    Returns:
+        Its path; None if the name is no id, or is not in the cache.
+
+    Raises:
+        InputError: It cannot be fetched, or huggingface_hub is not installed.
+    """
+    if not is_id(name):
+        return None
+    hub = _hub()
+    try:
+        cached = hub.try_to_load_from_cache(name, CONFIG)
+    except (hub.errors.HFValidationError, OSError):
+        return None
+    if isinstance(cached, str):
+        return Path(cached)
+    return _downloaded(hub, name) if download else None
+
+
+def _downloaded(hub: Any, name: str) -> Path:
+    try:
+        return Path(hub.hf_hub_download(name, CONFIG))
+    except (hub.errors.HfHubHTTPError, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"cannot download {CONFIG} of {shown(name)}: {reason[0][:200]}") from None
+
+
+def _hub() -> Any:
+    try:
+        import huggingface_hub
+        import huggingface_hub.errors
+    except ImportError:
+        raise InputError(
+            "a Hugging Face id needs huggingface_hub: pip install 'parscale-cost[hub]'; or give "
+            f"the path of its {CONFIG}"
+        ) from None
+    return huggingface_hub
+
+
+def cache_folder() -> str:
+    """Where the cache is, for messages."""
+    from huggingface_hub import constants
+
+    return str(constants.HF_HUB_CACHE)
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """What reads the configurations of one `model_type`.
+
+    Attributes:
+        read: From a configuration to a model.
+        classes: What `architectures` may name: the classes whose weights are counted.
+    """
+
+    read: Callable[[Config], ModelSpec]
+    classes: tuple[str, ...]
+
+
+ARCHITECTURES = {
+    "llama": Architecture(architectures.llama, ("LlamaForCausalLM", "LLaMAForCausalLM")),
+    "mistral": Architecture(architectures.mistral, ("MistralForCausalLM",)),
+    "qwen2": Architecture(architectures.qwen2, ("Qwen2ForCausalLM",)),
+    "qwen2_parscale": Architecture(architectures.qwen2_parscale, ("Qwen2ParScaleForCausalLM",)),
+    "qwen3": Architecture(architectures.qwen3, ("Qwen3ForCausalLM",)),
+    "gemma2": Architecture(architectures.gemma2, ("Gemma2ForCausalLM",)),
+    "gemma3_text": Architecture(architectures.gemma3, ("Gemma3ForCausalLM",)),
+    "phi3": Architecture(architectures.phi3, ("Phi3ForCausalLM",)),
+    "gpt2": Architecture(architectures.gpt2, ("GPT2LMHeadModel",)),
+    "opt": Architecture(architectures.opt, ("OPTForCausalLM",)),
+    "gpt_neox": Architecture(architectures.gpt_neox, ("GPTNeoXForCausalLM",)),
+    "mixtral": Architecture(architectures.mixtral, ("MixtralForCausalLM",)),
+    "qwen3_moe": Architecture(architectures.qwen3_moe, ("Qwen3MoeForCausalLM",)),
+    "gpt_oss": Architecture(architectures.gpt_oss, ("GptOssForCausalLM",)),
+    "deepseek_v2": Architecture(architectures.deepseek_v2, ("DeepseekV2ForCausalLM",)),
+    "deepseek_v3": Architecture(architectures.deepseek_v3, ("DeepseekV3ForCausalLM",)),
+}
+"""By `model_type`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredModel:
+    """A model that a configuration describes.
+
+    Attributes:
+        spec: The model, with the streams that it states.
+        architecture: Its `model_type`.
+        assumed: What it leaves out, and what transformers takes then.
+        remarks: What is not counted, a sentence each.
+    """
+
+    spec: ModelSpec
+    architecture: str
+    assumed: dict[str, Any]
+    remarks: tuple[str, ...]
+
+
+def read_model(path: Path, name: str) -> ConfiguredModel:
+    """The model of a configuration file.
+
+    Args:
+        path: The file.
+        name: What to call the model.
+
+    Raises:
+        InputError: A file that is no configuration, an architecture that is not known, or sizes
+            that make no sense.
+    """
+    return model_of(read_config(path), f"the configuration {shown(str(path), LONGEST_PATH)}", name)
+
+
+def model_of(content: dict[str, Any], where: str, name: str = "") -> ConfiguredModel:
+    """The model of a configuration's fields.
+
+    Args:
+        content: The fields.
+        where: What errors call the configuration.
+        name: What to call the model.
+
+    Raises:
+        InputError: As for `read_model`.
+    """
+    outer = Config(content, where)
+    config, remarks = _text_part(outer)
+    kind = config.content.get("model_type")
+    if kind is None:
+        config.refuse("model_type is missing, so that its architecture is not known")
+    architecture = ARCHITECTURES.get(kind) if isinstance(kind, str) else None
+    if architecture is None:
+        error = unknown_name("architecture", str(kind), [*ARCHITECTURES, *TEXT_MODELS])
+        config.refuse(f"model_type: {error}; what its layers are made of is not guessed")
+    _check_classes(outer, str(kind))
+    try:
+        spec = replace(architecture.read(config), name=name)
+    except InputError as error:
+        sentence = str(error)
+        raise InputError(sentence if sentence.startswith(where) else f"{where}: {error}") from None
+    return ConfiguredModel(spec, str(kind), config.assumed, (*remarks, *_remarks(outer)))
+
+
+TEXT_MODELS = {"gemma3": ("gemma3_text", ("Gemma3ForConditionalGeneration",))}
+"""Models of text and images whose text model is a known architecture."""
+
+
+def _text_part(config: Config) -> tuple[Config, list[str]]:
+    """The configuration of the text model, and what is left out with the rest."""
+    kind = config.content.get("model_type")
+    if not isinstance(kind, str) or kind not in TEXT_MODELS:
+        return config, []
+    part = config.part("text_config")
+    if "tie_word_embeddings" in config.content:
+        part.content.setdefault("tie_word_embeddings", config.content["tie_word_embeddings"])
+    part.content.setdefault("model_type", TEXT_MODELS[kind][0])
+    return part, ["only the text model is counted; the configuration has a vision model, too"]
+
+
+def _check_classes(config: Config, kind: str) -> None:
+    """Refuse a model whose head is another than the one that is counted."""
+    named = config.content.get("architectures")
+    if named is None:
+        return
+    allowed = ARCHITECTURES[kind].classes
+    outer = config.content.get("model_type")
+    if isinstance(outer, str) and outer in TEXT_MODELS:
+        allowed = (*allowed, *TEXT_MODELS[outer][1])
+    if not isinstance(named, list) or not any(name in allowed for name in named):
+        config.refuse(
+            f"architectures is {shown(named)}; what is counted for {kind} is {allowed[-1]}"
+        )
+
+
+def _remarks(config: Config) -> list[str]:
+    """What a configuration has that is not counted, or is counted by a flag."""
+    found = []
+    if config.content.get("num_nextn_predict_layers"):
+        found.append("the layer that predicts a second token is not counted")
+    stored = config.content.get("quantization_config")
+    if isinstance(stored, dict):
+        method = shown(stored.get("quant_method", "a format of its own"))
+        found.append(f"its weights are stored in {method}; what is counted is --weight_dtype")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class ModelProfile:
+    """An architecture and where its figures come from.
+
+    Attributes:
+        name: Profile name.
+        description: What people call it.
+        source: Where its figures come from.
+        spec: The architecture; at P = 1 unless its configuration states streams.
+        warning: What one should know who asks for it by this name.
+        assumed: What its configuration leaves out, and what transformers takes then.
+    """
+
+    name: str
+    description: str
+    source: str
+    spec: ModelSpec
+    warning: str = ""
+    assumed: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load_model(name: str, *, download: bool = False) -> ModelProfile:
+    """A model by its name, an alias, or a file that describes it.
+
+    Args:
+        name: A profile or an alias of one; the path of a TOML profile, of a `config.json` or of a
+            folder with one; or a Hugging Face id that is in the local cache. A profile's name goes
+            before a path that is written like one.
+        download: Fetch the `config.json` of an id that is not in the cache.
+
+    Raises:
+        InputError: No such model, or a file that does not describe one.
+    """
+    if is_written_as_path(name):
+        path = expanded_path(name)
+        return read_profile(path, _model) if name.endswith(".toml") else _configured(path, name)
+    known = profile_path("models", name)
+    if known is not None:
+        return read_profile(known, _model)
+    if local_config(Path(name)) is not None:
+        return _configured(Path(name), name)
+    cached = hub_config(name, download=download)
+    if cached is None:
+        raise _unknown_model(name)
+    return _profile_of(cached, name)
+
+
+def _configured(path: Path, name: str) -> ModelProfile:
+    """The model of a configuration, called as its file, or its folder if that is `config.json`."""
+    found = local_config(path) or path
+    resolved = found.absolute()
+    called = resolved.parent.name if found.name == CONFIG else found.stem
+    return _profile_of(found, called or name)
+
+
+def _profile_of(path: Path, name: str) -> ModelProfile:
+    found = read_model(path, name)
+    return ModelProfile(
+        name=name,
+        description=f"{name} ({found.architecture})",
+        source=str(path),
+        spec=found.spec,
+        warning="; ".join(found.remarks),
+        assumed=found.assumed,
+    )
+
+
+def _unknown_model(name: str) -> InputError:
+    error = unknown_name("model", name, {*profile_names("models"), *aliases("models")})
+    if not is_id(name):
+        return error
+    return InputError(
+        f"{error}; it is no path, and no Hugging Face id in the cache ({cache_folder()}), which "
+        "--download fills"
+    )
+
+
+def _model(table: Table, name: str) -> Callable[[], ModelProfile]:
+    description = table.take("description", text, name)
+    source = table.take("source", text, "")
+    warning = table.take("warning", text, "")
+    if "config" in table.content:
+        stated = table.take("config", mapping)
+        # TOML has no null, which in a configuration is not the same as left out.
+        config = {name: None if value == "null" else value for name, value in stated.items()}
+        return lambda: ModelProfile(
+            name, description, source, model_of(config, "config", name).spec, warning
+        )
+    fields: dict[str, Any] = {
+        field: table.take(field, switch, field == "gated_mlp")
+        for field in ("gated_mlp", "qkv_bias", "qk_norm", "tie_word_embeddings")
+    }
+    fields |= {field: table.take(field, size) for field in _MODEL_SIZES}
+    return lambda: ModelProfile(name, description, source, ModelSpec(name=name, **fields), warning)
+
+
+_MODEL_SIZES = (
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "vocab_size",
+    "max_position_embeddings",
+    "hidden_size",
+)

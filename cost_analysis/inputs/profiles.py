@@ -1,0 +1,286 @@
+"""Finds and reads the profiles: devices, engines and models, one TOML file each.
+
+They lie in `profiles/` of a checkout, and in `cost_analysis/_profiles` of an installed package.
+
+The fields of a profile: a TOML table, taken field by field, each as what it must be.
+
+An engine as the text of its profile, for a fit that writes profiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cost_analysis.common.errors import LONGEST_PATH, InputError, shown, unknown_name
+from cost_analysis.common.files import (
+    Table,
+    check_known,
+    mapping,
+    number,
+    parse,
+    quantity,
+    size,
+    switch,
+    text,
+    texts,
+    time,
+    words,
+)
+from cost_analysis.common.units import parse_quantity
+from cost_analysis.inputs.device import Hardware, ProductRates
+from cost_analysis.inputs.dtypes import WIDER
+from cost_analysis.inputs.engine import (
+    ENGINE_SHARES,
+    ENGINE_TIMES,
+    AttentionKernels,
+    Engine,
+    Spread,
+)
+
+
+def peaks(value: Any) -> dict[str, float]:
+    """Peaks by data type [FLOP/s]."""
+    peaks = {}
+    for dtype, text in texts(value).items():
+        if dtype not in WIDER:
+            raise unknown_name("data type", dtype, WIDER)
+        peaks[dtype] = parse_quantity(text, "FLOP/s")
+    return peaks
+
+
+def product_rates(value: Any) -> dict[str, ProductRates]:
+    """Measured products by data type."""
+    found = {}
+    for dtype, measured in mapping(value).items():
+        if dtype not in WIDER:
+            raise unknown_name("data type", dtype, WIDER)
+        columns = measured if isinstance(measured, Mapping) else {}
+        whole = {"rows", "rates", "starts"} == set(columns)
+        if not whole or not all(isinstance(values, list) for values in columns.values()):
+            raise InputError(f"{dtype} must have lists 'rows', 'rates' and 'starts'")
+        found[dtype] = ProductRates(
+            tuple(map(number, columns["rows"])),
+            tuple(map(quantity("B/s"), columns["rates"])),
+            tuple(map(time, columns["starts"])),
+        )
+    return found
+
+
+def attention_kernels(value: Any) -> AttentionKernels:
+    """The table of an engine's attention kernels."""
+    content = mapping(value)
+    times = {name: time(content.pop(name)) for name in ("floor",) if name in content}
+    check_known(content, AttentionKernels)
+    return AttentionKernels(**times, **{name: number(item) for name, item in content.items()})
+
+
+def spread(value: Any) -> Spread | None:
+    """The table of an engine's spread."""
+    content = mapping(value)
+    devices = words(content.pop("devices", []))
+    check_known(content, Spread)
+    numbers = {name: number(item) for name, item in content.items()}
+    return Spread(**numbers, devices=devices)
+
+
+def is_written_as_path(name: str) -> bool:
+    """Whether a name can be nothing but a path."""
+    return name.endswith((".json", ".toml")) or "\\" in name or name.startswith((".", "/", "~"))
+
+
+T = TypeVar("T")
+
+
+@cache
+def profiles_folder() -> Path:
+    """The folder of the profiles that come with the package."""
+    package = Path(__file__).parent
+    installed = package / "_profiles"
+    return installed if installed.is_dir() else package.parent / "profiles"
+
+
+def profile_names(kind: str) -> list[str]:
+    """Names of the profiles of a kind: "hardware", "engines" or "models"."""
+    return sorted(path.stem for path in (profiles_folder() / kind).glob("*.toml"))
+
+
+def load_hardware(name: str) -> Hardware:
+    """A device by its name, an alias, or the path of a TOML file.
+
+    Raises:
+        InputError: No such device, or a file that does not describe one.
+    """
+    path = _find("hardware", "device", name)
+    return read_profile(path, _hardware)
+
+
+def load_engine(name: str) -> Engine:
+    """An engine by its name, an alias, or the path of a TOML file.
+
+    Raises:
+        InputError: No such engine, or a file that does not describe one.
+    """
+    return read_profile(_find("engines", "engine", name), _engine)
+
+
+def aliases(kind: str) -> dict[str, str]:
+    """Every other name of the profiles of a kind, in lower case, and the profile it stands for."""
+    found = {}
+    for name in profile_names(kind):
+        table = parse(profiles_folder() / kind / f"{name}.toml")
+        for alias in table.get("aliases", ()):
+            found[str(alias).lower()] = name
+    return found
+
+
+def _find(kind: str, noun: str, name: str) -> Path:
+    """The file of a profile: a path if it looks like one, else a name or alias in any case."""
+    if is_written_as_path(name):
+        return expanded_path(name)
+    known = profile_path(kind, name)
+    if known is None:
+        raise unknown_name(noun, name, {*profile_names(kind), *aliases(kind)})
+    return known
+
+
+def profile_path(kind: str, name: str) -> Path | None:
+    """The file of a profile by its name or an alias, in any case."""
+    folder, folded = profiles_folder() / kind, name.strip().lower()
+    if folded not in profile_names(kind):
+        folded = aliases(kind).get(folded, "")
+    return folder / f"{folded}.toml" if folded else None
+
+
+def expanded_path(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:  # ~somebody whom the system does not know
+        raise InputError(f"cannot read profile {shown(name)}: {error}") from None
+
+
+def read_profile(path: Path, build: Callable[[Table, str], Callable[[], T]]) -> T:
+    """Parse a profile and build what it describes; an error names the file, and the field.
+
+    Args:
+        path: The file.
+        build: Takes the fields of the table, and returns what makes the result of them.
+    """
+    table = Table(path, parse(path))
+    make = build(table, path.stem)
+    table.refuse_the_rest()
+    try:
+        return make()
+    except InputError as error:
+        raise InputError(f"profile {shown(str(path), LONGEST_PATH)}: {error}") from None
+
+
+def _hardware(table: Table, name: str) -> Callable[[], Hardware]:
+    return partial(
+        Hardware,
+        name=name,
+        description=table.take("description", text, name),
+        vendor=table.take("vendor", text, ""),
+        architecture=table.take("architecture", text, ""),
+        kind=table.take("kind", text, "gpu"),
+        interconnect=table.take("interconnect", quantity("B/s"), None),
+        devices_per_node=table.take("devices_per_node", size, None),
+        network=table.take("network", quantity("B/s"), None),
+        tdp=table.take("tdp", quantity("W"), None),
+        sources=table.take("sources", texts, dict[str, str]()),
+        **_reached(table),
+        memory=table.take("memory", quantity("B")),
+        bandwidth=table.take("bandwidth", quantity("B/s")),
+        peak=table.take("peak", peaks),
+        product_rates=table.take("product_rates", product_rates, dict[str, ProductRates]()),
+    )
+
+
+def _reached(table: Table) -> dict[str, float]:
+    """What its kernels reach: as the profile states, else as its generation is known to."""
+    generations = _generations()
+    words = table.content.get("architecture")
+    first = words.split()[0] if isinstance(words, str) and words.strip() else ""
+    known = generations.get(first, generations["other"])
+    stated = table.take("reached", mapping, dict[str, Any]())
+    for name in stated:
+        if name not in known:
+            raise unknown_name("field", name, known)
+    shares = {name: number(stated.get(name, share)) for name, share in known.items()}
+    return {f"reached_{name}": share for name, share in shares.items()}
+
+
+@cache
+def _generations() -> dict[str, dict[str, float]]:
+    """Shares of the datasheet that the kernels of an architecture generation reach."""
+    table = parse(profiles_folder() / "generations.toml")
+    return {
+        name: {roof: float(row[roof]) for roof in ("flops", "bandwidth")}
+        for name, row in table.items()
+    }
+
+
+def _engine(table: Table, name: str) -> Callable[[], Engine]:
+    shares = ("elementwise_share", "quantised_flops_share", "quantised_bandwidth_share")
+    fields: dict[str, Any] = {field: table.take(field, number, 1.0) for field in shares}
+    times = ("kernel_floor", "link_latency", "layer_host_time", "step_host_time")
+    fields |= {field: table.take(field, time, 0.0) for field in times}
+    fields |= {field: table.take(field, switch, False) for field in ("device_shares", "soft_roofs")}
+    return partial(
+        Engine,
+        name=name,
+        description=table.take("description", text, name),
+        source=table.take("source", text, ""),
+        flops_efficiency=table.take("flops_efficiency", number),
+        bandwidth_efficiency=table.take("bandwidth_efficiency", number),
+        link_share=table.take("link_share", number, 1.0),
+        attention=table.take("attention", attention_kernels, AttentionKernels()),
+        engine_class=table.take("engine_class", text, ""),
+        words=table.take("words", words, tuple[str, ...]()),
+        spread=table.take("spread", spread, None),
+        **fields,
+    )
+
+
+def engine_text(engine: Engine, uncertainty: Mapping[str, float]) -> str:
+    """The TOML of an engine's profile.
+
+    Args:
+        engine: The engine.
+        uncertainty: Standard error of the logarithm of each coefficient, shown beside it.
+    """
+    lines = [f'description = "{engine.description}"', f'engine_class = "{engine.engine_class}"']
+    if engine.words:
+        lines.append(f"words = {_texts(engine.words)}")
+    lines += [f"{name} = {str(getattr(engine, name)).lower()}" for name in _SWITCHES]
+    lines += [_line(name, getattr(engine, name), uncertainty.get(name)) for name in _NUMBERS]
+    lines += [f'source = """{engine.source}"""', "", "[attention]"]
+    for item in fields(AttentionKernels):
+        value = getattr(engine.attention, item.name)
+        if value or item.name != "filling_blocks":  # a fact of the few that it holds for
+            lines.append(_line(item.name, value, uncertainty.get(f"attention.{item.name}")))
+    if engine.spread is not None:
+        lines += ["", "[spread]", *_spread_lines(engine.spread)]
+    return "\n".join(lines) + "\n"
+
+
+_NUMBERS = (*ENGINE_SHARES, *ENGINE_TIMES)
+_SWITCHES = ("device_shares", "soft_roofs")
+
+
+def _line(name: str, value: float, error: float | None) -> str:
+    figure = f'"{value * 1e6:.3g} us"' if name in (*ENGINE_TIMES, "floor") else f"{value:.3g}"
+    return f"{name} = {figure}" + (f"  # ±{error:.0%}" if error is not None else "")
+
+
+def _texts(texts: tuple[str, ...]) -> str:
+    return "[" + ", ".join(f'"{text}"' for text in texts) + "]"
+
+
+def _spread_lines(spread: Spread) -> list[str]:
+    numbers = ("low", "high", "other_low", "other_high")
+    lines = [f"{name} = {getattr(spread, name):.3g}" for name in numbers]
+    return [*lines, f"devices = {_texts(spread.devices)}"]

@@ -1,0 +1,382 @@
+"""What is asked: an architecture, a workload, a precision, a device and an engine.
+
+Everything here is frozen, validated when it is made, and does no input or output. The numeric
+fields of `ModelSpec` and `Workload` take a number or a NumPy array; arrays broadcast against
+each other, so that one description can stand for a million rows.
+
+Kinds of layers: what a model's layers have that its sizes do not say.
+
+A layer is an attention and an MLP. Their sizes are the model's unless they state their own, so
+that a change of the model's sizes reaches every layer. A model is groups of layers of one kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+from cost_analysis.common.arrays import Number, as_float, holds
+from cost_analysis.common.checks import check_divides, check_fields, whole_number
+from cost_analysis.common.errors import InputError, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Attention of grouped queries; heads and their width are the model's.
+
+    Attributes:
+        window: A query sees itself and the `window - 1` positions before it, and no more are
+            cached; None means all.
+        output_bias: A bias on the output projection.
+        sinks: One learned score a head that takes a share of the softmax (gpt-oss).
+        wide: Its matrices stay 16-bit where those of the MLP are stored in fewer (gpt-oss).
+    """
+
+    window: Number = None
+    output_bias: bool = False
+    sinks: bool = False
+    wide: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        check_fields(self, lowest=2)
+
+    def __str__(self) -> str:
+        """What it is, in words."""
+        kind = "16-bit attention" if self.wide else "attention"
+        return kind if self.window is None else f"{kind} to the last {self.window}"
+
+
+@dataclass(frozen=True, slots=True)
+class LatentAttention:
+    """Multi-head latent attention: keys and values are projections of one cached latent (MLA).
+
+    The heads are the model's. What is cached is the latent and the rotary key that all heads share,
+    as transformers 5.24 and every serving engine do.
+
+    Source: DeepSeek-V2, arXiv 2405.04434, section 2.1.
+
+    Attributes:
+        kv_rank: Width of the latent of keys and values.
+        rope_dim: Part of a head's query and key that is rotated.
+        plain_dim: Part that is not.
+        value_dim: Width of a head's value.
+        q_rank: Width of the latent of queries; None means that queries are projected at once.
+        bias: Biases on the projections into latents and on the output projection.
+        absorbed: A decode step attends to the latents themselves, its queries projected onto them,
+            as serving engines do (the paper's section 2.1.2); else it expands all of the context
+            to keys and values first, as transformers does. A prefill always expands.
+    """
+
+    kv_rank: Number
+    rope_dim: Number
+    plain_dim: Number
+    value_dim: Number
+    q_rank: Number = None
+    bias: bool = False
+    absorbed: bool = True
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        check_fields(self)
+
+    @property
+    def window(self) -> Number:
+        """None: it attends to everything."""
+        return None
+
+    @property
+    def wide(self) -> bool:
+        """False: its matrices are stored as those of the MLP are."""
+        return False
+
+    @property
+    def key_dim(self) -> Number:
+        """Width of a head's query and key."""
+        return self.rope_dim + self.plain_dim
+
+    @property
+    def latent(self) -> Number:
+        """Values that are cached for a position."""
+        return self.kv_rank + self.rope_dim
+
+    def __str__(self) -> str:
+        """What it is, in words."""
+        return f"latent attention of rank {self.kv_rank}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mlp:
+    """A dense MLP; its width, and whether it has a gate, are the model's.
+
+    Attributes:
+        bias: Biases on its projections.
+    """
+
+    bias: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        check_fields(self)
+
+    def __str__(self) -> str:
+        """What it is, in words."""
+        return "MLP"
+
+
+@dataclass(frozen=True, slots=True)
+class Experts:
+    """An MLP of experts, of which a router sends each token-stream to a few.
+
+    Attributes:
+        number: Routed experts, E.
+        per_token: Experts that a token-stream passes, k.
+        width: Intermediate size of an expert; None means the model's.
+        shared_width: Intermediate size of the experts that every token-stream passes, together; 0
+            means that there are none.
+        bias: Biases on the projections of the experts.
+        router_bias: A bias on the router.
+    """
+
+    number: Number
+    per_token: Number
+    width: Number = None
+    shared_width: Number = 0
+    bias: bool = False
+    router_bias: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        check_fields(self, lowest=0)
+        if not holds((self.per_token >= 1) & (self.per_token <= self.number)):
+            raise InputError(
+                f"{self.per_token} experts for each token; there must be one to {self.number}"
+            )
+
+    def __str__(self) -> str:
+        """What it is, in words."""
+        shared = ", one shared" if self.shared_width else ""
+        return f"{self.per_token} of {self.number} experts{shared}"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerGroup:
+    """Layers of one kind.
+
+    Attributes:
+        attention: Their attention.
+        mlp: Their MLP.
+        count: How many there are; None means those that the other groups leave.
+    """
+
+    attention: Attention | LatentAttention = Attention()
+    mlp: Mlp | Experts = Mlp()
+    count: Number = None
+
+    def __post_init__(self) -> None:
+        """Check the count."""
+        if self.count is not None:
+            object.__setattr__(self, "count", whole_number("layers of a kind", self.count, 1))
+
+    def __str__(self) -> str:
+        """What they are, in words."""
+        return f"{self.count} x {self.attention} + {self.mlp}"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What is the same in every layer and around them, where it is not Qwen2's.
+
+    Attributes:
+        norm_bias: Norms are LayerNorms with a bias, not RMSNorms.
+        post_norms: Attention and MLP are followed by a norm each, besides the one before (Gemma).
+        position_rows: Rows of a table of learned positions; 0 means rotary positions.
+    """
+
+    norm_bias: bool = False
+    post_norms: bool = False
+    position_rows: Number = 0
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        check_fields(self, lowest=0)
+
+
+QWEN2 = Frame()
+"""RMSNorms before attention and MLP, rotary positions."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A decoder-only transformer with P parallel streams.
+
+    Defaults are the flags of the published script (QwenLM/ParScale `cost_analysis.py`) and, where
+    it has none, the published models: tied embeddings, biases on q, k and v, a gated MLP, and
+    Qwen2's layers. What other architectures have instead stands in `layers` and `frame`.
+
+    Attributes:
+        hidden_size: Width of the residual stream, h.
+        intermediate_size: Width of the MLP.
+        num_hidden_layers: Transformer layers.
+        num_attention_heads: Query heads.
+        num_key_value_heads: Key and value heads; divides the query heads.
+        head_dim: Width of a head; None means hidden_size / num_attention_heads.
+        vocab_size: Rows of the embedding table.
+        max_position_embeddings: Longest sequence that the model was made for.
+        streams: Parallel streams, P.
+        prefix_tokens: Learned key/value positions per layer and stream; they exist when P > 1.
+        gated_mlp: True for down(act(gate(x)) * up(x)), False for down(act(up(x))).
+        qkv_bias: Biases on the q, k and v projections.
+        qk_norm: RMSNorm weights of width head_dim on q and on k (Qwen3).
+        tie_word_embeddings: The LM head is the embedding table.
+        name: What reports call the model.
+        layers: Kinds of layers and how many of each; none means Qwen2's throughout.
+        frame: Norms, positions and what else is not part of one kind of layer.
+    """
+
+    hidden_size: Number
+    intermediate_size: Number
+    num_hidden_layers: Number = 36
+    num_attention_heads: Number = 16
+    num_key_value_heads: Number = 2
+    head_dim: Number = None
+    vocab_size: Number = 151936
+    max_position_embeddings: Number = 2048
+    streams: Number = 1
+    prefix_tokens: Number = 48
+    gated_mlp: bool = True
+    qkv_bias: bool = True
+    qk_norm: bool = False
+    tie_word_embeddings: bool = True
+    name: str = ""
+    layers: tuple[LayerGroup, ...] = ()
+    frame: Frame = QWEN2
+
+    def __post_init__(self) -> None:
+        """Check every field; fill in head_dim."""
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name in _NO_SIZES or (item.name == "head_dim" and value is None):
+                continue
+            if item.type == "bool":
+                if not isinstance(value, bool):
+                    raise InputError(f"{item.name} is {shown(value)}; it must be true or false")
+                continue
+            lowest = 0 if item.name == "prefix_tokens" else 1
+            object.__setattr__(self, item.name, whole_number(item.name, value, lowest))
+        if self.head_dim is None:
+            check_divides(
+                self.hidden_size,
+                self.num_attention_heads,
+                "hidden_size must be divisible by num_attention_heads, or head_dim be given",
+            )
+            object.__setattr__(self, "head_dim", self.hidden_size // self.num_attention_heads)
+        check_divides(
+            self.num_attention_heads,
+            self.num_key_value_heads,
+            "num_attention_heads must be divisible by num_key_value_heads",
+        )
+        self._check_layers()
+
+    def _check_layers(self) -> None:
+        if not self.layers:
+            return
+        stated = [group.count for group in self.layers if group.count is not None]
+        kinds, total, wanted = len(self.layers), sum(stated), self.num_hidden_layers
+        if len(stated) == kinds:
+            fits = holds(wanted == total)
+        else:
+            fits = len(stated) == kinds - 1 and holds(wanted > total)
+        if not fits:
+            raise InputError(
+                f"num_hidden_layers is {wanted}, but its {kinds} kinds of layers make {total}"
+            )
+
+    @property
+    def groups(self) -> tuple[LayerGroup, ...]:
+        """The kinds of layers, each with its count."""
+        if not self.layers:
+            return (LayerGroup(count=self.num_hidden_layers),)
+        stated = sum(group.count for group in self.layers if group.count is not None)
+        rest = self.num_hidden_layers - stated
+        return tuple(
+            replace(group, count=rest) if group.count is None else group for group in self.layers
+        )
+
+    @property
+    def layers_in_words(self) -> str:
+        """The kinds of layers, and how many there are of each."""
+        return ", ".join(str(group) for group in self.groups)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all layers are as Qwen2's, up to what the switches say."""
+        return not self.layers and self.frame == QWEN2
+
+    @property
+    def query_size(self) -> Number:
+        """Width of all query heads together."""
+        return self.num_attention_heads * self.head_dim
+
+    @property
+    def key_value_size(self) -> Number:
+        """Width of all key heads together (and of all value heads)."""
+        return self.num_key_value_heads * self.head_dim
+
+    @property
+    def prefix(self) -> Number:
+        """Prefix positions that every query may attend to: `prefix_tokens` if P > 1, else 0."""
+        return self.prefix_tokens * (self.streams > 1)
+
+    def with_streams(self, streams: Number) -> ModelSpec:
+        """The same architecture with another number of streams."""
+        return replace(self, streams=streams)
+
+
+_NO_SIZES = ("name", "layers", "frame")
+
+
+def family_intermediate_size(hidden_size: int) -> int:
+    """The MLP width that the ParScale family has, or would have, at a hidden size.
+
+    27/5 of the hidden size, rounded to a multiple of 128: the rule gives the published width of
+    all six sizes (`parametric_fit.py`, QwenLM/ParScale).
+    """
+    return max(128, round(hidden_size * 27 / 5 / 128) * 128)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One request shape: a batch of prompts of equal length, and how much each generates.
+
+    The first output token comes from the prefill, so `output_length` tokens take
+    `output_length - 1` decode steps. Fields become float64 when the workload is made.
+
+    Attributes:
+        batch_size: Sequences, B.
+        input_length: Prompt tokens of each.
+        output_length: Generated tokens of each.
+        logits: "last": the prefill keeps the logits of the last position only, as generation
+            does; "all": of every prompt position.
+    """
+
+    batch_size: Number = 1
+    input_length: Number = 64
+    output_length: Number = 64
+    logits: str = "last"
+
+    def __post_init__(self) -> None:
+        """Check every field and make the numbers float64."""
+        for name in ("batch_size", "input_length", "output_length"):
+            object.__setattr__(self, name, as_float(whole_number(name, getattr(self, name), 1)))
+        if self.logits not in ("last", "all"):
+            raise InputError(f"logits is {self.logits!r}; it must be 'last' or 'all'")
+
+    @property
+    def decode_steps(self) -> Number:
+        """Forward passes after the prefill."""
+        return self.output_length - 1
+
+    @property
+    def cached_tokens(self) -> Number:
+        """Real tokens in the KV cache at the end: the last generated token never enters it."""
+        return self.input_length + self.output_length - 1

@@ -1,0 +1,202 @@
+"""The sizes that a model could be built in: its depth, heads and shape, wider or narrower."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from cost_analysis.common.arrays import Number
+from cost_analysis.common.errors import InputError
+from cost_analysis.common.units import format_count
+from cost_analysis.inputs.models import load_model
+from cost_analysis.inputs.spec import Experts, ModelSpec
+from cost_analysis.inputs.weights import parameters
+
+TOLERANCE = 0.01
+"""How far a widened model may miss the parameter count that it is built for."""
+
+FAMILY = ("0.5b", "0.7b", "1.1b", "1.6b", "2.8b", "4.4b")
+"""The published sizes, smallest first."""
+
+
+@cache
+def family() -> tuple[ModelSpec, ...]:
+    """The published models at P = 1, smallest first."""
+    return tuple(load_model(name).spec for name in FAMILY)
+
+
+def size_of(spec: ModelSpec) -> Number:
+    """Parameters without embeddings, prefixes and aggregator included: the law's N."""
+    return parameters(spec).non_embedding
+
+
+def describe(model: ModelSpec) -> str:
+    """What an architecture is, in a line."""
+    name = f"{model.name.upper()}: " if model.name else ""
+    return (
+        f"{name}{format_count(size_of(model))} parameters without embeddings, "
+        f"hidden {model.hidden_size}, MLP {model.intermediate_size}, "
+        f"{model.num_hidden_layers} layers"
+    )
+
+
+def widened(spec: ModelSpec, size: float) -> ModelSpec:
+    """The P = 1 model of `size` parameters without embeddings at the depth and shape of `spec`.
+
+    The hidden size is a multiple of the heads and of 128, the MLP a multiple of 128 or, where the
+    count needs finer steps, of less; of the shapes that hit the count to within 1 % the one that
+    keeps the ratio of the widths best.
+
+    Args:
+        spec: The model whose depth, heads and vocabulary are kept.
+        size: Parameters without embeddings, N.
+
+    Raises:
+        InputError: No such model: the count is too small for the depth, or experts have a width
+            of their own, which no ratio ties to the others.
+    """
+    if any(isinstance(kind.mlp, Experts) and kind.mlp.width is not None for kind in spec.layers):
+        raise InputError(
+            f"{spec_title(spec)} cannot be widened: its experts have a width of their own; name a "
+            "model to compare with"
+        )
+    scales_heads = spec.head_dim * spec.num_attention_heads == spec.hidden_size
+    multiple = math.lcm(128, spec.num_attention_heads if scales_heads else 1)
+    shape = spec.intermediate_size / spec.hidden_size
+    guess = spec.hidden_size * math.sqrt(size / size_of(spec.with_streams(1)))
+    nearest = max(1, round(guess / multiple))
+    best: tuple[float, ModelSpec] | None = None
+    for step in range(max(1, nearest - 3), nearest + 4):
+        for model in _candidates(spec, step * multiple, size, scales_heads=scales_heads):
+            if abs(size_of(model) / size - 1) <= TOLERANCE:
+                off = abs(math.log(model.intermediate_size / model.hidden_size / shape))
+                if best is None or off < best[0]:
+                    best = (off, model)
+                break
+    if best is None:
+        raise InputError(
+            f"no model of {format_count(size)} parameters without embeddings has "
+            f"{spec.num_hidden_layers} layers and a hidden size that is a multiple of {multiple}"
+        )
+    return best[1]
+
+
+def _candidates(
+    spec: ModelSpec, hidden: int, size: float, *, scales_heads: bool
+) -> Sequence[ModelSpec]:
+    """Models of one hidden size, the MLP as near the count as multiples of 128, 64, … allow."""
+
+    def model(inner: int) -> ModelSpec:
+        return replace(
+            spec,
+            hidden_size=hidden,
+            intermediate_size=inner,
+            head_dim=hidden // spec.num_attention_heads if scales_heads else spec.head_dim,
+            streams=1,
+            name="",
+        )
+
+    bare, one = size_of(model(1)), size_of(model(2)) - size_of(model(1))
+    wanted = (size - bare) / one + 1
+    found = []
+    for multiple in (128, 64, 32, 16, 8, 4, 2, 1):
+        inner = round(wanted / multiple) * multiple
+        if inner >= 1:
+            found.append(model(inner))
+    return found
+
+
+def spec_title(spec: ModelSpec) -> str:
+    return spec.name.upper() or f"a model of hidden size {spec.hidden_size}"
+
+
+def in_family(spec: ModelSpec) -> bool:
+    """Whether a model is a published one, apart from its streams."""
+    plain = replace(spec, streams=1)
+    return any(
+        plain
+        == replace(
+            member,
+            name=spec.name,
+            prefix_tokens=spec.prefix_tokens,
+            max_position_embeddings=spec.max_position_embeddings,
+        )
+        for member in family()
+    )
+
+
+Array = npt.NDArray[np.float64]
+
+LARGEST = 1e12
+"""Parameters without embeddings at which a ladder ends."""
+
+
+def size_ladder(base: ModelSpec, largest: float = LARGEST) -> ModelSpec:
+    """Models of the depth, heads and vocabulary of `base` in steps of 1 % of their size or less.
+
+    Hidden sizes are multiples of the heads and of 128; between two of them the MLP is widened or
+    narrowed in powers of two, so that the sizes follow on each other. The base is among them, and
+    where it is a published model the other published ones are too.
+
+    Args:
+        base: The model, of any number of streams.
+        largest: Parameters without embeddings at which to stop, N.
+
+    Returns:
+        One model whose widths are arrays (sizes,), N rising.
+    """
+    scaled = base.head_dim * base.num_attention_heads == base.hidden_size
+    multiple = math.lcm(128, base.num_attention_heads if scaled else 1)
+    reach = math.sqrt(largest / size_of(base.with_streams(1)))
+    steps = max(2, math.ceil(reach * base.hidden_size / multiple) + 2)
+    hidden = np.arange(1, steps + 1) * float(multiple)
+    widths = [pair for row in _bands(base, hidden) for pair in row]
+    members = family() if in_family(base) else (base,)
+    widths += [(float(m.hidden_size), float(m.intermediate_size)) for m in members]
+    found = _sized(base, *np.array(sorted(set(widths))).T)
+    sizes = size_of(found)
+    order = np.argsort(sizes, kind="stable")[: np.count_nonzero(sizes <= largest)]
+    return _sized(base, found.hidden_size[order], found.intermediate_size[order])
+
+
+def _sized(base: ModelSpec, hidden: Array, inner: Array) -> ModelSpec:
+    """The base at other widths, with one stream."""
+    scaled = base.head_dim * base.num_attention_heads == base.hidden_size
+    return replace(
+        base,
+        hidden_size=hidden,
+        intermediate_size=inner,
+        head_dim=hidden / base.num_attention_heads if scaled else base.head_dim,
+        streams=1,
+        name="",
+    )
+
+
+def _bands(base: ModelSpec, hidden: Array) -> list[list[tuple[float, float]]]:
+    """For each hidden size the MLP widths up to halfway to its neighbours' sizes."""
+    one, two = (size_of(_sized(base, hidden, np.full_like(hidden, width))) for width in (1, 2))
+    slope = two - one
+    shape = base.intermediate_size / base.hidden_size
+    middle = one + (shape * hidden - 1) * slope
+    between = np.sqrt(middle[1:] * middle[:-1])
+    lows = np.concatenate([middle[:1] / 2, between])
+    highs = np.concatenate([between, middle[-1:]])
+    bands = []
+    for row in zip(hidden, one, slope, middle, lows, highs, strict=True):
+        bands.append(_band(*row))
+    return bands
+
+
+def _band(
+    hidden: Number, one: Number, slope: Number, middle: Number, low: Number, high: Number
+) -> list[tuple[float, float]]:
+    """MLP widths of one hidden size between two sizes: multiples of a power of two."""
+    step = 2.0 ** max(0, math.floor(math.log2(TOLERANCE * min(low, middle) / slope)))
+    first = max(1, math.ceil((low - one + slope) / slope / step))
+    last = math.ceil((high - one + slope) / slope / step) + 1  # so that no gap is left
+    return [(float(hidden), width * step) for width in range(first, last)]

@@ -1,0 +1,171 @@
+"""One configuration, measured beside what the cost model predicts, phase by phase."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from cost_analysis.common.errors import InputError
+from cost_analysis.cost.estimate import Estimate, estimate
+from cost_analysis.cost.memory import memory
+from cost_analysis.inputs.request import Request
+from cost_analysis.measure.journal import (
+    PROCESS_BYTES,
+    Journal,
+    Row,
+    open_journal,
+    requests_of,
+    too_large,
+)
+from cost_analysis.measure.results import Phase, Profile
+from cost_analysis.measure.runner import Limits, Tell, run_group
+from cost_analysis.measure.session import Job, check_device
+from cost_analysis.report.render import progress
+from cost_analysis.telemetry.energy import WIDEST_SPREAD, relative_spread
+from cost_analysis.telemetry.machine import host
+from cost_analysis.telemetry.meter import Meter
+
+
+def measure(job: Job, limits: Limits, path: Path | None, tell: Tell, meter: Meter) -> list[Row]:
+    """Run a job and return its journal, which is kept only where a path is given.
+
+    Raises:
+        InputError: The job failed; the reason is the worker's.
+    """
+    with TemporaryDirectory() as folder:
+        target = path or Path(folder) / "run.jsonl"
+        with open_journal(target, resume=False) as journal:
+            run_group([job], limits, journal, tell, meter)
+            _raise_failure(journal)
+            return journal.rows
+
+
+def _raise_failure(journal: Journal) -> None:
+    for row in journal.of("failed"):
+        raise InputError(f"the model could not be run: {row['reason']}")
+
+
+def profile_of(
+    rows: Sequence[Row], cost: Estimate, findings: Sequence[str], *, on_device: bool
+) -> Profile:
+    """What the runs of a job say beside an estimate of it.
+
+    Args:
+        rows: The journal of the job.
+        cost: What is predicted.
+        findings: What makes the readings of a GPU doubtful.
+        on_device: Whether the user named the device that the model ran on.
+    """
+    runs = [row for row in rows if row["kind"] == "run" and row["round"] >= 0]
+    loaded = next(row for row in rows if row["kind"] == "loaded")
+    energy = [row["energy_joules"] for row in runs if row["energy_joules"] is not None]
+    steps = float(cost.workload.decode_steps)
+    requests = [request for row in runs for request in requests_of(row)]
+    phases = [_phase("prefill", [r["prefill"] for r in requests], cost.ttft, cost.prefill_flops,
+                     cost.prefill.bytes, on_device)]  # fmt: skip
+    if steps:
+        each = [step for request in requests for step in request["steps"]]
+        phases.append(_phase("decode step", each, cost.tpot, cost.decode_flops / steps,
+                             cost.decode.bytes / steps, on_device))  # fmt: skip
+    phases.append(_phase("request", [r["total"] for r in requests], cost.total, cost.flops,
+                         cost.prefill.bytes + cost.decode.bytes, on_device))  # fmt: skip
+    held = [row["memory_peak_bytes"] - row["memory_before_bytes"] for row in runs]
+    return Profile(
+        cost=cost,
+        on_device=on_device,
+        phases=tuple(phases),
+        memory=float(np.median(held)),
+        load_seconds=loaded["load_seconds"],
+        threads=loaded["threads"],
+        rounds=len(runs),
+        energy=float(np.median(energy)) if len(energy) == len(runs) else None,
+        energy_missing=runs[0]["energy_missing"],
+        unstable=(*findings, *_wide([request["total"] for request in requests])),
+    )
+
+
+def _wide(times: Sequence[float]) -> list[str]:
+    spread = relative_spread(times)
+    if spread <= WIDEST_SPREAD:
+        return []
+    return [f"times vary by {spread:.0%}; close other programs, or give more --rounds"]
+
+
+def _phase(
+    name: str, times: list[float], predicted: float, flops: float, moved: float, on_device: bool
+) -> Phase:
+    low, middle, high = (float(q) for q in np.quantile(times, (0.25, 0.5, 0.75)))
+    return Phase(name, middle, low, high, float(predicted) if on_device else None, flops, moved)
+
+
+HEADROOM = 0.9
+"""Share of the free memory that a group may take."""
+
+
+def profile(
+    request: Request,
+    *,
+    device: str,
+    mode: str,
+    threads: int | None,
+    checkpoint: str | None,
+    limits: Limits,
+    path: Path | None,
+    on_device: bool,
+) -> Profile:
+    """Run one configuration and put it beside its estimate.
+
+    Args:
+        request: What is asked; its device and engine are what is predicted on.
+        device: Where it runs: "cpu" or a CUDA device.
+        mode: "eager" or "graphs".
+        threads: CPU threads, or None.
+        checkpoint: Folder or cached id of weights, or None.
+        limits: When the repeats end.
+        path: Keeps the journal, unless None.
+        on_device: Whether the request names the device that it runs on.
+
+    Raises:
+        InputError: A precision that no run has, a device that is not there, too little memory.
+    """
+    precision, work = request.precision, request.workload
+    if len({precision.weights, precision.activations, precision.kv_cache}) > 1:
+        raise InputError("a real run has one type; give all three dtypes alike")
+    check_device(device)
+    need = float(memory(request.spec, work, precision).total) + PROCESS_BYTES
+    free = available_memory({"device": device})
+    if need > free:
+        raise InputError(f"the model {too_large(need, free)}")
+    lengths = (int(work.batch_size), int(work.input_length), int(work.output_length))
+    job = Job("profile", request.spec, *lengths, precision.weights, device, mode, threads,
+              work.logits, checkpoint)  # fmt: skip
+    with open_meter(device) as meter, progress() as bar:
+        task = bar.add_task("", total=limits.rounds)
+
+        def tell(name: str, count: int, _seconds: float) -> None:
+            stage = f"{name}, warm-up" if count < 0 else name
+            bar.update(task, description=stage, completed=max(count, 0))
+
+        rows = measure(job, limits, path, tell, meter)
+        findings = meter.findings()
+    cost = estimate(request.spec, work, request.hardware, request.engine, precision)
+    return profile_of(rows, cost, findings, on_device=on_device)
+
+
+def open_meter(device: str) -> Meter:
+    """Reads the energy of the processors, or of the GPU that PyTorch means."""
+    if device == "cpu":
+        return Meter()
+    return Meter(str(torch.cuda.get_device_properties(torch.device(device)).uuid))
+
+
+def available_memory(options: dict[str, Any]) -> float:
+    if options["device"] != "cpu":
+        return torch.cuda.mem_get_info(options["device"])[0] * HEADROOM
+    free = host().memory_available
+    return (free or 0.0) * HEADROOM

@@ -1,0 +1,186 @@
+"""Pages of text and tables, as a terminal, a pipe, Markdown, JSON or CSV shows them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.table import Table as RichTable
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+PLAIN_WIDTH = 80
+"""Columns of a page that is not printed on a terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of ready text.
+
+    Attributes:
+        title: What it shows.
+        columns: Headers; those of `left` are aligned left, the others right.
+        rows: Cells.
+        left: Indices of the columns of text.
+        last_is_total: The last row sums the others.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    left: tuple[int, ...] = (0,)
+    last_is_total: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a command answers.
+
+    Attributes:
+        title: One line: what was asked.
+        summary: Lines of text: the answer.
+        tables: The breakdown.
+        notes: Sentences on what was assumed and left out.
+    """
+
+    title: str
+    summary: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def render_terminal(page: Page) -> str:
+    """A page with colours and rules, as wide as the terminal but no less than 80."""
+    terminal = Console()
+    width = max(terminal.width, PLAIN_WIDTH)
+    with terminal.capture() as captured:
+        terminal.print(_body(page, styled=True), width=width, highlight=False, soft_wrap=False)
+    return _stripped(captured.get())
+
+
+def render_plain(page: Page) -> str:
+    """A page as plain text of at most 80 columns."""
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer, width=PLAIN_WIDTH, color_system=None, highlight=False, legacy_windows=False
+    )
+    console.print(_body(page, styled=False))
+    return _stripped(buffer.getvalue())
+
+
+def _stripped(text: str) -> str:
+    """Lines without the spaces that pad them to the full width."""
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+
+
+def render_markdown(page: Page) -> str:
+    """A page as Markdown with pipe tables."""
+    lines = [" ".join(line.split()) for line in page.summary]
+    blocks = [f"## {page.title}", "\n".join(f"- {line}" for line in lines if line)]
+    for table in page.tables:
+        rule = ("---" if i in table.left else "---:" for i in range(len(table.columns)))
+        rows = (table.columns, tuple(rule), *table.rows)
+        cells = ([cell.replace("|", "\\|").strip() for cell in row] for row in rows)
+        blocks += [f"### {table.title}", "\n".join(f"| {' | '.join(row)} |" for row in cells)]
+    if page.notes:
+        blocks.append("\n".join(f"- {note}" for note in page.notes))
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def render_json(record: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
+    """A record, or a list of them, as JSON; ASCII only, so that no encoding harms it."""
+    return json.dumps(record, indent=2, allow_nan=False) + "\n"
+
+
+def render_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Flat rows as CSV with a header; every row has the first one's columns."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def progress(*, rates: bool = False) -> Progress:
+    """A live bar on stderr while a terminal is there; nothing in a pipe.
+
+    Args:
+        rates: Tell counts, their rate and the time left; else the time that has gone by.
+    """
+    from rich import progress as rich_progress
+
+    class Rate(rich_progress.ProgressColumn):
+        """Counts a second."""
+
+        def render(self, task: rich_progress.Task) -> Text:
+            return Text(f"{task.speed or 0:,.0f}/s")
+
+    told = (rich_progress.MofNCompleteColumn(), Rate(), rich_progress.TimeRemainingColumn())
+    behind = told if rates else (rich_progress.TimeElapsedColumn(),)
+    console = Console(stderr=True)
+    console.quiet = not console.is_terminal  # older rich ends even no bar with an empty line
+    columns = (rich_progress.TextColumn("{task.description}"), rich_progress.BarColumn(), *behind)
+    return rich_progress.Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    )
+
+
+def _body(page: Page, *, styled: bool) -> Group:
+    parts: list[Any] = [Text(page.title, style="bold"), *(Text(line) for line in page.summary)]
+    for table in page.tables:
+        parts += [Text(""), _rich_table(table, styled=styled)]
+    if page.notes:
+        parts.append(Text(""))
+        parts += [_note(note) for note in page.notes]
+    return Group(*parts)
+
+
+def _note(note: str) -> RichTable:
+    grid = RichTable.grid(padding=(0, 1))
+    grid.add_row(Text("*"), Text(note, style="dim"))
+    return grid
+
+
+def _rich_table(table: Table, *, styled: bool) -> Group:
+    rich_table = RichTable(
+        box=box.SIMPLE_HEAD if styled else None,
+        # A rule takes one column of the gap between two cells.
+        padding=(0, 1, 0, 0) if styled else (0, 1),
+        pad_edge=False,
+        show_edge=False,
+        header_style="bold" if styled else "",
+    )
+    for index, column in enumerate(table.columns):
+        left = index in table.left
+        rich_table.add_column(column, justify="left" if left else "right", no_wrap=not left)
+    for index, row in enumerate(table.rows):
+        total = table.last_is_total and index == len(table.rows) - 1
+        rich_table.add_row(*(Text(cell, style="bold" if total else "") for cell in row))
+    title = Text(table.title, style="bold cyan" if styled else "")
+    return Group(title, Padding(rich_table, (0, 0, 0, 2)))
+
+
+Record = dict[str, Any]
+
+
+def whole(value: Any) -> Any:
+    """A number as JSON knows it: an int where it is whole, None where there is none."""
+    if value is None:
+        return None
+    number = float(value)
+    if not math.isfinite(number):
+        return None
+    if isinstance(value, int):
+        return int(value)
+    return int(number) if number.is_integer() and abs(number) < 2**63 else number

@@ -1,0 +1,275 @@
+"""How a sweep is written: part by part beside its file, then as one file; nothing is lost.
+
+A part is written under another name and then renamed, so that a part that is there is whole. The
+file itself appears once, at the end: what has its name is complete. A sweep that ended early goes
+on with the parts that are missing.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from importlib import import_module
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from cost_analysis.common.errors import LONGEST_PATH, InputError, shown
+from cost_analysis.common.files import beside, put, writing
+from cost_analysis.search.columns import COLUMNS, Values
+from cost_analysis.search.grid import Grid
+from cost_analysis.search.sweep import Summary, outcome, pieces_of, summary_of
+
+if TYPE_CHECKING:
+    import pyarrow
+
+
+FORMATS = {".csv": "csv", ".parquet": "parquet"}
+"""Formats of the rows by the ending of their file."""
+
+VERSION = 1
+"""Of the parts: another version of the program may cut a grid otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a sweep is written.
+
+    Attributes:
+        path: The file at the end, absolute.
+        form: "csv" or "parquet".
+        objectives: Columns of the Pareto front.
+    """
+
+    path: Path
+    form: str
+    objectives: tuple[str, ...]
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the parts, beside the file."""
+        return self.path.with_name(self.path.name + ".parts")
+
+    @property
+    def manifest(self) -> Path:
+        """What the parts belong to."""
+        return self.folder / "sweep.json"
+
+    def part(self, index: int) -> Path:
+        """The file of a part."""
+        return self.folder / f"part-{index:07d}.{self.form}"
+
+    def summary(self, index: int) -> Path:
+        """The summary of a part."""
+        return self.folder / f"part-{index:07d}.json"
+
+
+def make_target(path: str, objectives: tuple[str, ...]) -> Target:
+    """Where to write.
+
+    Raises:
+        InputError: An ending that names no format, or a format that needs another package.
+    """
+    file = Path(path).absolute()
+    form = FORMATS.get(file.suffix.lower())
+    if form is None:
+        raise InputError(f"--output is {shown(path, LONGEST_PATH)}; not a .csv or .parquet file")
+    if form == "parquet":
+        need_pyarrow()
+    if file.is_dir():
+        raise InputError(f"--output is {shown(path, LONGEST_PATH)}, which is a folder")
+    return Target(file, form, objectives)
+
+
+def need_pyarrow() -> None:
+    """Say how to install what Parquet needs, where it is missing.
+
+    Raises:
+        InputError: It is missing.
+    """
+    try:
+        import_module("pyarrow.parquet")
+    except ImportError:
+        raise InputError(
+            "Parquet needs pyarrow, which is not installed; pip install 'parscale-cost[sweep]'"
+        ) from None
+
+
+def prepare(target: Target, grid: Grid, *, resume: bool) -> list[int]:
+    """Make the folder of the parts, and say which parts are missing.
+
+    Args:
+        target: Where to write.
+        grid: What to write.
+        resume: Go on with what an earlier run left.
+
+    Raises:
+        InputError: Another sweep's parts are there, or parts and no `resume`.
+        SweepError: The folder cannot be made.
+    """
+    identity = _identity(grid, target)
+    if target.manifest.exists():
+        _check_same(target, identity, resume=resume)
+    else:
+        with writing(target.path):
+            target.folder.mkdir(exist_ok=True)
+            put(target.manifest, json.dumps(identity, indent=2).encode())
+    return [i for i in range(grid.part_count) if not target.part(i).exists()]
+
+
+def _check_same(target: Target, identity: Mapping[str, Any], *, resume: bool) -> None:
+    folder = shown(str(target.folder), LONGEST_PATH)
+    if not resume:
+        raise InputError(
+            f"{folder} holds parts of a sweep that was interrupted; go on with --resume, or "
+            "remove the folder"
+        )
+    try:
+        same = json.loads(target.manifest.read_text()) == identity
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        raise InputError(
+            f"{folder} holds parts of another sweep (other axes, profiles, --pareto or version); "
+            "remove the folder, or write elsewhere"
+        )
+
+
+def _identity(grid: Grid, target: Target) -> dict[str, Any]:
+    """What makes two sweeps the same: the axes, and what their names stand for."""
+    pieces = (grid.piece(place) for place in _first_of_each_combination(grid))
+    told = sha256()
+    for piece in pieces:
+        cost = outcome(piece).cost
+        told.update(repr((cost.hardware, cost.engine, cost.precision)).encode())
+        told.update(repr(_digest(cost)).encode())
+    return {
+        "version": VERSION,
+        "axes": {name: list(values) for name, values in grid.axes.items()},
+        "columns": [column.name for column in COLUMNS],
+        "pareto": list(target.objectives),
+        "part_rows": grid.part_rows,
+        "system": told.hexdigest(),
+    }
+
+
+def _digest(cost: Any) -> tuple[float, ...]:
+    """A few numbers that change when a model does."""
+    return (float(np.sum(cost.parameters.total)), float(np.sum(cost.total)))
+
+
+def _first_of_each_combination(grid: Grid) -> range:
+    """The first piece of each combination of names; at most some hundreds are looked at."""
+    combinations = grid.combinations
+    step = grid.piece_count // combinations
+    return range(0, grid.piece_count, step * max(1, combinations // 256))
+
+
+def write_part(grid: Grid, target: Target, index: int) -> Summary:
+    """Calculate a part and write it; a part that is there is not touched.
+
+    Raises:
+        SweepError: It cannot be written.
+    """
+    found = list(pieces_of(grid, grid.part(index)))
+    columns = {c.name: np.concatenate([piece[c.name] for piece in found]) for c in COLUMNS}
+    summary = summary_of(columns, target.objectives)
+    with writing(target.path):
+        put(target.summary(index), json.dumps(asdict(summary)).encode())
+        with beside(target.part(index)) as file:
+            if target.form == "csv":
+                _write_csv(columns, file, header=index == 0)
+            else:
+                _write_parquet(columns, file)
+    return summary
+
+
+def read_summary(target: Target, index: int) -> Summary:
+    """The summary of a part that was written."""
+    return Summary(**json.loads(target.summary(index).read_text()))
+
+
+def _write_parquet(columns: Mapping[str, Values], file: IO[bytes]) -> None:
+    with _parquet_writer(file) as writer:
+        writer.write_table(_table(columns))
+
+
+def _write_csv(columns: Mapping[str, Values], file: IO[bytes], *, header: bool) -> None:
+    import pandas as pd
+
+    pd.DataFrame(dict(columns)).to_csv(file, index=False, header=header, lineterminator="\n")
+
+
+def _table(columns: Mapping[str, Values]) -> pyarrow.Table:
+    import pyarrow as pa
+
+    arrays = {}
+    for column in COLUMNS:
+        values = pa.array(columns[column.name], from_pandas=True)
+        arrays[column.name] = values.dictionary_encode() if column.kind == "name" else values
+    return pa.table(arrays)
+
+
+def _schema() -> pyarrow.Schema:
+    import pyarrow as pa
+
+    kinds = {
+        "name": pa.dictionary(pa.int32(), pa.string()),
+        "count": pa.int64(),
+        "switch": pa.bool_(),
+        "number": pa.float64(),
+    }
+    told = {c.name: c.text for c in COLUMNS}
+    return pa.schema(
+        [pa.field(c.name, kinds[c.kind], metadata={"description": told[c.name]}) for c in COLUMNS]
+    )
+
+
+@contextmanager
+def _parquet_writer(file: IO[bytes]) -> Iterator[pyarrow.parquet.ParquetWriter]:
+    """A writer of Parquet that tells names and counts by dictionaries, numbers as they are."""
+    from pyarrow import parquet
+
+    few = [c.name for c in COLUMNS if c.says_which or c.kind != "number"]
+    with parquet.ParquetWriter(
+        file, _schema(), compression="zstd", use_dictionary=few, store_schema=False
+    ) as writer:
+        yield writer
+
+
+def assemble(target: Target, parts: Sequence[int]) -> None:
+    """Make one file of the parts, and remove them.
+
+    Raises:
+        SweepError: It cannot be written; the parts stay.
+    """
+    with writing(target.path):
+        with beside(target.path, target.folder) as file:
+            if target.form == "csv":
+                for index in parts:
+                    with target.part(index).open("rb") as part:
+                        shutil.copyfileobj(part, file, 1 << 20)
+            else:
+                _join_parquet(target, parts, file)
+        shutil.rmtree(target.folder)
+
+
+def _join_parquet(target: Target, parts: Sequence[int], file: IO[bytes]) -> None:
+    from pyarrow import parquet
+
+    names = [c.name for c in COLUMNS if c.kind == "name"]
+    with _parquet_writer(file) as writer:
+        for index in parts:
+            with parquet.ParquetFile(target.part(index), read_dictionary=names) as part:
+                writer.write_table(part.read(use_threads=False).cast(_schema()))
+
+
+def forget_if_empty(target: Target) -> None:
+    """Remove the folder of the parts where there is none to go on with."""
+    if target.folder.is_dir() and not any(target.folder.glob(f"part-*.{target.form}")):
+        shutil.rmtree(target.folder, ignore_errors=True)
