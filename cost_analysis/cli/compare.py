@@ -1,11 +1,7 @@
-"""Commands on the claims: claims, compare, crossover, fit.
+"""The commands `claims`, `compare`, `crossover` and `precision`: streams against parameters.
 
-The modules that do the work are imported inside, so that the help and the plain estimate load
-neither NumPy nor SciPy.
-
-Flags of the commands on claims: streams, and lists of batch sizes and lengths.
-
-The command on storage formats: precision.
+The modules that calculate are imported inside the commands, so that the help and the plain
+estimate load neither NumPy nor SciPy.
 """
 
 from __future__ import annotations

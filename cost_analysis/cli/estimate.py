@@ -1,4 +1,4 @@
-"""TODO cli/estimate"""
+"""The commands `estimate` (the default one), `hardware`, `models` and `engines`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from cost_analysis.cli.main import cli
 from cost_analysis.cli.options import (
     PROGRAM,
     SectionedCommand,
@@ -23,10 +22,10 @@ from cost_analysis.cli.options import (
 )
 from cost_analysis.cli.output import chosen_format, deliver
 from cost_analysis.common.errors import InputError
-from cost_analysis.cost import estimate as estimate_cost
+from cost_analysis.cost.estimate import answer as request_answer
 from cost_analysis.inputs.models import load_model
 from cost_analysis.inputs.profiles import load_engine, load_hardware, profile_names
-from cost_analysis.report import estimate_record
+from cost_analysis.report import estimate_record as records
 from cost_analysis.report.estimate import estimate_page
 from cost_analysis.report.profiles import (
     device_rows,
@@ -100,7 +99,7 @@ CATALOGUES = (
 """Every kind that a command lists."""
 
 
-@cli.command(cls=SectionedCommand)
+@click.command(cls=SectionedCommand)
 @model_options
 @workload_options
 @system_options
@@ -127,24 +126,26 @@ def estimate(
     if cost_model == "published":
         refuse_layout(options, "the published cost model")
     request = request_from(options)
-    answer = estimate_cost.answer(request, with_published=cost_model == "published")
+    answer = request_answer(request, with_published=cost_model == "published")
     for warning in request.warnings:
         click.echo(f"{PROGRAM}: warning: {warning}", err=True)
-    record = estimate_record.estimate_record(answer)
+    record = records.estimate_record(answer)
     if rows is not None and chosen_format(form, output) != "csv":
         raise InputError("--rows chooses the rows of a CSV; give --format csv with it")
-    table = record["operators"] if rows == "operators" else [estimate_record.estimate_row(answer)]
+    table = record["operators"] if rows == "operators" else [records.estimate_row(answer)]
     deliver(estimate_page(answer), record, table, form, output)
 
 
-def _catalogue(what: Catalogue) -> None:
-    """Add a command that lists the profiles of a kind, or shows one."""
+def profiles_command(kind: Catalogue) -> click.Command:
+    """A command that lists the profiles of a kind, or shows one."""
 
-    @cli.command(what.folder, cls=SectionedCommand, help=what.help)
+    @click.command(kind.folder, cls=SectionedCommand, help=kind.help)
     @click.argument("name", required=False)
     @output_options
     def show(name: str | None, form: str | None, output: str | None) -> None:
-        found = [what.load(each) for each in ([name] if name else profile_names(what.folder))]
-        listed = [what.record(profile) for profile in found]
-        page = what.page(found[0]) if name else what.list_page(found)
-        deliver(page, listed[0] if name else listed, what.rows(found), form, output)
+        found = [kind.load(each) for each in ([name] if name else profile_names(kind.folder))]
+        listed = [kind.record(profile) for profile in found]
+        page = kind.page(found[0]) if name else kind.list_page(found)
+        deliver(page, listed[0] if name else listed, kind.rows(found), form, output)
+
+    return show

@@ -1,10 +1,6 @@
-"""The command on the scaling law, and the flags of its intervals.
+"""The commands `fit`, `accuracy` and `fit-latency`: the scaling law and the latency model.
 
-The modules that do the work are imported inside, so that the help loads neither NumPy nor SciPy.
-
-Commands that compare the latency model with measurements: accuracy, fit-latency.
-
-NumPy and SciPy are imported when a command runs, not before.
+NumPy and SciPy are imported when a command runs, so that the help does not load them.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ import click
 
 from cost_analysis import __version__
 from cost_analysis.cli import compare, estimate, fit, measure, plan, plot, serving, sweep
-from cost_analysis.cli.estimate import _catalogue
 from cost_analysis.cli.options import PROGRAM
 from cost_analysis.common.errors import InputError
 
@@ -87,6 +86,7 @@ def cli() -> None:
 
 
 for command in (
+    estimate.estimate,
     compare.claims,
     compare.compare,
     compare.crossover,
@@ -104,12 +104,9 @@ for command in (
     measure.report,
     measure.calibrate,
     measure.parity,
+    *map(estimate.profiles_command, estimate.CATALOGUES),
 ):
     cli.add_command(command)
-
-
-for kind in estimate.CATALOGUES:
-    _catalogue(kind)
 
 
 CLOSED_PIPE = 141

@@ -30,6 +30,7 @@ from cost_analysis.cli.output import deliver
 from cost_analysis.common.checks import FLAGS
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.files import write_file
+from cost_analysis.report.render import progress
 
 UNSTABLE = 3
 """Exit code of a measurement whose times are not to be trusted."""
@@ -166,7 +167,7 @@ def validate(
         options = {"size": size, "dataset": dataset, **request}
         limits = {"rounds": rounds, "seconds": time_limit}
         path = Path(journal or f"{size}-{request['dtype']}.jsonl")
-        rows = validation.run(options, limits, path, resume=resume, force=force)
+        rows = validation.run(options, limits, path, progress, resume=resume, force=force)
     stable = _report(rows, form, None)
     if not stable:
         raise click.exceptions.Exit(UNSTABLE)
@@ -261,6 +262,7 @@ def profile(
             checkpoint=checkpoint,
             limits=Limits(time_limit, rounds),
             path=Path(journal) if journal else None,
+            progress=progress,
             on_device=named,
         )
     title = f"{request.title}, P = {request.spec.streams}, measured on {device}, {mode}"

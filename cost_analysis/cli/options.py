@@ -1,9 +1,4 @@
-"""Flags that several commands share, in the published script's spelling and with dashes.
-
-Flags and commands whose help is grouped under headings.
-
-Flags of several devices.
-"""
+"""Flags that several commands share, under headings, in the published script's spelling."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The flags of a plan, and the question that they ask; `plot pareto` has them too.
-
-The layouts command: every way to divide a model among devices.
-"""
+"""The commands `plan` and `layouts`, and the flags of a plan, which `plot pareto` has too."""
 
 from __future__ import annotations
 

@@ -1,19 +1,13 @@
 """The command `plot`: the figures, one subcommand each.
 
 NumPy, SciPy and matplotlib are imported when a figure is drawn, not before.
-
-The paper's Figures 2 to 4 as subcommands of `plot`.
-
-Flags that the figures share, and how a figure is drawn and written.
-
-NumPy, SciPy and matplotlib are imported when a figure is drawn, not before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -38,6 +32,9 @@ from cost_analysis.cli.serving import load_options, view_from
 from cost_analysis.cli.sweep import axis_options, given_axes
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.files import write_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FORM_OF_ENDING = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 
@@ -115,28 +112,37 @@ def chosen_datasets(dataset: str | None) -> tuple[str, ...]:
     return tuple(DATASETS) if dataset is None else (dataset,)
 
 
-def draw(name: str, compute: Callable[[], Any], output: str | None, dpi: int) -> None:
+Drawing = tuple[Callable[[Any], "Figure"], Any]
+"""What draws a figure, and the numbers that it draws."""
+
+
+def draw(name: str, compute: Callable[[], Drawing], output: str | None, dpi: int) -> None:
     """Compute a figure's numbers, draw it, write it, and say where it is."""
     target = Path(output or f"{name}.png")
     form = FORM_OF_ENDING.get(target.suffix.lower())
     if form is None:
         raise InputError(f"--output is {str(target)!r}; it must end in {', '.join(FORM_OF_ENDING)}")
-    plots = _plots()
-    data = compute()
-    write_file(target, plots.picture(lambda: getattr(plots, name)(data), form, dpi))
+    picture = _picture()
+    figure, data = compute()
+    write_file(target, picture(lambda: figure(data), form, dpi))
     click.echo(f"wrote {target}")
 
 
-def _plots() -> Any:
+def _picture() -> Callable[[Callable[[], Figure], str, int], bytes]:
+    """What turns a figure into a file's content.
+
+    Raises:
+        InputError: matplotlib is not installed.
+    """
     try:
-        from cost_analysis import figures
+        from cost_analysis.figures.style import picture
     except ImportError as error:
         if (error.name or "").split(".")[0] not in ("matplotlib", "PIL"):
             raise
         raise InputError(
             "figures need matplotlib, which is not installed; pip install 'parscale-cost[plot]'"
         ) from None
-    return figures
+    return picture
 
 
 @click.command(cls=SectionedCommand)
@@ -147,10 +153,11 @@ def _plots() -> Any:
 def figure2(streams: int, dataset: str | None, output: str | None, dpi: int) -> None:
     """The paper's Figure 2: loss against N, runs and fitted law."""
 
-    def compute() -> Any:
-        from cost_analysis.figures.law import loss_curves
+    def compute() -> Drawing:
+        from cost_analysis.figures.law import figure2, loss_curves
 
-        return [loss_curves(name, stream_counts(streams)) for name in chosen_datasets(dataset)]
+        counts = stream_counts(streams)
+        return figure2, [loss_curves(name, counts) for name in chosen_datasets(dataset)]
 
     draw("figure2", compute, output, dpi)
 
@@ -163,10 +170,10 @@ def figure2(streams: int, dataset: str | None, output: str | None, dpi: int) -> 
 def figure3(streams: int, dataset: str | None, output: str | None, dpi: int) -> None:
     """The paper's Figure 3: contours of predicted loss over N and P."""
 
-    def compute() -> Any:
-        from cost_analysis.figures.law import loss_surface
+    def compute() -> Drawing:
+        from cost_analysis.figures.law import figure3, loss_surface
 
-        return [loss_surface(name, streams) for name in chosen_datasets(dataset)]
+        return figure3, [loss_surface(name, streams) for name in chosen_datasets(dataset)]
 
     draw("figure3", compute, output, dpi)
 
@@ -199,13 +206,13 @@ def figure4(
     if len(columns) > 6:
         raise InputError(f"{len(columns)} batch sizes are too many columns; give up to 6")
 
-    def compute() -> Any:
+    def compute() -> Drawing:
         from cost_analysis.compare import cost_models
-        from cost_analysis.figures import costs
+        from cost_analysis.figures.costs import cost_grid, figure4
         from cost_analysis.inputs import models
 
         prompts = input_length or output_length or cost_models.DIAGONAL
-        return costs.cost_grid(
+        return figure4, cost_grid(
             models.load_model(base).spec,
             stream_counts(streams),
             cost_models.Setting(columns, prompts, output_length or prompts),
@@ -263,9 +270,9 @@ def crossover(
 ) -> None:
     """Where streams add less than parameters, over batch and prompt."""
 
-    def compute() -> Any:
+    def compute() -> Drawing:
         from cost_analysis.compare import cost_models
-        from cost_analysis.figures import crossover_map
+        from cost_analysis.figures.crossover_map import crossover, crossover_map
         from cost_analysis.inputs import models
         from cost_analysis.law.equal_loss import chosen_baseline
         from cost_analysis.law.runs import published_runs
@@ -274,7 +281,8 @@ def crossover(
         streamed = models.load_model(base).spec.with_streams(streams)
         chosen = chosen_baseline(streamed, baseline, fit(published_runs(dataset)))
         system = cost_models.System(**system_from(options))
-        return crossover_map.crossover_map(streamed, chosen, system, cost_model, output_length)
+        data = crossover_map(streamed, chosen, system, cost_model, output_length)
+        return crossover, data
 
     draw("crossover", compute, output, dpi)
 
@@ -300,12 +308,12 @@ def breakdown(
 ) -> None:
     """Memory and time by part, and what the streams add."""
 
-    def compute() -> Any:
+    def compute() -> Drawing:
         from cost_analysis.compare import cost_models
-        from cost_analysis.figures.breakdown import breakdown_parts
+        from cost_analysis.figures.breakdown import breakdown, breakdown_parts
         from cost_analysis.inputs import models, spec
 
-        return breakdown_parts(
+        return breakdown, breakdown_parts(
             models.load_model(base).spec,
             stream_counts(streams),
             spec.Workload(batch_size, input_length, output_length),
@@ -322,10 +330,12 @@ def breakdown(
 def measured(journals: tuple[str, ...], output: str | None, dpi: int) -> None:
     """What validations measured, beside what was claimed; from journals."""
 
-    def compute() -> Any:
+    def compute() -> Drawing:
+        from cost_analysis.figures.measured import measured
         from cost_analysis.measure.verdicts import read_verdicts
 
-        return {name: verdicts for name, (_, verdicts) in read_verdicts(journals).items()}
+        found = read_verdicts(journals)
+        return measured, {name: verdicts for name, (_, verdicts) in found.items()}
 
     draw("measured", compute, output, dpi)
 
@@ -337,7 +347,8 @@ def measured(journals: tuple[str, ...], output: str | None, dpi: int) -> None:
 def accuracy(measurements: str | None, output: str | None, dpi: int) -> None:
     """Predicted against measured times of the cited rows, or of yours."""
 
-    def compute() -> Any:
+    def compute() -> Drawing:
+        from cost_analysis.figures.measured import accuracy
         from cost_analysis.fitting.accuracy import predictions, represented
         from cost_analysis.fitting.measurements import MEMORY_METRIC, read_measurements
 
@@ -345,7 +356,7 @@ def accuracy(measurements: str | None, output: str | None, dpi: int) -> None:
         times = [row for row in rows if row.metric != MEMORY_METRIC]
         if not times:
             raise InputError("no row of time that the model can represent")
-        return predictions(times)
+        return accuracy, predictions(times)
 
     draw("accuracy", compute, output, dpi)
 
@@ -357,9 +368,11 @@ def accuracy(measurements: str | None, output: str | None, dpi: int) -> None:
 def pareto(output: str | None, dpi: int, **options: Any) -> None:
     """Loss against memory and latency, by streams; the flags of `plan`."""
 
-    def compute() -> Any:
+    def compute() -> Drawing:
+        from cost_analysis.figures.plan import pareto
+
         asked = question(options)
-        return asked, answered(asked)
+        return pareto, (asked, answered(asked))
 
     draw("pareto", compute, output, dpi)
 
@@ -370,7 +383,13 @@ def pareto(output: str | None, dpi: int, **options: Any) -> None:
 @dpi_option
 def throughput(output: str | None, dpi: int, **options: Any) -> None:
     """Throughput against speed, and latency against load; the flags of `serving`."""
-    draw("throughput", lambda: view_from(options), output, dpi)
+
+    def compute() -> Drawing:
+        from cost_analysis.figures.plan import throughput
+
+        return throughput, view_from(options)
+
+    draw("throughput", compute, output, dpi)
 
 
 @plot.command(cls=SectionedCommand)
@@ -401,10 +420,11 @@ def methods(
 ) -> None:
     """Ways of spending compute: what each costs over the base."""
 
-    def compute() -> Any:
+    def compute() -> Drawing:
         from cost_analysis.compare.comparison import contest
+        from cost_analysis.figures.costs import methods
 
-        return contest(request_from(options), names, baseline=baseline, dataset=dataset)
+        return methods, contest(request_from(options), names, baseline=baseline, dataset=dataset)
 
     draw("methods", compute, output, dpi)
 
@@ -424,10 +444,10 @@ def methods(
 def heatmap(value: str, output: str | None, dpi: int, **axes: tuple[str, ...]) -> None:
     """One column of a sweep over two flags that take several values."""
 
-    def compute() -> Any:
-        from cost_analysis.figures.heat_map import heat_map
+    def compute() -> Drawing:
+        from cost_analysis.figures.heat_map import heat_map, heatmap
         from cost_analysis.search.grid import make_grid
 
-        return heat_map(make_grid(given_axes(None, axes)), value)
+        return heatmap, heat_map(make_grid(given_axes(None, axes)), value)
 
     draw("heatmap", compute, output, dpi)

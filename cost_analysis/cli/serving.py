@@ -1,9 +1,6 @@
-"""The flags of the serving view; `plot throughput` has them too.
+"""The command `serving`, and its flags, which `plot throughput` has too.
 
-The commands on choosing: plan and serving.
-
-The modules that do the work are imported inside, so that the help and the plain estimate load
-neither NumPy nor SciPy.
+The modules that calculate are imported inside, so that the help loads neither NumPy nor SciPy.
 """
 
 from __future__ import annotations

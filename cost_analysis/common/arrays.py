@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Number = Any
 """A Python number, or a NumPy array of float64: everything broadcasts."""
+
+Array: TypeAlias = "npt.NDArray[np.float64]"
+"""An array of float64."""
 
 
 def is_array(value: object) -> TypeGuard[npt.NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""Sizes as they are checked: whole numbers within what any model can have."""
+"""Checks of values that a user gives: sizes, shares, times and counts within their limits."""
 
 from __future__ import annotations
 
@@ -82,6 +82,7 @@ LEAST_EFFICIENCY = 1e-6
 
 
 def check_share(name: str, value: Any) -> None:
+    """Refuse what is not a share: a number from `LEAST_EFFICIENCY` to 1."""
     if not (is_real(value) and holds((value >= LEAST_EFFICIENCY) & (value <= 1))):
         raise InputError(
             f"{FLAGS.get(name, name)} is {shown(value)}; it must be from {LEAST_EFFICIENCY:g} to 1"
@@ -95,11 +96,13 @@ def check_positive(name: str, value: Any) -> None:
 
 
 def check_time(name: str, value: Any) -> None:
+    """Refuse what is not a time: a finite number from 0."""
     if not (is_real(value) and holds((value >= 0) & is_finite(value))):
         raise InputError(f"{name} is {shown(value)}; it must be 0 or a positive time")
 
 
 def check_count(name: str, value: Any) -> None:
+    """Refuse what is not a count: a finite number from 0."""
     if not (is_real(value) and holds((value >= 0) & is_finite(value))):
         raise InputError(f"{name} is {shown(value)}; it must be 0 or a positive number")
 

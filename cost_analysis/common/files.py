@@ -1,8 +1,6 @@
-"""Reads a small file of the user's, and no more of it than such a file can be long.
+"""Reading and writing of files: small inputs within a limit, CSV tables, whole-file writes.
 
-Files that are there whole or not at all, whatever ends the program or the machine.
-
-A CSV file with a header, whose errors say where in which file they are.
+A written file is there whole or not at all, whatever ends the program or the machine.
 """
 
 from __future__ import annotations

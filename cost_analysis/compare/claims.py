@@ -6,10 +6,8 @@ model, the measured baseline on Stack-V2-Python, and the mean over input = outpu
 {64, 128, 256, 512}: 22× and 6× at batch 1, 7× and 1.7× from the means over batch 1, 2, 4 and 8
 (arXiv 2505.10475, abstract and Figure 1; reconstructed, QwenLM/ParScale issue 6).
 
-The claims with weights, products and cache in fewer bits, and which term moves them.
-
-A ratio of increases has the wider model's weights above, and below what streams add to cache,
-activations and time. Formats narrow these one by one.
+In fewer bits, the numerator has the wider model's weights, and the denominator what streams add
+to cache, activations and time; formats narrow these one by one.
 """
 
 from __future__ import annotations

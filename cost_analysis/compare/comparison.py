@@ -1,6 +1,6 @@
 """One streamed model beside its base and the parameter-scaled model of equal loss.
 
-From the names of methods to what they do to a model, and what they cost on a request.
+With named methods instead: what each does to the base, and what it costs on a request.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Crossovers of a model on its axes: batch, prompt length, streams, share of the prompt.
-
-Where the advantage of streams over parameters ends.
+"""Where the advantage of streams over parameters ends: batch, prompt, streams, prompt share.
 
 The streamed model pays as long as it costs less than the parameter-scaled model of equal loss:
 then the ratio of the increases is above 1. The end is the smallest batch, context, number of
@@ -18,7 +16,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from cost_analysis.common.arrays import Number
+from cost_analysis.common.arrays import Array, Number
 from cost_analysis.compare.cost_models import COST_MODELS, Setting, System, request_cost
 from cost_analysis.inputs.device import Hardware
 from cost_analysis.inputs.dtypes import Precision, dtype_named
@@ -117,8 +115,6 @@ def compute_bound_penalty(multiplier: float, streams: int) -> float:
     """
     return streams / multiplier
 
-
-Array = npt.NDArray[np.float64]
 
 AXES = ("batch_size", "input_length", "P", "prompt_share")
 METRICS = ("latency", "memory")

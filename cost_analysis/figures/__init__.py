@@ -1,30 +1,13 @@
-"""The figures as PNG, SVG or PDF: each draws what a `…_data` module computes, and nothing else.
+"""The figures: what each shows as numbers, how it is drawn, and its caption, in one module each.
 
-Importing it loads matplotlib.
+style           fonts, colours and file formats that all figures share; captions' common words
+law             Figures 2 and 3 of the paper: loss over parameters and streams
+costs           Figure 4 of the paper, and what ways of spending compute cost
+crossover_map   where streams add less than parameters, over batch and prompt
+breakdown       memory and time by part of the model
+heat_map        one column of a sweep over two of its axes
+plan            loss against cost, and throughput against speed
+measured        measured ratios, and predicted against measured times
+
+Importing one loads matplotlib.
 """
-
-from __future__ import annotations
-
-from cost_analysis.figures.breakdown import breakdown
-from cost_analysis.figures.costs import figure4, methods
-from cost_analysis.figures.crossover_map import crossover
-from cost_analysis.figures.heat_map import heatmap
-from cost_analysis.figures.law import figure2, figure3
-from cost_analysis.figures.measured import accuracy, measured
-from cost_analysis.figures.plan import pareto, throughput
-from cost_analysis.figures.style import picture
-
-__all__ = [
-    "accuracy",
-    "breakdown",
-    "crossover",
-    "figure2",
-    "figure3",
-    "figure4",
-    "heatmap",
-    "measured",
-    "methods",
-    "pareto",
-    "picture",
-    "throughput",
-]

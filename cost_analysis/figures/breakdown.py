@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.patches import Patch
 
+from cost_analysis.common.arrays import Array
 from cost_analysis.common.units import GIB, format_figure
 from cost_analysis.compare.cost_models import System
 from cost_analysis.cost.estimate import Estimate, estimate
@@ -20,7 +21,6 @@ from cost_analysis.cost.latency import Phase
 from cost_analysis.cost.roofline import OperatorTime
 from cost_analysis.figures.style import cost_model_title, model_title, new_figure, write_caption
 from cost_analysis.inputs.spec import ModelSpec, Workload
-from cost_analysis.law.runs import Array
 
 Parts = dict[str, Array]
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from cost_analysis.common.arrays import Number
+from cost_analysis.common.arrays import Array, Number
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.units import GIB
 from cost_analysis.compare.comparison import Contest
@@ -36,7 +36,7 @@ from cost_analysis.figures.style import (
 from cost_analysis.inputs.spec import ModelSpec
 from cost_analysis.law.equal_loss import measured_baseline
 from cost_analysis.law.family import family
-from cost_analysis.law.runs import DATASET_NAMES, Array, Runs, published_runs
+from cost_analysis.law.runs import DATASET_NAMES, Runs, published_runs
 
 NOTHING = 1e-9
 """An increase below this share of what increases is rounding."""

@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.path import Path
 
+from cost_analysis.common.arrays import Array
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.units import format_bytes
 from cost_analysis.compare.cost_models import System, request_cost
@@ -32,7 +33,6 @@ from cost_analysis.figures.style import (
 from cost_analysis.inputs.spec import ModelSpec, Workload
 from cost_analysis.law.equal_loss import Baseline
 from cost_analysis.law.family import size_of
-from cost_analysis.law.runs import Array
 
 MAP_BATCH, MAP_PROMPT = (1, 256), (64, 32_768)
 MAP_STEPS = 4

@@ -16,10 +16,10 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from cost_analysis.common.arrays import Array
 from cost_analysis.common.errors import InputError, unknown_name
 from cost_analysis.common.units import format_of_column
 from cost_analysis.figures.style import UNBROKEN, label_panel, new_figure, write_caption
-from cost_analysis.law.runs import Array
 from cost_analysis.search.columns import NAMED, Column
 from cost_analysis.search.grid import Grid
 from cost_analysis.search.sweep import pieces_of

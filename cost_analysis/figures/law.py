@@ -16,6 +16,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from cost_analysis.common.arrays import Array
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.units import format_count
 from cost_analysis.figures.style import (
@@ -28,7 +29,7 @@ from cost_analysis.figures.style import (
     stream_style,
     write_caption,
 )
-from cost_analysis.law.runs import DATASET_NAMES, Array, published_runs
+from cost_analysis.law.runs import DATASET_NAMES, published_runs
 from cost_analysis.law.scaling_law import Fit, fit
 
 CURVE_POINTS = 160

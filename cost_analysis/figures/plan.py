@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from cost_analysis.common.arrays import Array
 from cost_analysis.common.pareto import non_dominated
 from cost_analysis.common.units import GIB, format_count
 from cost_analysis.figures.style import (
@@ -26,7 +27,6 @@ from cost_analysis.figures.style import (
     stream_style,
     write_caption,
 )
-from cost_analysis.search.candidates import Array
 from cost_analysis.search.plan import Plan, Question
 from cost_analysis.search.serving import Served, ServingView
 
@@ -47,8 +47,8 @@ def pareto_caption(asked: Question, plan: Plan) -> str:
     return (
         f"{where.replace(' ', UNBROKEN)}, engine {' or '.join(engines)}, "
         f"weights {' or '.join(formats)}; {load}, {space.input_length} input and "
-        f"{space.output_length} "
-        f"output tokens. Sizes: {model_title(space.base)} wider or narrower, within all limits (dots). "
+        f"{space.output_length} output tokens. Sizes: {model_title(space.base)} wider or narrower, "
+        "within all limits (dots). "
         "Below: the loss that streams save at the same cost. Loss: the law fitted on "
         f"{asked.law}; above {largest} parameters it is extrapolated."
     )
@@ -59,7 +59,8 @@ def serving_caption(view: ServingView) -> str:
     server, lengths = view.streams[-1].server, view.lengths
     wider = f" Wider model: {view.chosen.description}." if view.chosen else ""
     return (
-        f"{model_title(view.spec)}, engine {server.engine.name}, weights {server.precision.weights}, "
+        f"{model_title(view.spec)}, engine {server.engine.name}, "
+        f"weights {server.precision.weights}, "
         f"on {server.hardware.description.replace(' ', UNBROKEN)}; "
         f"{lengths.mean(lengths.prompts):.4g} input and {lengths.mean(lengths.outputs):.4g} output "
         f"tokens{' on average' if len(lengths.weights) > 1 else ''}.{wider} Left: batches of 1, 2, "

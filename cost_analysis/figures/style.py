@@ -22,12 +22,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 from PIL import Image
 
+from cost_analysis.common.arrays import Array
 from cost_analysis.common.units import format_count
 from cost_analysis.compare.cost_models import System
 from cost_analysis.cost.published import BANDWIDTH_EFFICIENCY, FLOPS_EFFICIENCY
 from cost_analysis.inputs.spec import ModelSpec
 from cost_analysis.law.family import FAMILY, size_of
-from cost_analysis.law.runs import Array
 
 COLUMNS = 136
 """Letters of a line below a figure."""
@@ -42,6 +42,7 @@ def wrapped(caption: str) -> str:
 
 
 def cost_model_title(name: str, system: System) -> str:
+    """A cost model in words, with the device and the efficiencies that it takes."""
     device = system.hardware.description.replace(" ", UNBROKEN)
     if name == "operators":
         formats = f"weights {system.precision.weights}, cache {system.precision.kv_cache}"
@@ -52,6 +53,7 @@ def cost_model_title(name: str, system: System) -> str:
 
 
 def lengths_title(prompts: Sequence[int], outputs: Sequence[int]) -> str:
+    """Pairs of prompt and output lengths in words."""
     if tuple(prompts) == tuple(outputs):
         return f"input = output of {', '.join(map(str, prompts))} tokens"
     pairs = (
@@ -62,6 +64,7 @@ def lengths_title(prompts: Sequence[int], outputs: Sequence[int]) -> str:
 
 
 def model_title(spec: ModelSpec) -> str:
+    """What a model is called in a caption."""
     if spec.name in FAMILY:
         return spec.name.upper()
     return spec.name or f"a model of {format_count(size_of(spec))} parameters"

@@ -1,4 +1,4 @@
-"""TODO inputs/engine"""
+"""An engine: what runs a model on a device, how fast, and how far measurements spread."""
 
 from __future__ import annotations
 

@@ -45,10 +45,10 @@ from cost_analysis.inputs.engine import (
 def peaks(value: Any) -> dict[str, float]:
     """Peaks by data type [FLOP/s]."""
     peaks = {}
-    for dtype, text in texts(value).items():
+    for dtype, rate in texts(value).items():
         if dtype not in WIDER:
             raise unknown_name("data type", dtype, WIDER)
-        peaks[dtype] = parse_quantity(text, "FLOP/s")
+        peaks[dtype] = parse_quantity(rate, "FLOP/s")
     return peaks
 
 
@@ -98,7 +98,7 @@ T = TypeVar("T")
 @cache
 def profiles_folder() -> Path:
     """The folder of the profiles that come with the package."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     installed = package / "_profiles"
     return installed if installed.is_dir() else package.parent / "profiles"
 
@@ -156,6 +156,7 @@ def profile_path(kind: str, name: str) -> Path | None:
 
 
 def expanded_path(name: str) -> Path:
+    """A path, `~` replaced by the home directory."""
     try:
         return Path(name).expanduser()
     except RuntimeError as error:  # ~somebody whom the system does not know

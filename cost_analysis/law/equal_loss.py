@@ -179,8 +179,8 @@ def _measured_loss(streamed: ModelSpec, runs: Runs) -> float:
     match = (runs.parameters == size) & (runs.streams == streamed.streams)
     if not match.any():
         raise InputError(
-            f"no published run has the {format_count(size)} parameters of {spec_title(streamed)} at "
-            f"P = {streamed.streams}; runs exist for {', '.join(dict.fromkeys(runs.sizes))} at "
+            f"no published run has the {format_count(size)} parameters of {spec_title(streamed)} "
+            f"at P = {streamed.streams}; runs exist for {', '.join(dict.fromkeys(runs.sizes))} at "
             f"P = {', '.join(f'{p:g}' for p in np.unique(runs.streams))}"
         )
     return float(runs.loss[match][0])

@@ -8,9 +8,8 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
-from cost_analysis.common.arrays import Number
+from cost_analysis.common.arrays import Array, Number
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.units import format_count
 from cost_analysis.inputs.models import load_model
@@ -112,6 +111,7 @@ def _candidates(
 
 
 def spec_title(spec: ModelSpec) -> str:
+    """What a model is called in a sentence."""
     return spec.name.upper() or f"a model of hidden size {spec.hidden_size}"
 
 
@@ -129,8 +129,6 @@ def in_family(spec: ModelSpec) -> bool:
         for member in family()
     )
 
-
-Array = npt.NDArray[np.float64]
 
 LARGEST = 1e12
 """Parameters without embeddings at which a ladder ends."""

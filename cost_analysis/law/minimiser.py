@@ -22,9 +22,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from cost_analysis.common.arrays import Array
 
 DELTA = 0.001
 """Error in log loss where the Huber loss turns from square to linear, as published."""

@@ -13,14 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cost_analysis.common.arrays import Number
+from cost_analysis.common.arrays import Array, Number
 from cost_analysis.common.errors import InputError, unknown_name
 from cost_analysis.common.files import CsvTable, read_table
 from cost_analysis.common.units import format_count
 from cost_analysis.inputs.profiles import profiles_folder
-from cost_analysis.law.minimiser import Array
-
-Array = npt.NDArray[np.float64]
 
 SIZE_COLUMNS = ("non_embedding_parameters", "N")
 LOSS_COLUMNS = ("loss", "loss_stack_v2_python", "loss_pile")

@@ -20,13 +20,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cost_analysis.common.arrays import Number, as_float
+from cost_analysis.common.arrays import Array, Number, as_float
 from cost_analysis.common.errors import InputError
 from cost_analysis.law.minimiser import (
     DELTA,
     LOWEST,
     SMALLEST_ALPHA,
-    Array,
     law_parameters,
     minimum,
     objective,

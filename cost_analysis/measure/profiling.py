@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,10 +25,12 @@ from cost_analysis.measure.journal import (
 from cost_analysis.measure.results import Phase, Profile
 from cost_analysis.measure.runner import Limits, Tell, run_group
 from cost_analysis.measure.session import Job, check_device
-from cost_analysis.report.render import progress
 from cost_analysis.telemetry.energy import WIDEST_SPREAD, relative_spread
 from cost_analysis.telemetry.machine import host
 from cost_analysis.telemetry.meter import Meter
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 def measure(job: Job, limits: Limits, path: Path | None, tell: Tell, meter: Meter) -> list[Row]:
@@ -116,6 +118,7 @@ def profile(
     checkpoint: str | None,
     limits: Limits,
     path: Path | None,
+    progress: Callable[[], Progress],
     on_device: bool,
 ) -> Profile:
     """Run one configuration and put it beside its estimate.
@@ -128,6 +131,7 @@ def profile(
         checkpoint: Folder or cached id of weights, or None.
         limits: When the repeats end.
         path: Keeps the journal, unless None.
+        progress: Opens the bar that shows how far it is.
         on_device: Whether the request names the device that it runs on.
 
     Raises:
@@ -165,6 +169,7 @@ def open_meter(device: str) -> Meter:
 
 
 def available_memory(options: dict[str, Any]) -> float:
+    """Memory that a model may take on the device of a run [B]."""
     if options["device"] != "cpu":
         return torch.cuda.mem_get_info(options["device"])[0] * HEADROOM
     free = host().memory_available

@@ -1,4 +1,4 @@
-"""TODO measure/results"""
+"""What a measurement gives: a profile of its phases, and the outcome of a parity check."""
 
 from __future__ import annotations
 

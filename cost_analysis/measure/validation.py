@@ -5,10 +5,11 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -30,13 +31,21 @@ from cost_analysis.measure.journal import (
 from cost_analysis.measure.profiling import available_memory, open_meter
 from cost_analysis.measure.runner import Limits, run_group
 from cost_analysis.measure.session import Job, check_device
-from cost_analysis.report.render import progress
 from cost_analysis.telemetry.machine import host
 from cost_analysis.telemetry.meter import Meter
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 
 def run(
-    options: dict[str, Any], limits: dict[str, Any], path: Path, *, resume: bool, force: bool
+    options: dict[str, Any],
+    limits: dict[str, Any],
+    path: Path,
+    progress: Callable[[], Progress],
+    *,
+    resume: bool,
+    force: bool,
 ) -> list[Row]:
     """Run a validation, or what is left of one, and return its journal.
 
@@ -45,6 +54,7 @@ def run(
             `dtype`, `engine`, `threads`.
         limits: `rounds` and `seconds` of a group.
         path: The journal.
+        progress: Opens the bar that shows how far it is.
         resume: Go on with a journal that is there; its options must be these.
         force: Run what does not seem to fit too.
 
@@ -133,7 +143,7 @@ def _job(row: Row, spec: Any, options: dict[str, Any]) -> Job:
 
 def _commit() -> str | None:
     """The commit of the checkout that runs; None in an installed package."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
     asked = subprocess.run(

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from cost_analysis.common.arrays import Array
 from cost_analysis.common.errors import InputError
 from cost_analysis.compare.cost_models import Setting, System, mean_cost
 from cost_analysis.inputs.dtypes import Precision
@@ -28,7 +28,6 @@ from cost_analysis.law.runs import published_runs
 from cost_analysis.law.scaling_law import ScalingLaw, fit
 from cost_analysis.measure.journal import Member, Row, members, plan_of, read_journal, requests_of
 
-Array = npt.NDArray[np.float64]
 METRICS = ("total", "ttft", "tpot", "energy")
 
 METRIC_OF = {"latency": "total"}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from cost_analysis.common.arrays import Array
 from cost_analysis.common.units import format_bytes, format_count, format_seconds
 from cost_analysis.cost.memory import NOT_COUNTED, kv_cache_bytes
 from cost_analysis.inputs.request import length_warnings
@@ -16,7 +17,6 @@ from cost_analysis.law.family import size_of
 from cost_analysis.report.layouts import devices_in_words
 from cost_analysis.report.plan import engine_note
 from cost_analysis.report.render import Page, Record, Table, whole
-from cost_analysis.search.queueing import Array
 from cost_analysis.search.serving import Contest, Served, ServingView
 
 

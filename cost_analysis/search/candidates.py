@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
-from cost_analysis.common.arrays import Number
+from cost_analysis.common.arrays import Array, Number
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.units import format_bytes
 from cost_analysis.cost.estimate import estimate
@@ -20,8 +20,6 @@ from cost_analysis.inputs.spec import ModelSpec, Workload
 from cost_analysis.law.family import size_ladder, size_of
 from cost_analysis.law.scaling_law import ScalingLaw
 from cost_analysis.search.queueing import Lengths, Server, under_load
-
-Array = npt.NDArray[np.float64]
 
 SECONDS_PER_HOUR = 3600.0
 MOST_CELLS = 800

@@ -27,9 +27,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from cost_analysis.common.arrays import Number
+from cost_analysis.common.arrays import Array, Number
 from cost_analysis.common.errors import InputError
 from cost_analysis.cost.estimate import estimate, passes
 from cost_analysis.cost.latency import decode_phase
@@ -39,8 +38,6 @@ from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.engine import Engine
 from cost_analysis.inputs.layout import SINGLE, Layout
 from cost_analysis.inputs.spec import ModelSpec, Workload
-
-Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,8 +102,6 @@ class Lengths:
         """Tokens in the cache of a request at its end, the mean over those that are there."""
         return float(np.ceil(self.decoding_mean(self.prompts + self.outputs - 1)))
 
-
-Array = npt.NDArray[np.float64]
 
 HALVINGS = 60
 """Of an interval, until only rounding is left."""

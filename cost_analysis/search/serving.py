@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cost_analysis.common.arrays import Array
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.files import read_table
 from cost_analysis.inputs.device import Hardware
@@ -16,7 +17,7 @@ from cost_analysis.inputs.engine import Engine
 from cost_analysis.inputs.layout import SINGLE, Layout, is_one
 from cost_analysis.inputs.spec import ModelSpec
 from cost_analysis.law.equal_loss import Baseline, choose
-from cost_analysis.search.queueing import Array, Lengths, Load, Server, under_load
+from cost_analysis.search.queueing import Lengths, Load, Server, under_load
 
 METRICS = ("ttft", "tpot", "latency")
 """What streams and parameters are compared in."""
