@@ -1,11 +1,9 @@
-"""Ways of spending compute on a request, all described by one vector.
+"""Methods of spending compute on a request: each as one vector, and what the vector costs.
 
 Parameters, passes over the weights, token-streams in each, cached entries, the prompt's passes,
 samples, and tokens: what a method changes of these beside a base with one stream is what it costs.
-What it gains is not said here: no law covers them all, and gains need not grow with the amount
+What it gains is not modelled: no law covers them all, and gains need not grow with the amount
 (LoopCoder-v2, arXiv 2606.18023: two loops gain, three lose).
-
-What a way of spending compute costs on a request: memory, time and FLOPs from its vector.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""The operators of one layer's attention.
+"""The operators of one layer's attention: of grouped queries, and multi-head latent (MLA).
 
-The operators of one layer's multi-head latent attention (MLA).
-
-Source: DeepSeek-V2, arXiv 2405.04434, section 2.1, and transformers `modeling_deepseek_v3.py`.
+Source of MLA: DeepSeek-V2, arXiv 2405.04434, section 2.1, and transformers
+`modeling_deepseek_v3.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The whole request: prefill, every decode step, memory.
-
-Increases over a baseline.
-"""
+"""The whole request: prefill, every decode step, memory, and increases over a baseline."""
 
 from __future__ import annotations
 

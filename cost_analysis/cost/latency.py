@@ -1,11 +1,9 @@
-"""Seconds of a prefill and of all decode steps: the operators' times, and the host's.
+"""Seconds of a prefill and of all decode steps: operators, host, and pipeline stages.
 
 A pass cannot be faster than the host launches its layers, and the host may add a time of its own.
 
-What a pipeline of stages adds to the time that one micro-batch takes through all of them.
-
-In a prefill the micro-batches follow one another: the last one leaves m − 1 times the slowest
-stage later than the first (GPipe, arXiv 1811.06965, section 2.3). In a decode step each
+In a pipeline's prefill the micro-batches follow one another: the last one leaves m − 1 times the
+slowest stage later than the first (GPipe, arXiv 1811.06965, section 2.3). In a decode step each
 micro-batch goes round: a step takes one round, or what the slowest stage needs for all of them.
 """
 

@@ -1,4 +1,4 @@
-"""Memory of a run, part by part [B].
+"""Memory of a run, part by part [B], its activations, and how much fits a device.
 
 Counted: every parameter, the KV cache of the whole request, and the largest set of tensors that
 a forward pass keeps alive. Not counted: the CUDA context (about 0.3 to 0.6 GB a process), the
@@ -6,10 +6,6 @@ allocator's slack, workspaces of kernels, what an engine reserves beyond the req
 a whole token or tensor, and what attention without a fused kernel for the case makes:
 transformers' sdpa builds a mask when there is a prefix, and with a mask it copies K and V to all
 query heads.
-
-Activations that are alive at once in a forward pass [B].
-
-How much of a workload fits a device.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""The operators of one layer's MLP.
-
-How many experts token-streams reach, and how unevenly devices that hold them are loaded.
+"""The operators of one layer's MLP, and how many experts token-streams reach.
 
 Each token-stream is sent to k different experts of E, each equally likely, and independently of
 the others. Routers are trained towards that balance; text of one subject reaches fewer, and so may

@@ -1,7 +1,4 @@
-"""One operator of a forward pass: its FLOPs, its bytes and what kind of kernel runs it.
-
-One forward pass: its sizes on one device, and the kinds of operators that it is made of.
-"""
+"""One operator of a forward pass: FLOPs, bytes and kernel; and the pass that makes operators."""
 
 from __future__ import annotations
 

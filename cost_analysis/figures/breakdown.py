@@ -1,7 +1,4 @@
-"""Memory and time of a model by part, for several P, by our own cost model.
-
-The figure of parts: memory and time for several P, and what the streams add to each.
-"""
+"""The figure of parts: memory and time for several P, and what the streams add to each."""
 
 from __future__ import annotations
 

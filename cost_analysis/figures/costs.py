@@ -1,7 +1,4 @@
-"""Costs of streams and of parameters: the numbers behind Figure 4 and the crossover map.
-
-Draws ways of spending compute: what each costs, as multiples of the base.
-"""
+"""Figure 4 of the paper, loss against cost; and what methods of spending compute cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of costs: more streams or more parameters, and where one gives way to the other."""
+"""The map of where streams add less than parameters, over batch and prompt length."""
 
 from __future__ import annotations
 

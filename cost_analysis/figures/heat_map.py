@@ -1,7 +1,4 @@
-"""The numbers of a heat map: one column of a sweep over two axes.
-
-Draws a heat map: darker is more, hatched is what does not fit the device.
-"""
+"""A heat map of one column of a sweep over two axes: darker is more, hatched does not fit."""
 
 from __future__ import annotations
 

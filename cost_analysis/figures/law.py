@@ -1,7 +1,4 @@
-"""Loss over N and P by the fitted law: the numbers behind the paper's Figures 2 and 3.
-
-The law's figures: loss against N for each P, and contours over N and P.
-"""
+"""Figures 2 and 3 of the paper: loss against N for each P, and contours over N and P."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The figure of measurements: for each claim the measured ratio of increases beside the claimed.
-
-The figure of predictions against measurements, a panel for each class of engines.
-"""
+"""Measured ratios beside the claimed ones, and predicted against measured times."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The figure of a plan: loss against memory and latency, a front for each number of streams.
-
-The figure of the serving view: throughput against speed, and speed against load.
-"""
+"""Loss against cost, a front for each P; and throughput against speed in serving."""
 
 from __future__ import annotations
 

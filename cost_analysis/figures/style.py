@@ -1,10 +1,8 @@
-"""What all figures share: the page, the style, axes and legends, and the bytes of a file.
+"""What all figures share: the page, the style, axes, legends, captions' words, file formats.
 
 Without pyplot: figures are objects, a user's own settings are put aside while one is drawn, and
 the same numbers give the same bytes. Hue repeats what line style, marker, hatch and lightness say,
 so that every figure can be read in grey.
-
-The words of the figures: names, formulas, and the sentence below each.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""Predictions beside measurements: errors, intervals, and what streams cost against batches.
+"""Predictions beside measurements: errors, intervals, and folds that a fit has not seen.
 
 The error of a time is predicted / measured - 1: above 0 is too slow. A rate is judged by the time
 that it stands for, so that its error has the same sense.
-
-How far a fit of the latency model is off on rows that it has not seen, and what follows.
 
 A fold is a source, a model or a device: all its rows are left out, the engines are fitted to the
 others, and the fold is predicted. The 80 % interval of a prediction comes from these errors.

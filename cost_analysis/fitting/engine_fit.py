@@ -1,14 +1,11 @@
-"""The coefficients of the latency model that a fit moves, and what is believed of each before.
-
-Physics and single operators say where they start; the widths say what engines share.
-
-Fits the coefficients of engines to measurements, with cross-validation by group.
+"""Fits the coefficients of engines to measurements, with cross-validation by group.
 
 Every coefficient of an engine is its logarithm for all engines, plus what its class departs from
 that, plus what the engine departs from its class. Each departure is held near zero by a prior
 (partial pooling, Gelman and Hill, "Data Analysis Using Regression", 2006, ch. 12), so that an
 engine with few rows stays near its class, and a source that nobody has seen is predicted by what
-engines have in common. The loss is robust: soft L1 of the error of the logarithm of time.
+engines have in common. Priors start from physics and from single operators. The loss is robust:
+soft L1 of the error of the logarithm of time.
 """
 
 from __future__ import annotations

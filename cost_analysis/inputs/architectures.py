@@ -1,11 +1,7 @@
-"""From a `config.json` to a `ModelSpec`: architectures whose layers all have a dense MLP.
+"""From a `config.json` to a `ModelSpec`: a reader for each family of architectures.
 
-One reader a family. What a configuration leaves out is what transformers' config class of the
-architecture takes (5.24, `models/*/configuration_*.py`); the tests compare each default with it.
-
-From a `config.json` to a `ModelSpec`: architectures with mixtures of experts.
-
-Defaults are those of transformers' config classes, as in `dense_configs`.
+What a configuration leaves out is what transformers' config class of the architecture takes (5.24,
+`models/*/configuration_*.py`); the tests compare each default with it.
 """
 
 from __future__ import annotations

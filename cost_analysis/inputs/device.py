@@ -1,12 +1,10 @@
-"""How fast the matrix products of one device go, as measured there, by the rows that share weights.
+"""A device: its peaks, bandwidth, memory and links, and the product rates measured on it.
 
-Two roofs say too little of a processor whose kernels take another path for every few rows: two
-float32 rows may cost 1.7 times one. A calibrated device carries the times themselves.
+Frozen, validated when made, no input or output. Figures may be NumPy arrays, which broadcast
+against those of models and workloads.
 
-What a model runs on: a device, and the engine that runs it there.
-
-Frozen, validated when made, no input or output. The figures of both may be NumPy arrays, which
-broadcast against those of models and workloads.
+Two roofs are too coarse for a processor whose kernels take another path for every few rows: two
+float32 rows may cost 1.7 times one. A calibrated device carries the measured times themselves.
 """
 
 from __future__ import annotations

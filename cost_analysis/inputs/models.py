@@ -1,10 +1,7 @@
-"""Where the `config.json` of a model lies: a file, a folder, or the Hugging Face cache.
+"""A model by name: a profile, a `config.json`, or an id in the Hugging Face cache.
 
-The cache is only read, unless a download is asked for, and then `config.json` alone is fetched.
-
-A `ModelSpec` from a Hugging Face `config.json`: the table of architectures, and where files are.
-
-Only JSON is read: no code of a repository runs, and no weights are opened.
+Only JSON is read: no code of a repository runs, and no weights are opened. The cache is only read,
+unless a download is asked for, and then `config.json` alone is fetched.
 """
 
 from __future__ import annotations

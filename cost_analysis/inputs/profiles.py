@@ -1,10 +1,6 @@
 """Finds and reads the profiles: devices, engines and models, one TOML file each.
 
 They lie in `profiles/` of a checkout, and in `cost_analysis/_profiles` of an installed package.
-
-The fields of a profile: a TOML table, taken field by field, each as what it must be.
-
-An engine as the text of its profile, for a fit that writes profiles.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
-"""What is asked: an architecture, a workload, a precision, a device and an engine.
+"""What is asked: an architecture, made of kinds of layers, and a workload.
 
 Everything here is frozen, validated when it is made, and does no input or output. The numeric
-fields of `ModelSpec` and `Workload` take a number or a NumPy array; arrays broadcast against
-each other, so that one description can stand for a million rows.
-
-Kinds of layers: what a model's layers have that its sizes do not say.
+fields take a number or a NumPy array; arrays broadcast against each other, so that one
+description can stand for a million rows.
 
 A layer is an attention and an MLP. Their sizes are the model's unless they state their own, so
 that a change of the model's sizes reaches every layer. A model is groups of layers of one kind.

@@ -1,12 +1,10 @@
-"""The weights of each kind of layer: its matrices, its norms and biases, what it caches.
+"""The weights of each kind of layer, and exact parameter counts as sums over them.
 
-Parameter counts, stored bytes and prefixes are sums over these, of the whole model or of what one
-device has of it.
+Stored bytes and prefixes are sums over the same matrices, of the whole model or of what one device
+has of it.
 
 Source: the modules of transformers' models of the same names; the tests compare the sums with what
 it builds.
-
-Parameter counts, part by part, exact.
 """
 
 from __future__ import annotations

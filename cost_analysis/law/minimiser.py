@@ -1,4 +1,4 @@
-"""The scaling law in coordinates that runs can tell apart, and the published objective in them.
+"""Fits many scaling laws at once: minima of the published objective, in NumPy alone.
 
 The objective is that of QwenLM/ParScale `parametric_fit.py`: the Huber loss at 0.001 of
 ln(predicted) − ln(observed), summed over the runs. Here every run has a weight in it, so that a
@@ -10,10 +10,8 @@ the growth κ = ln(1 + k·ln P) at the largest P. In them ln(predicted) is nearl
 Newton steps are long along the creases that absolute errors fold into the objective; and E = 0
 and k = 0 are plain bounds (a = 0, κ = 0) that a step can end on.
 
-Fits many scaling laws at once: minima of the published objective, in NumPy alone.
-
 Given alpha and k the law is linear in E and C, so a grid over those two with E and C fitted to
-each covers every basin; damped Newton steps with exact derivatives then find the floors, all
+each covers every basin; damped Newton steps with exact derivatives then find the minima, all
 starts in one batch.
 """
 

@@ -1,7 +1,4 @@
-"""Training runs that a scaling law is fitted on: the published ones, or a user's own.
-
-What training runs can tell: whether they suffice for a fit, and where their evidence ends.
-"""
+"""Training runs that a law is fitted on, and whether they suffice for a fit."""
 
 from __future__ import annotations
 

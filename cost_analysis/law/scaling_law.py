@@ -1,4 +1,4 @@
-"""The parallel scaling law: loss(N, P), its inverse, and its fit on training runs.
+"""The parallel scaling law: loss(N, P), its inverse, its fit on training runs, and intervals.
 
     loss = E + (A / (N · (1 + k · ln P)))^alpha
 
@@ -6,9 +6,8 @@ N counts parameters without embeddings, prefixes and aggregator included; P is t
 parallel streams. Source: Chen et al., "Parallel Scaling Law for Language Models",
 arXiv 2505.10475; fit as in QwenLM/ParScale `parametric_fit.py`.
 
-How far the runs carry a fitted law: refits on resampled runs, and intervals from them.
-
-An interval is that of the law, not of a run: the scatter of single runs about it is not in it.
+Intervals come from refits on resampled runs. An interval is that of the law, not of a run: the
+scatter of single runs about it is not in it.
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
-"""How short benchmarks of this machine are taken, and those of matrix products.
+"""Short benchmarks of this machine: matrix products, attention, elementwise kernels, floors.
 
 Configurations of one benchmark are run in turn, so that a slow moment slows all of them, and every
-figure keeps its samples.
-
-Short benchmarks of layers of this machine: attention, what is no product, and the floor of both.
-
-Each asks for what the cost model has a term for, with stock transformers layers.
+figure keeps its samples. Layers are stock transformers layers, and each benchmark measures what the
+cost model has a term for.
 """
 
 from __future__ import annotations

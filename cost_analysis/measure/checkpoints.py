@@ -1,11 +1,11 @@
-"""Published ParScale state dicts into a `ParallelModel`: safetensors only, no remote code.
+"""Published ParScale state dicts into a `ParallelModel`, and parity with the published code.
 
-Whether the measured model computes what the published code computes.
+Safetensors only, no remote code.
 
-A folder holds small random models and the logits of the published modeling code for them
-(`index.json`, `NAME.weights.safetensors`, `NAME.io.safetensors`): prefill, padded prefill,
-prefill in two pieces, teacher-forced decode, and greedy continuations. Every case is run with
-each attention implementation and each kind of cache.
+A folder of parity cases holds small random models and the logits of the published modeling code
+for them (`index.json`, `NAME.weights.safetensors`, `NAME.io.safetensors`): prefill, padded
+prefill, prefill in two pieces, teacher-forced decode, and greedy continuations. Every case is run
+with each attention implementation and each kind of cache.
 """
 
 from __future__ import annotations

@@ -3,10 +3,9 @@
 A run that is killed loses at most the line that it was writing; `open_journal` cuts such a torn
 line off and hands back the rest, so that a run can go on where it stopped.
 
-What a validation runs: the models, the groups they are loaded in, and the plan in a journal.
-
-The base, the base with 2, 4 and 8 streams, and parameter-scaled models. The base is in every group,
-so that what slows the machine slows all that is compared.
+The plan of a validation stands first: the base, the base with 2, 4 and 8 streams, and
+parameter-scaled models. The base is in every group, so that what slows the machine slows all that
+is compared.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
 """Parallel streams around a stock transformers causal LM: the model that is measured.
 
-The transformer is the stock one, of any rotary architecture. Hooks on its decoder copy the input
-embeddings P times, stream-major (row = stream · B + sequence), and aggregate the last hidden
-states, so that the stock LM head, with its scale or cap, runs once on the aggregate; the learned
-prefix keys and values are put into the cache before the first pass.
+The transformer is the stock one, of any rotary architecture, with random weights of our sizes or of
+a configuration. Hooks on its decoder copy the input embeddings P times, stream-major
+(row = stream · B + sequence), and aggregate the last hidden states, so that the stock LM head, with
+its scale or cap, runs once on the aggregate; the learned prefix keys and values are put into the
+cache before the first pass.
 
-Source: QwenLM/ParScale `modeling_qwen2_parscale.py`; the logits agree with it (`parity`).
-
-Models of random weights to measure: of our sizes, or of any configuration of transformers.
+Source: QwenLM/ParScale `modeling_qwen2_parscale.py`; the logits agree with it (`checkpoints`).
 """
 
 from __future__ import annotations

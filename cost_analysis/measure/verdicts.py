@@ -1,11 +1,7 @@
 """Whether a claim holds on the hardware at hand: verdicts on ratios of measured increases.
 
-The wider model of equal loss lies between the measured ones, by the law, linear in N.
-
-What streams and parameters add to the base, as a journal of runs measured it.
-
 Increases are those over the base of the same group, round by round, so that what slows the machine
-cancels.
+cancels. The wider model of equal loss lies between the measured ones, by the law, linear in N.
 """
 
 from __future__ import annotations

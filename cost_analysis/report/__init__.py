@@ -1,1 +1,16 @@
-"""report."""
+"""Answers as records and pages: one module for each subject.
+
+render           pages as a terminal, a pipe, Markdown, JSON or CSV shows them
+estimate         one request as a page
+estimate_record  one request as a record and a row
+profiles         devices, models and engines
+layouts          every way to divide a model
+claims           claims, crossovers, claims by storage format
+comparison       streams with parameters, and methods side by side
+law              a fitted law and its intervals
+accuracy         errors of predictions, and fits of the latency model
+plan             a plan and its runners-up
+serving          streams against parameters under load
+sweep            what a sweep came to
+measured         verdicts, a profiled configuration, parity
+"""

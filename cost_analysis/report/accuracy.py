@@ -1,7 +1,4 @@
-"""How far predictions are from measurements, as pages and rows.
-
-What a fit of the latency model found, in words: errors, coefficients, devices.
-"""
+"""How far predictions are from measurements, and what a fit of the latency model found."""
 
 from __future__ import annotations
 

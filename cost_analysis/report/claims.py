@@ -1,7 +1,4 @@
-"""Claims, comparisons and crossovers as records and pages.
-
-The claims by storage formats as records and a page.
-"""
+"""Claims, crossovers, and claims by storage format as records and pages."""
 
 from __future__ import annotations
 

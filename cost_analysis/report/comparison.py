@@ -1,7 +1,4 @@
-"""A comparison of a streamed model with parameters as a record and a page.
-
-Ways of spending compute side by side: a page, and records.
-"""
+"""Comparisons as records and pages: streams with parameters, and methods side by side."""
 
 from __future__ import annotations
 

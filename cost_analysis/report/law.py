@@ -1,4 +1,4 @@
-"""A fitted law and its intervals as rows."""
+"""A fitted law and its intervals as rows and a page."""
 
 from __future__ import annotations
 

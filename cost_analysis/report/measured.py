@@ -1,9 +1,4 @@
-"""Measurements and verdicts as records and pages.
-
-A profiled configuration as records and a page.
-
-Parity with the published code as records and a page.
-"""
+"""Measurements as records and pages: verdicts, a profiled configuration, parity."""
 
 from __future__ import annotations
 

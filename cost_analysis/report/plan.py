@@ -1,7 +1,4 @@
-"""Plans as records and pages.
-
-The runners-up of a plan as a table.
-"""
+"""Plans as records and pages, with their runners-up."""
 
 from __future__ import annotations
 

@@ -1,13 +1,12 @@
 """The grid of a sweep: an outer product of axes, and the pieces that it is calculated in.
 
+An axis is one value, a list or a range: `1,2,4` is a list, `64:512:64` a range by steps, `1:256:x2`
+one that multiplies; a range ends at its last value, which belongs to it. Lists and ranges join with
+commas.
+
 Rows are numbered as an outer product is: the last axis moves fastest. A piece is a box of the
 grid and a run of its rows at once, so that its numbers broadcast: a term that depends on few axes
 is calculated for those only.
-
-What a flag of a sweep may be: one value, a list, or a range.
-
-`1,2,4` is a list, `64:512:64` a range by steps, `1:256:x2` one that multiplies; a range ends at
-its last value, which belongs to it. Lists and ranges join with commas.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """The best configuration within limits: the lowest loss, or the cheapest way to a loss.
 
 The search is exhaustive: every candidate is evaluated, in one broadcast calculation a setup.
-
-What a plan is asked: the space, the limits, the goal, and the law behind them.
 """
 
 from __future__ import annotations

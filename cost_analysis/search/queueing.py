@@ -1,4 +1,4 @@
-"""A model that answers many users: requests in flight, waiting, speed against load.
+"""A model that answers many users: request lengths, requests in flight, waiting, speed.
 
 Requests arrive at random (Poisson) and are served by continuous batching. The steady state:
 
@@ -11,14 +11,11 @@ Requests arrive at random (Poisson) and are served by continuous batching. The s
 - So it decodes for T = (steps s(1 + b) + rho TTFT) / (1 - rho), and Little's law closes the
   circle: b is the rate times T. Where s(n)/n falls with n this has one solution, or none: then
   the load is beyond what the device carries.
-
 - The number in flight varies about its mean: as Poisson where requests don't slow each other, more
   the closer the device is to its limit, and more as each prompt stops the decoding of all others
   (linear noise: arrivals and departures against the pull back to the mean). A gamma distribution of
   that mean and variance says how many are there 99 % of the time at most, and memory is counted for
   so many, each with the cache of its full length.
-
-How long requests are: a distribution of prompt and output lengths, and its means.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Calculates the pieces of a grid: named axes in, columns out.
-
-What a sweep comes to: its extremes and its Pareto front, of parts and then of them all.
+"""Calculates the pieces of a grid, and sums them up: extremes and the Pareto front.
 
 A summary of a part is small and plain, so that it is kept beside the part and sent between
 processes; summaries of parts merge into that of the sweep.

@@ -1,9 +1,7 @@
-"""The energy that a device took between two times, and whether that can be told at all.
+"""The energy that a device took between two times, and what makes a measurement unsteady.
 
 It is the difference of the device's own counter where the window is long enough for the counter to
 have moved often; else the integral of the power readings; and where neither can tell, a sentence.
-
-What makes a measurement on a device unsteady: what was seen, why, and what to do.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Energy of runs that happen elsewhere: of a GPU by NVML, or of the processors by their counters.
+"""A device watched in the background, and the energy of runs in other processes.
 
-Where neither can be read, runs go on without it, and the reason is kept.
-
-A device watched in the background: read at an honest rate, and every reading kept.
+Energy is a GPU's by NVML, or the processors' by their counters. Where neither can be read, runs go
+on without it, and the reason is kept.
 """
 
 from __future__ import annotations
