@@ -20,6 +20,7 @@ from cost_analysis.cli.options import (
     base_option,
     baseline_option,
     dataset_option,
+    device_from,
     device_options,
     layout_options,
     model_options,
@@ -35,7 +36,7 @@ from cost_analysis.cli.options import (
 from cost_analysis.cli.output import deliver
 from cost_analysis.common.errors import InputError
 from cost_analysis.inputs.dtypes import Precision
-from cost_analysis.inputs.request import Request, make_system
+from cost_analysis.inputs.request import Request
 
 if TYPE_CHECKING:
     from cost_analysis.compare.cost_models import Setting
@@ -109,13 +110,12 @@ def claims(
 ) -> None:
     """Where 22x, 6x, 7x and 1.7x come from, and every other reading."""
     from cost_analysis.compare.claims import BATCHES, engine_readings, fitted_laws, readings
-    from cost_analysis.compare.cost_models import System
     from cost_analysis.inputs import models, profiles
     from cost_analysis.law.runs import DATASETS
     from cost_analysis.report.claims import claims_page, reading_record
 
     asked = settings(options, BATCHES)
-    system = System(**system_from(options))
+    system = system_from(options)
     datasets = tuple(DATASETS) if dataset is None else (dataset,)
     spec = models.load_model(base).spec
     spec.with_streams(streams)
@@ -241,7 +241,6 @@ def crossover(
     **options: Any,
 ) -> None:
     """Where the advantage ends: batch, context, streams, share of the prompt."""
-    from cost_analysis.compare.cost_models import System
     from cost_analysis.compare.crossover import compute_bound_penalty, crossings, ridge_tokens
     from cost_analysis.inputs import models
     from cost_analysis.law.equal_loss import chosen_baseline
@@ -257,7 +256,7 @@ def crossover(
     chosen = chosen_baseline(spec, baseline, fitted)
     found, ridges = [], {}
     for device in gpu_config:
-        system = System(**system_from({**options, "gpu_config": device}))
+        system = system_from({**options, "gpu_config": device})
         found += crossings(spec, setting, system, chosen, fitted.law)
         ridges[system.hardware.name] = ridge_tokens(
             system.hardware, system.engine, system.precision
@@ -309,7 +308,6 @@ def precision(
 ) -> None:
     """How the claims shrink with fewer bits, and which term does it."""
     from cost_analysis.compare.claims import format_claims
-    from cost_analysis.compare.cost_models import System
     from cost_analysis.inputs import models
     from cost_analysis.law.equal_loss import chosen_baseline
     from cost_analysis.law.runs import published_runs
@@ -317,13 +315,7 @@ def precision(
     from cost_analysis.report.claims import format_claim_record, format_claims_page
 
     (setting,) = settings(options, ((1,),))
-    hardware, engine, _ = make_system(
-        options["gpu_config"],
-        options["engine"],
-        options["flops_efficiency"],
-        options["bandwidth_efficiency"],
-    )
-    system = System(hardware, engine, formats[0])
+    system = device_from(options)
     streamed = models.load_model(base).spec.with_streams(streams)
     chosen = chosen_baseline(streamed, baseline, fit(published_runs(dataset)))
     found = format_claims(streamed, chosen, setting, system, formats)

@@ -256,14 +256,10 @@ def profile(
 
         found = profiling.profile(
             request,
-            device=device,
-            mode=mode,
-            threads=threads,
-            checkpoint=checkpoint,
-            limits=Limits(time_limit, rounds),
-            path=Path(journal) if journal else None,
-            progress=progress,
-            on_device=named,
+            profiling.Place(device, mode, threads, checkpoint, is_predicted=named),
+            Limits(time_limit, rounds),
+            Path(journal) if journal else None,
+            progress,
         )
     title = f"{request.title}, P = {request.spec.streams}, measured on {device}, {mode}"
     record = measured.profile_record(found)

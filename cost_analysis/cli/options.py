@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 import click
@@ -13,15 +13,10 @@ from cost_analysis.common.checks import FLAGS
 from cost_analysis.common.errors import InputError
 from cost_analysis.inputs.device import LINKS
 from cost_analysis.inputs.dtypes import Precision
-from cost_analysis.inputs.layout import Layout
-from cost_analysis.inputs.request import (
-    DEFAULT_DEVICE,
-    DEFAULT_ENGINES,
-    Request,
-    make_request,
-    make_system,
-)
-from cost_analysis.inputs.spec import ModelSpec
+from cost_analysis.inputs.layout import SINGLE, Layout
+from cost_analysis.inputs.request import Request, make_request, model_asked
+from cost_analysis.inputs.spec import ModelSpec, Workload
+from cost_analysis.inputs.system import DEFAULT_DEVICE, DEFAULT_ENGINES, System, named_system
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -257,24 +252,23 @@ output_options = chain(
 )
 
 
-def system_from(options: dict[str, Any]) -> dict[str, Any]:
-    """What the system flags describe: the fields of `request_costs.System`.
+def system_from(options: dict[str, Any]) -> System:
+    """What the system flags describe.
 
     Takes these flags out of `options`.
     """
-    hardware, engine, _ = make_system(
+    system = device_from(options)
+    return replace(system, precision=Precision(**_precision(options)))
+
+
+def device_from(options: dict[str, Any]) -> System:
+    """The device and engine that the flags describe, in bf16; takes them out of `options`."""
+    return named_system(
         options.pop("gpu_config"),
         options.pop("engine"),
-        flops := options.pop("flops_efficiency"),
-        bandwidth := options.pop("bandwidth_efficiency"),
+        options.pop("flops_efficiency"),
+        options.pop("bandwidth_efficiency"),
     )
-    return {
-        "hardware": hardware,
-        "engine": engine,
-        "precision": Precision(**_precision(options)),
-        "flops_efficiency": flops,
-        "bandwidth_efficiency": bandwidth,
-    }
 
 
 def _precision(options: dict[str, Any]) -> dict[str, str]:
@@ -306,20 +300,19 @@ def request_from(options: dict[str, Any]) -> Request:
         name: options.pop(name)
         for name in ("batch_size", "input_length", "output_length", "logits")
     }
-    precision = _precision(options)
-    return make_request(
-        model=options.pop("model"),
-        architecture=_given(architecture),
-        workload=_given(workload),
-        precision=precision,
-        gpu_config=options.pop("gpu_config"),
-        engine=options.pop("engine"),
-        flops_efficiency=options.pop("flops_efficiency"),
-        bandwidth_efficiency=options.pop("bandwidth_efficiency"),
-        download=options.pop("download"),
-        layout=_given({item.name: options.pop(item.name, None) for item in fields(Layout)}),
-        links=_given({name: options.pop(name, None) for name in LINKS}),
+    model = model_asked(
+        options.pop("model"), _given(architecture), download=options.pop("download")
     )
+    engine_assumed = options["engine"] is None
+    system = system_from(options)
+    links = _given({name: options.pop(name, None) for name in LINKS})
+    counts = _given({item.name: options.pop(item.name, None) for item in fields(Layout)})
+    system = replace(
+        system,
+        hardware=replace(system.hardware, **links),
+        layout=Layout(**counts) if counts else SINGLE,
+    )
+    return make_request(model, Workload(**_given(workload)), system, engine_assumed=engine_assumed)
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

@@ -33,8 +33,9 @@ from cost_analysis.cli.options import (
 from cost_analysis.cli.output import chosen_format, deliver
 from cost_analysis.common.errors import InputError
 from cost_analysis.inputs.dtypes import Precision, dtype_named
-from cost_analysis.inputs.request import make_request, make_system
+from cost_analysis.inputs.request import model_asked
 from cost_analysis.inputs.spec import ModelSpec
+from cost_analysis.inputs.system import System, named_system
 from cost_analysis.search.layouts import GOALS, laid_out
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ plan_options = chain(
 def question(options: dict[str, Any]) -> Question:
     """The question that the flags of a plan ask."""
     from cost_analysis.inputs.models import load_model
-    from cost_analysis.search.candidates import Space, setups
+    from cost_analysis.search.candidates import Space, boards, setups
     from cost_analysis.search.plan import Limits, Question
 
     if options["request_rate"] is not None and options["batch_size"] is not None:
@@ -162,15 +163,17 @@ def question(options: dict[str, Any]) -> Question:
         raise InputError("--minimize needs a loss to reach: give --target_loss")
     fitted, law = fitted_law(options)
     chosen = setups(
-        [system(options, name) for name in options["gpu_config"]],
+        boards(
+            [system(options, name) for name in options["gpu_config"]],
+            options["power"] or (None,),
+            _prices(options["price_per_hour"]),
+        ),
         [
             Precision(name, options["activation_dtype"], options["kv_cache_dtype"])
             for name in options["weight_dtype"]
         ],
         None if options["request_rate"] is not None else options["batch_size"] or (1,),
         memory_limit=options["memory_limit"],
-        power=options["power"] or (None,),
-        prices=_prices(options["price_per_hour"]),
         penalties=_penalties(options["precision_penalty"]),
     )
     space = Space(
@@ -224,11 +227,11 @@ def fitted_law(options: dict[str, Any]) -> tuple[Fit, str]:
     return fit(runs), f"the {len(runs)} published runs, --dataset {dataset}"
 
 
-def system(options: dict[str, Any], device: str) -> Any:
+def system(options: dict[str, Any], device: str) -> System:
     """A device and what runs models on it."""
-    return make_system(
+    return named_system(
         device, options["engine"], options["flops_efficiency"], options["bandwidth_efficiency"]
-    )[:2]
+    )
 
 
 def target_loss(target: str, law: ScalingLaw) -> float:
@@ -250,7 +253,7 @@ def target_loss(target: str, law: ScalingLaw) -> float:
 
 def named_model(name: str) -> ModelSpec:
     """A model profile, or a published checkpoint with its streams."""
-    return make_request(model=name, architecture={}, workload={}, precision={}).spec
+    return model_asked(name, {}).spec
 
 
 def _prices(prices: tuple[float, ...] | None) -> tuple[float | None, ...]:

@@ -216,7 +216,7 @@ def figure4(
             models.load_model(base).spec,
             stream_counts(streams),
             cost_models.Setting(columns, prompts, output_length or prompts),
-            cost_models.System(**system_from(options)),
+            system_from(options),
             cost_model,
             dataset,
         )
@@ -271,7 +271,6 @@ def crossover(
     """Where streams add less than parameters, over batch and prompt."""
 
     def compute() -> Drawing:
-        from cost_analysis.compare import cost_models
         from cost_analysis.figures.crossover_map import crossover, crossover_map
         from cost_analysis.inputs import models
         from cost_analysis.law.equal_loss import chosen_baseline
@@ -280,7 +279,7 @@ def crossover(
 
         streamed = models.load_model(base).spec.with_streams(streams)
         chosen = chosen_baseline(streamed, baseline, fit(published_runs(dataset)))
-        system = cost_models.System(**system_from(options))
+        system = system_from(options)
         data = crossover_map(streamed, chosen, system, cost_model, output_length)
         return crossover, data
 
@@ -309,7 +308,6 @@ def breakdown(
     """Memory and time by part, and what the streams add."""
 
     def compute() -> Drawing:
-        from cost_analysis.compare import cost_models
         from cost_analysis.figures.breakdown import breakdown, breakdown_parts
         from cost_analysis.inputs import models, spec
 
@@ -317,7 +315,7 @@ def breakdown(
             models.load_model(base).spec,
             stream_counts(streams),
             spec.Workload(batch_size, input_length, output_length),
-            cost_models.System(**system_from(options)),
+            system_from(options),
         )
 
     draw("breakdown", compute, output, dpi)

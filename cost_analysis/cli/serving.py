@@ -96,6 +96,7 @@ serving_options = chain(load_options, rate_option)
 
 def view_from(options: dict[str, Any]) -> ServingView:
     """The view that the flags ask for, with 1, 2, 4, … streams up to P."""
+    from cost_analysis.search.queueing import Server
     from cost_analysis.search.serving import serving_view
 
     lengths = _lengths(options)
@@ -106,17 +107,11 @@ def view_from(options: dict[str, Any]) -> ServingView:
     )
     streams = request.spec.streams
     return serving_view(
-        request.spec,
+        Server(request.spec, lengths, request.system, most),
         stream_counts(streams),
-        lengths,
-        request.hardware,
-        request.engine,
-        request.precision,
         memory_limit=limit,
-        most=most,
         baseline=baseline,
         dataset=dataset,
-        layout=request.layout,
     )
 
 
