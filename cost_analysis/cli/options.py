@@ -320,6 +320,7 @@ def request_from(
     """
     asked = model.asked()
     chosen = system.system() if layout is None else layout.applied(system.system())
+    chosen.layout.check(asked.spec)
     work = Workload() if workload is None else workload.workload()
     by_default = system.device.run_by.engine is None
     return make_request(asked, work, chosen, engine_assumed=by_default)

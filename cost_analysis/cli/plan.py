@@ -33,7 +33,6 @@ from cost_analysis.cli.output import OutputFlags, deliver
 from cost_analysis.common.errors import InputError
 from cost_analysis.inputs.dtypes import Precision, dtype_named
 from cost_analysis.inputs.request import model_asked
-from cost_analysis.inputs.spec import ModelSpec
 from cost_analysis.search.layouts import GOALS, laid_out
 
 if TYPE_CHECKING:
@@ -280,17 +279,12 @@ def target_loss(target: str, law: ScalingLaw) -> float:
     try:
         loss = float(target)
     except ValueError:
-        spec = named_model(target)
+        spec = model_asked(target, {}).spec
         from cost_analysis.law.family import size_of
 
         return float(law.loss(size_of(spec), spec.streams))
     law.equal_loss_parameters(loss)
     return loss
-
-
-def named_model(name: str) -> ModelSpec:
-    """A model profile, or a published checkpoint with its streams."""
-    return model_asked(name, {}).spec
 
 
 def _prices(prices: tuple[float, ...] | None) -> tuple[float | None, ...]:

@@ -62,11 +62,7 @@ def make_request(
         workload: Batch size and lengths.
         system: What runs it.
         engine_assumed: The user named no engine.
-
-    Raises:
-        InputError: The model cannot be divided as the system's layout says.
     """
-    system.layout.check(model.spec)
     by_default = {"engine": system.engine.name} if engine_assumed else {}
     return Request(
         spec=model.spec,
