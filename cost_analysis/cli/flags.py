@@ -100,14 +100,14 @@ class Flags:
                 yield item.name, item.metadata[_FLAG]
 
     @classmethod
-    def filled(cls, values: dict[str, Any]) -> Self:
-        """A record with its part of the values that click found, which are taken out."""
+    def filled(cls, values: Mapping[str, Any]) -> Self:
+        """A record with its part of the values that click found."""
         held = _records_in(cls)
         return cls(
             **{
                 item.name: held[item.name].filled(values)
                 if item.name in held
-                else values.pop(item.name)
+                else values[item.name]
                 for item in fields(cls)
             }
         )
@@ -119,14 +119,15 @@ def takes_flags(command: Command) -> Command:
     Which records these are, and in what order the help lists them, its parameters say.
     """
     records = _records_in(command)
+    declared = dict(pair for record in records.values() for pair in record.declared())
 
     @wraps(command)
     def run(*arguments: Any, **values: Any) -> Any:
         filled = {name: record.filled(values) for name, record in records.items()}
-        return command(*arguments, **filled, **values)
+        others = {name: value for name, value in values.items() if name not in declared}
+        return command(*arguments, **filled, **others)
 
-    declared = [pair for record in records.values() for pair in record.declared()]
-    for name, each in reversed(declared):
+    for name, each in reversed(declared.items()):
         settings = {"cls": SectionedOption, "section": each.section, **each.settings}
         run = click.option(each.spelled, name, **settings)(run)
     return cast("Command", run)

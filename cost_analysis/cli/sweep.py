@@ -60,9 +60,9 @@ class AxisFlags(Flags):
                 yield spelled.lstrip("-"), Flag(each.section, spelled, settings)
 
     @classmethod
-    def filled(cls, values: dict[str, Any]) -> Self:
-        """The record of the values that click found, which are taken out."""
-        return cls(texts={name: values.pop(name) for name, _ in cls.declared()})
+    def filled(cls, values: Mapping[str, Any]) -> Self:
+        """The record of the values that click found."""
+        return cls(texts={name: values[name] for name, _ in cls.declared()})
 
     def axes(self, grid: str | None = None) -> dict[str, Any]:
         """The axes of a file and of flags, which go before it.
