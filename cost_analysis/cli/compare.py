@@ -6,80 +6,86 @@ estimate load neither NumPy nor SciPy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cost_analysis.cli.fit import level_option, samples_option, seed_option
+from cost_analysis.cli.fit import IntervalFlags
+from cost_analysis.cli.flags import Flags, SectionedCommand, flag, takes_flags
 from cost_analysis.cli.option_types import FORMATS, NAMES, NUMBERS
 from cost_analysis.cli.options import (
-    Command,
-    SectionedCommand,
-    base_option,
-    baseline_option,
-    dataset_option,
-    device_options,
-    layout_options,
-    model_options,
-    output_options,
-    precision_options,
+    DeviceFlags,
+    LayoutFlags,
+    ModelFlags,
+    PrecisionFlags,
+    SeveralDeviceFlags,
+    SystemFlags,
+    WorkloadFlags,
+    base_flag,
+    baseline_flag,
+    dataset_flag,
     request_from,
-    section_option,
-    several_device_options,
-    system_from,
-    system_options,
-    workload_options,
 )
-from cost_analysis.cli.output import deliver
+from cost_analysis.cli.output import OutputFlags, deliver
 from cost_analysis.common.errors import InputError
 from cost_analysis.inputs.dtypes import Precision
-from cost_analysis.inputs.request import Request, make_system
+from cost_analysis.inputs.request import Request
 
 if TYPE_CHECKING:
     from cost_analysis.compare.cost_models import Setting
 
 
-streams_option = section_option(
-    "Claim", "--P", "streams", type=int, default=8, show_default=True, help="Parallel streams."
-)
+def _streams() -> Any:
+    return flag("Claim", "--P", type=int, default=8, show_default=True, help="Parallel streams.")
 
 
-def lists(batch: str, lengths: str) -> Callable[[Command], Command]:
-    """Lists of batch sizes and lengths, with their defaults in words."""
-
-    def decorate(command: Command) -> Command:
-        """Give a command lists of batch sizes and lengths."""
-        for name, shown in (
-            ("output_length", lengths),
-            ("input_length", lengths),
-            ("batch_size", batch),
-        ):
-            command = section_option(
-                "Workload",
-                f"--{name}",
-                name,
-                type=NUMBERS,
-                metavar="N[,N…]",
-                help=f"One, or several to average over. [default: {shown}]",
-            )(command)
-        return command
-
-    return decorate
-
-
-def settings(options: dict[str, Any], batches: tuple[tuple[int, ...], ...]) -> list[Setting]:
-    """The settings that the lists of batch sizes and lengths ask for."""
-    from cost_analysis.compare.cost_models import DIAGONAL, Setting
-
-    batch, prompt, answer = (
-        options.pop(name) for name in ("batch_size", "input_length", "output_length")
+def _numbers(name: str, default: str) -> Any:
+    """A flag of the workload that takes several numbers, its default in words."""
+    return flag(
+        "Workload",
+        f"--{name}",
+        type=NUMBERS,
+        metavar="N[,N…]",
+        help=f"One, or several to average over. [default: {default}]",
     )
-    chosen = batches if batch is None else (batch,)
-    if prompt is None and answer is None:
-        prompt = answer = DIAGONAL
-    return [Setting(sizes, prompt or answer, answer or prompt) for sizes in chosen]
+
+
+LENGTHS = "the mean over 64,128,256,512, input = output"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingFlags(Flags):
+    """Batch sizes and lengths that costs are means over."""
+
+    batch_size: tuple[int, ...] | None = _numbers("batch_size", "1")
+    input_length: tuple[int, ...] | None = _numbers("input_length", LENGTHS)
+    output_length: tuple[int, ...] | None = _numbers("output_length", LENGTHS)
+
+    def settings(self, batches: tuple[tuple[int, ...], ...]) -> list[Setting]:
+        """The settings that these ask for, one for each of some batch sizes if none is given."""
+        from cost_analysis.compare.cost_models import DIAGONAL, Setting
+
+        chosen = batches if self.batch_size is None else (self.batch_size,)
+        prompts = self.input_length or self.output_length or DIAGONAL
+        return [Setting(sizes, prompts, self.output_length or prompts) for sizes in chosen]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimSettingFlags(SettingFlags):
+    """The same for the claims, which have two settings of their own."""
+
+    batch_size: tuple[int, ...] | None = _numbers("batch_size", "1, and the mean over 1,2,4,8")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimFlags(Flags):
+    """Which claim."""
+
+    base: str = base_flag("Claim")
+    streams: int = _streams()
+    dataset: str | None = dataset_flag("Claim", default=None)
 
 
 GPU_ENGINES = ("eager", "graphs", "native")
@@ -87,125 +93,105 @@ GPU_ENGINES = ("eager", "graphs", "native")
 
 
 @click.command(cls=SectionedCommand)
-@base_option("Claim")
-@streams_option
-@dataset_option("Claim", default=None)
-@lists("1, and the mean over 1,2,4,8", "the mean over 64,128,256,512, input = output")
-@system_options
-@level_option
-@samples_option
-@seed_option
-@output_options
+@takes_flags
 def claims(
-    base: str,
-    streams: int,
-    dataset: str | None,
-    level: float,
-    samples: int,
-    seed: int,
-    form: str | None,
-    output: str | None,
-    **options: Any,
+    claim: ClaimFlags,
+    requests: ClaimSettingFlags,
+    system: SystemFlags,
+    intervals: IntervalFlags,
+    output: OutputFlags,
 ) -> None:
     """Where 22x, 6x, 7x and 1.7x come from, and every other reading."""
     from cost_analysis.compare.claims import BATCHES, engine_readings, fitted_laws, readings
-    from cost_analysis.compare.cost_models import System
     from cost_analysis.inputs import models, profiles
     from cost_analysis.law.runs import DATASETS
     from cost_analysis.report.claims import claims_page, reading_record
 
-    asked = settings(options, BATCHES)
-    system = System(**system_from(options))
-    datasets = tuple(DATASETS) if dataset is None else (dataset,)
-    spec = models.load_model(base).spec
-    spec.with_streams(streams)
-    laws = fitted_laws(datasets, samples, seed)
-    found = readings(spec, streams, asked, system, laws, level)
+    asked, where = requests.settings(BATCHES), system.system()
+    datasets = tuple(DATASETS) if claim.dataset is None else (claim.dataset,)
+    spec, level = models.load_model(claim.base).spec, intervals.level
+    spec.with_streams(claim.streams)
+    laws = fitted_laws(datasets, intervals.samples, intervals.seed)
+    found = readings(spec, claim.streams, asked, where, laws, level)
     engines = [
         profiles.load_engine(name).with_efficiency(
-            system.flops_efficiency, system.bandwidth_efficiency
+            where.flops_efficiency, where.bandwidth_efficiency
         )
-        for name in (GPU_ENGINES if system.hardware.kind == "gpu" else ())
+        for name in (GPU_ENGINES if where.hardware.kind == "gpu" else ())
     ]
-    others = engine_readings(found, engines, system, laws, level)
+    others = engine_readings(found, engines, where, laws, level)
     rows = [reading_record(reading) for reading in (*found, *others)]
-    deliver(claims_page(found, others, laws, level), rows, rows, form, output)
+    deliver(claims_page(found, others, laws, level), rows, rows, output)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RivalFlags(Flags):
+    """What the streamed model is compared with."""
+
+    baseline: str = baseline_flag("Claim")
+    dataset: str = dataset_flag("Claim")
+    losses: tuple[float, float] | None = flag(
+        "Claim",
+        "--losses",
+        type=float,
+        nargs=2,
+        metavar="P1 PN",
+        help="Losses that you measured at P = 1 and with the streams, instead of a baseline.",
+    )
+    methods: tuple[str, ...] | None = flag(
+        "Claim",
+        "--with",
+        type=NAMES,
+        metavar="METHODS",
+        help="Instead: ways of spending compute, with commas between: dense, parscale, moe, "
+        "best-of-n, longer, loop, plt, phd, or a TOML file; name:4 states an amount. "
+        "[default amount: --P]",
+    )
+    quality: str | None = flag(
+        "Claim",
+        "--quality",
+        type=click.Path(),
+        metavar="FILE",
+        help="With --with: a CSV file of your own figures, columns method and quality.",
+    )
+    price_per_hour: float | None = flag(
+        "Claim", "--price_per_hour", type=float, metavar="$", help="Price of the device per hour."
+    )
 
 
 @click.command(cls=SectionedCommand)
-@model_options
-@baseline_option("Claim")
-@dataset_option("Claim")
-@section_option(
-    "Claim",
-    "--losses",
-    type=float,
-    nargs=2,
-    metavar="P1 PN",
-    help="Losses that you measured at P = 1 and with the streams, instead of a baseline.",
-)
-@section_option(
-    "Claim",
-    "--with",
-    "methods",
-    type=NAMES,
-    metavar="METHODS",
-    help="Instead: ways of spending compute, with commas between: dense, parscale, moe, best-of-n, "
-    "longer, loop, plt, phd, or a TOML file; name:4 states an amount. [default amount: --P]",
-)
-@section_option(
-    "Claim",
-    "--quality",
-    type=click.Path(),
-    metavar="FILE",
-    help="With --with: a CSV file of your own figures, columns method and quality.",
-)
-@section_option(
-    "Claim", "--price_per_hour", type=float, metavar="$", help="Price of the device per hour."
-)
-@workload_options
-@system_options
-@layout_options
-@output_options
+@takes_flags
 def compare(
-    baseline: str,
-    dataset: str,
-    losses: tuple[float, float] | None,
-    methods: tuple[str, ...] | None,
-    quality: str | None,
-    price_per_hour: float | None,
-    form: str | None,
-    output: str | None,
-    **options: Any,
+    model: ModelFlags,
+    rival: RivalFlags,
+    workload: WorkloadFlags,
+    system: SystemFlags,
+    layout: LayoutFlags,
+    output: OutputFlags,
 ) -> None:
     """One streamed model against the parameter-scaled model of equal loss, or other methods."""
-    if methods is not None:
-        _compare_methods(methods, quality, baseline, dataset, request_from(options), form, output)
+    if rival.methods is not None:
+        request = request_from(model, workload, system, layout)
+        _compare_methods(request, rival.methods, rival, output)
         return
-    if quality is not None:
+    if rival.quality is not None:
         raise InputError("--quality goes with --with")
     from cost_analysis.compare.comparison import comparison
     from cost_analysis.report.comparison import comparison_page, comparison_record
 
     result = comparison(
-        request_from(options),
-        baseline=baseline,
-        dataset=dataset,
-        losses=losses,
-        price_per_hour=price_per_hour,
+        request_from(model, workload, system, layout),
+        baseline=rival.baseline,
+        dataset=rival.dataset,
+        losses=rival.losses,
+        price_per_hour=rival.price_per_hour,
     )
     record = comparison_record(result)
-    deliver(comparison_page(result), record, record["metrics"], form, output)
+    deliver(comparison_page(result), record, record["metrics"], output)
 
 
 def _compare_methods(
-    methods: tuple[str, ...],
-    quality: str | None,
-    baseline: str,
-    dataset: str,
-    request: Request,
-    form: str | None,
-    output: str | None,
+    request: Request, methods: tuple[str, ...], rival: RivalFlags, output: OutputFlags
 ) -> None:
     from cost_analysis.compare.comparison import contest
     from cost_analysis.report.comparison import contest_page, contest_records
@@ -213,51 +199,51 @@ def _compare_methods(
     found = contest(
         request,
         methods,
-        baseline=baseline,
-        dataset=dataset,
-        quality=Path(quality) if quality else None,
+        baseline=rival.baseline,
+        dataset=rival.dataset,
+        quality=Path(rival.quality) if rival.quality else None,
     )
     rows = contest_records(found)
-    deliver(contest_page(found), rows, rows, form, output)
+    deliver(contest_page(found), rows, rows, output)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaledFlags(Flags):
+    """A streamed model and the parameter-scaled model of equal loss."""
+
+    base: str = base_flag("Claim")
+    streams: int = _streams()
+    baseline: str = baseline_flag("Claim")
+    dataset: str = dataset_flag("Claim")
 
 
 @click.command(cls=SectionedCommand)
-@base_option("Claim")
-@streams_option
-@baseline_option("Claim")
-@dataset_option("Claim")
-@lists("1", "the mean over 64,128,256,512, input = output")
-@several_device_options
-@precision_options
-@output_options
+@takes_flags
 def crossover(
-    base: str,
-    streams: int,
-    baseline: str,
-    dataset: str,
-    gpu_config: tuple[str, ...],
-    form: str | None,
-    output: str | None,
-    **options: Any,
+    models: ScaledFlags,
+    requests: SettingFlags,
+    devices: SeveralDeviceFlags,
+    formats: PrecisionFlags,
+    output: OutputFlags,
 ) -> None:
     """Where the advantage ends: batch, context, streams, share of the prompt."""
-    from cost_analysis.compare.cost_models import System
     from cost_analysis.compare.crossover import compute_bound_penalty, crossings, ridge_tokens
-    from cost_analysis.inputs import models
+    from cost_analysis.inputs.models import load_model
     from cost_analysis.law.equal_loss import chosen_baseline
     from cost_analysis.law.runs import published_runs
     from cost_analysis.law.scaling_law import fit as fit_law
     from cost_analysis.report.claims import crossing_record, crossover_page
 
+    streams = models.streams
     if streams < 2:
         raise InputError(f"P is {streams}; streams cross over from P = 2")
-    (setting,) = settings(options, ((1,),))
-    spec = models.load_model(base).spec.with_streams(streams)
-    fitted = fit_law(published_runs(dataset))
-    chosen = chosen_baseline(spec, baseline, fitted)
+    (setting,) = requests.settings(((1,),))
+    spec = load_model(models.base).spec.with_streams(streams)
+    fitted = fit_law(published_runs(models.dataset))
+    chosen = chosen_baseline(spec, models.baseline, fitted)
     found, ridges = [], {}
-    for device in gpu_config:
-        system = System(**system_from({**options, "gpu_config": device}))
+    for device in devices.gpu_config:
+        system = replace(devices.run_by.on(device), precision=formats.precision())
         found += crossings(spec, setting, system, chosen, fitted.law)
         ridges[system.hardware.name] = ridge_tokens(
             system.hardware, system.engine, system.precision
@@ -271,62 +257,49 @@ def crossover(
         "at the same batch, throughput crosses over where latency does",
         *chosen.warnings,
     ]
-    title = f"Where {streams} streams on {base} stop paying against parameters of equal loss"
+    title = f"Where {streams} streams on {models.base} stop paying against parameters of equal loss"
     page = crossover_page(found, title, ridges, notes)
-    deliver(page, {"crossovers": rows, "ridge_tokens": ridges}, rows, form, output)
+    deliver(page, {"crossovers": rows, "ridge_tokens": ridges}, rows, output)
 
 
 SHOWN = "bf16,int8,int4,int8/bf16/fp8,int4/bf16/fp8,int8/int8,int8/int8/fp8"
 """Fewer bits for the weights alone, for weights and cache, and for weights and products."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormatFlags(ScaledFlags):
+    """The same two models, and the formats that both are told in."""
+
+    baseline: str = baseline_flag("Claim", default="measured")
+    formats: tuple[Precision, ...] = flag(
+        "Claim",
+        "--formats",
+        type=FORMATS,
+        default=SHOWN,
+        show_default=True,
+        metavar="W[/A[/KV]][,…]",
+        help="Formats of weights, activations and cache; what is left out is bf16.",
+    )
+
+
 @click.command(cls=SectionedCommand)
-@base_option("Claim")
-@streams_option
-@baseline_option("Claim", default="measured")
-@dataset_option("Claim")
-@section_option(
-    "Claim",
-    "--formats",
-    type=FORMATS,
-    default=SHOWN,
-    show_default=True,
-    metavar="W[/A[/KV]][,…]",
-    help="Formats of weights, activations and cache; what is left out is bf16.",
-)
-@lists("1", "the mean over 64,128,256,512, input = output")
-@device_options
-@output_options
+@takes_flags
 def precision(
-    base: str,
-    streams: int,
-    baseline: str,
-    dataset: str,
-    formats: tuple[Precision, ...],
-    form: str | None,
-    output: str | None,
-    **options: Any,
+    models: FormatFlags, requests: SettingFlags, device: DeviceFlags, output: OutputFlags
 ) -> None:
     """How the claims shrink with fewer bits, and which term does it."""
     from cost_analysis.compare.claims import format_claims
-    from cost_analysis.compare.cost_models import System
-    from cost_analysis.inputs import models
+    from cost_analysis.inputs.models import load_model
     from cost_analysis.law.equal_loss import chosen_baseline
     from cost_analysis.law.runs import published_runs
     from cost_analysis.law.scaling_law import fit
     from cost_analysis.report.claims import format_claim_record, format_claims_page
 
-    (setting,) = settings(options, ((1,),))
-    hardware, engine, _ = make_system(
-        options["gpu_config"],
-        options["engine"],
-        options["flops_efficiency"],
-        options["bandwidth_efficiency"],
-    )
-    system = System(hardware, engine, formats[0])
-    streamed = models.load_model(base).spec.with_streams(streams)
-    chosen = chosen_baseline(streamed, baseline, fit(published_runs(dataset)))
-    found = format_claims(streamed, chosen, setting, system, formats)
+    (setting,) = requests.settings(((1,),))
+    system = device.system()
+    streamed = load_model(models.base).spec.with_streams(models.streams)
+    chosen = chosen_baseline(streamed, models.baseline, fit(published_runs(models.dataset)))
+    found = format_claims(streamed, chosen, setting, system, models.formats)
     page = format_claims_page(found, streamed, chosen, setting, system)
     rows = [format_claim_record(claim) for claim in found]
-    deliver(page, rows, rows, form, output)
+    deliver(page, rows, rows, output)

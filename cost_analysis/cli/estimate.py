@@ -8,19 +8,16 @@ from typing import Any
 
 import click
 
+from cost_analysis.cli.flags import Flags, SectionedCommand, flag, takes_flags
 from cost_analysis.cli.options import (
     PROGRAM,
-    SectionedCommand,
-    layout_options,
-    model_options,
-    output_options,
-    refuse_layout,
+    LayoutFlags,
+    ModelFlags,
+    SystemFlags,
+    WorkloadFlags,
     request_from,
-    section_option,
-    system_options,
-    workload_options,
 )
-from cost_analysis.cli.output import chosen_format, deliver
+from cost_analysis.cli.output import OutputFlags, deliver
 from cost_analysis.common.errors import InputError
 from cost_analysis.cost.estimate import answer as request_answer
 from cost_analysis.inputs.models import load_model
@@ -99,41 +96,49 @@ CATALOGUES = (
 """Every kind that a command lists."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerFlags(Flags):
+    """What is told of an estimate."""
+
+    cost_model: str = flag(
+        "Answer",
+        "--cost_model",
+        type=click.Choice(["operators", "published"]),
+        default="operators",
+        show_default=True,
+        help="Ours, or the paper's own beside it.",
+    )
+    rows: str | None = flag(
+        "Answer",
+        "--rows",
+        type=click.Choice(["estimate", "operators"]),
+        help="With CSV: a row for the request, or one for each operator. [default: estimate]",
+    )
+
+
 @click.command(cls=SectionedCommand)
-@model_options
-@workload_options
-@system_options
-@layout_options
-@section_option(
-    "Answer",
-    "--cost_model",
-    type=click.Choice(["operators", "published"]),
-    default="operators",
-    show_default=True,
-    help="Ours, or the paper's own beside it.",
-)
-@section_option(
-    "Answer",
-    "--rows",
-    type=click.Choice(["estimate", "operators"]),
-    help="With CSV: a row for the request, or one for each operator. [default: estimate]",
-)
-@output_options
+@takes_flags
 def estimate(
-    cost_model: str, rows: str | None, form: str | None, output: str | None, **options: Any
+    model: ModelFlags,
+    workload: WorkloadFlags,
+    system: SystemFlags,
+    layout: LayoutFlags,
+    told: AnswerFlags,
+    output: OutputFlags,
 ) -> None:
     """Memory, latency and FLOPs of one request (the default command)."""
-    if cost_model == "published":
-        refuse_layout(options, "the published cost model")
-    request = request_from(options)
-    answer = request_answer(request, with_published=cost_model == "published")
+    with_published = told.cost_model == "published"
+    if with_published:
+        layout.refuse("the published cost model")
+    request = request_from(model, workload, system, layout)
+    answer = request_answer(request, with_published=with_published)
     for warning in request.warnings:
         click.echo(f"{PROGRAM}: warning: {warning}", err=True)
     record = records.estimate_record(answer)
-    if rows is not None and chosen_format(form, output) != "csv":
+    if told.rows is not None and output.chosen_format != "csv":
         raise InputError("--rows chooses the rows of a CSV; give --format csv with it")
-    table = record["operators"] if rows == "operators" else [records.estimate_row(answer)]
-    deliver(estimate_page(answer), record, table, form, output)
+    table = record["operators"] if told.rows == "operators" else [records.estimate_row(answer)]
+    deliver(estimate_page(answer), record, table, output)
 
 
 def profiles_command(kind: Catalogue) -> click.Command:
@@ -141,11 +146,14 @@ def profiles_command(kind: Catalogue) -> click.Command:
 
     @click.command(kind.folder, cls=SectionedCommand, help=kind.help)
     @click.argument("name", required=False)
-    @output_options
-    def show(name: str | None, form: str | None, output: str | None) -> None:
+    @takes_flags
+    def show(name: str | None, output: OutputFlags) -> None:
         found = [kind.load(each) for each in ([name] if name else profile_names(kind.folder))]
         listed = [kind.record(profile) for profile in found]
         page = kind.page(found[0]) if name else kind.list_page(found)
-        deliver(page, listed[0] if name else listed, kind.rows(found), form, output)
+        deliver(page, listed[0] if name else listed, kind.rows(found), output)
 
     return show
+
+
+hardware, models, engines = map(profiles_command, CATALOGUES)

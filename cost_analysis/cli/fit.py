@@ -5,141 +5,136 @@ NumPy and SciPy are imported when a command runs, so that the help does not load
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from cost_analysis.cli.options import (
-    MEASUREMENTS_HELP,
-    SectionedCommand,
-    dataset_option,
-    output_options,
-    section_option,
-)
-from cost_analysis.cli.output import deliver
+from cost_analysis.cli.flags import Flags, SectionedCommand, flag, takes_flags
+from cost_analysis.cli.options import MEASUREMENTS_HELP, dataset_flag
+from cost_analysis.cli.output import OutputFlags, deliver
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.files import write_file
 
-level_option = section_option(
-    "Intervals",
-    "--level",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.9,
-    show_default=True,
-    help="Share of the refits that an interval holds.",
-)
 
-samples_option = section_option(
-    "Intervals",
-    "--samples",
-    type=click.IntRange(2, 100_000),
-    default=500,
-    show_default=True,
-    help="Bootstrap refits.",
-)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntervalFlags(Flags):
+    """Intervals of a fitted law, from refits on resampled runs."""
 
-seed_option = section_option(
-    "Intervals",
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="Seed of them.",
-)
+    level: float = flag(
+        "Intervals",
+        "--level",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        default=0.9,
+        show_default=True,
+        help="Share of the refits that an interval holds.",
+    )
+    samples: int = flag(
+        "Intervals",
+        "--samples",
+        type=click.IntRange(2, 100_000),
+        default=500,
+        show_default=True,
+        help="Bootstrap refits.",
+    )
+    seed: int = flag(
+        "Intervals",
+        "--seed",
+        type=click.IntRange(0),
+        default=0,
+        show_default=True,
+        help="Seed of them.",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFlags(Flags):
+    """What a law is fitted on, and what is asked of it."""
+
+    dataset: str | None = dataset_flag("Runs", default=None)
+    loss: str | None = flag("Runs", "--loss", metavar="COLUMN", help="Loss column of RUNS.csv.")
+    points: tuple[tuple[float, int], ...] = flag(
+        "Predictions",
+        "--predict",
+        type=(float, int),
+        multiple=True,
+        metavar="N P",
+        help="Loss of a model, and the size that reaches it at P = 1; may be repeated.",
+    )
 
 
 @click.command(cls=SectionedCommand)
 @click.argument("runs", required=False, metavar="[RUNS.csv]")
-@dataset_option("Runs", default=None)
-@section_option("Runs", "--loss", metavar="COLUMN", help="Loss column of RUNS.csv.")
-@section_option(
-    "Predictions",
-    "--predict",
-    "points",
-    type=(float, int),
-    multiple=True,
-    metavar="N P",
-    help="Loss of a model, and the size that reaches it at P = 1; may be repeated.",
-)
-@level_option
-@samples_option
-@seed_option
-@output_options
-def fit(
-    runs: str | None,
-    dataset: str | None,
-    loss: str | None,
-    points: tuple[tuple[float, int], ...],
-    level: float,
-    samples: int,
-    seed: int,
-    form: str | None,
-    output: str | None,
-) -> None:
+@takes_flags
+def fit(runs: str | None, asked: RunFlags, intervals: IntervalFlags, output: OutputFlags) -> None:
     """The scaling law on your training runs, or on the published ones."""
     from cost_analysis.law.runs import published_runs, read_runs
     from cost_analysis.law.scaling_law import fit as fit_law
     from cost_analysis.report import law
     from cost_analysis.report.law import fit_notes, fit_rows
 
-    if runs is not None and dataset is not None:
+    if runs is not None and asked.dataset is not None:
         raise InputError("give a file of runs or --dataset, not both")
-    data = read_runs(runs, loss) if runs else published_runs(dataset or "stack")
-    fitted = fit_law(data)
-    rows = fit_rows(fitted, level, samples, seed, points)
+    data = read_runs(runs, asked.loss) if runs else published_runs(asked.dataset or "stack")
+    fitted, level = fit_law(data), intervals.level
+    rows = fit_rows(fitted, level, intervals.samples, intervals.seed, asked.points)
     title = f"The parallel scaling law on {len(data)} runs, R² = {fitted.r_squared:.4f}"
-    page = law.fit_page(rows, title, fit_notes(fitted, level, points))
+    page = law.fit_page(rows, title, fit_notes(fitted, level, asked.points))
     record = {
         "runs": len(data),
         "r_squared": fitted.r_squared,
         "objective": fitted.objective,
         "parameters": rows,
     }
-    deliver(page, record, rows, form, output)
+    deliver(page, record, rows, output)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasurementFlags(Flags):
+    """Whose measurements."""
+
+    measurements: str | None = flag(
+        "Rows", "--measurements", metavar="FILE", help=MEASUREMENTS_HELP
+    )
 
 
 @click.command(cls=SectionedCommand)
-@section_option(
-    "Rows",
-    "--measurements",
-    metavar="FILE",
-    help=MEASUREMENTS_HELP,
-)
-@output_options
-def accuracy(measurements: str | None, form: str | None, output: str | None) -> None:
+@takes_flags
+def accuracy(given: MeasurementFlags, output: OutputFlags) -> None:
     """Compare predictions with published measurements, or with your own."""
     from cost_analysis.fitting.accuracy import predictions, represented
     from cost_analysis.fitting.measurements import read_measurements
     from cost_analysis.report.accuracy import accuracy_page, accuracy_rows
 
-    rows, refused = represented(read_measurements(Path(measurements) if measurements else None))
+    path = Path(given.measurements) if given.measurements else None
+    rows, refused = represented(read_measurements(path))
     found = predictions(rows)
     lines = list(accuracy_rows(found, refused))
     if not lines:
         raise InputError("no rows to compare with")
-    deliver(accuracy_page(found, refused), lines, lines, form, output)
+    deliver(accuracy_page(found, refused), lines, lines, output)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFitFlags(Flags):
+    """What else engines are fitted on, and where they are written."""
+
+    operators: str | None = flag(
+        "Rows", "--operators", metavar="FILE", help="CSV file of single operators' timings."
+    )
+    profiles: str | None = flag(
+        "Output",
+        "--profiles",
+        type=click.Path(file_okay=False),
+        metavar="DIR",
+        help="Write the fitted engines there, a profile each.",
+    )
 
 
 @click.command("fit-latency", cls=SectionedCommand)
 @click.argument("measurements")
-@section_option(
-    "Rows", "--operators", metavar="FILE", help="CSV file of single operators' timings."
-)
-@section_option(
-    "Output",
-    "--profiles",
-    type=click.Path(file_okay=False),
-    metavar="DIR",
-    help="Write the fitted engines there, a profile each.",
-)
-@output_options
-def fit_latency(
-    measurements: str,
-    operators: str | None,
-    profiles: str | None,
-    form: str | None,
-    output: str | None,
-) -> None:
+@takes_flags
+def fit_latency(measurements: str, asked: EngineFitFlags, output: OutputFlags) -> None:
     """Fit the engines to measurements, and say how far off they are on rows not seen."""
     from cost_analysis.fitting.accuracy import described, fold_errors, represented
     from cost_analysis.fitting.engine_fit import fit_engines
@@ -153,12 +148,12 @@ def fit_latency(
     rows = [row for row in rows if row.metric != MEMORY_METRIC]
     if not rows:
         raise InputError(f"{measurements!r} has no row of time that the model can represent")
-    devices = fit_operators(Path(operators)) if operators else []
+    devices = fit_operators(Path(asked.operators)) if asked.operators else []
     fit = fit_engines(rows)
     errors = fold_errors(rows, fit)
     fitted = described(fit, rows, errors)
-    for name, engine in fitted.engines.items() if profiles else ():
+    for name, engine in fitted.engines.items() if asked.profiles else ():
         text = engine_text(engine, fitted.uncertainty[name])
-        write_file(Path(str(profiles)) / f"{name}.toml", text)
+        write_file(Path(str(asked.profiles)) / f"{name}.toml", text)
     lines = accuracy_page.fit_rows(rows, errors)
-    deliver(fit_page(rows, errors, fitted, devices), lines, lines, form, output)
+    deliver(fit_page(rows, errors, fitted, devices), lines, lines, output)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, NoReturn
 
 import click
 
 from cost_analysis import __version__
-from cost_analysis.cli import compare, estimate, fit, measure, plan, plot, serving, sweep
 from cost_analysis.cli.options import PROGRAM
 from cost_analysis.common.errors import InputError
 
@@ -39,6 +39,100 @@ def told_from_click() -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise ClosedPipeError from None
+
+
+COMMANDS = (
+    DEFAULT_COMMAND,
+    "claims",
+    "compare",
+    "crossover",
+    "fit",
+    "precision",
+    "layouts",
+    "plan",
+    "serving",
+    "sweep",
+    "plot",
+    "accuracy",
+    "fit-latency",
+    "profile",
+    "validate",
+    "report",
+    "calibrate",
+    "parity",
+    "hardware",
+    "models",
+    "engines",
+)
+
+
+def module_of(command: str) -> ModuleType:
+    """The module of a command, imported only where the command is run or listed."""
+    match command:
+        case "claims" | "compare" | "crossover" | "precision":
+            from cost_analysis.cli import compare
+
+            return compare
+        case "fit" | "accuracy" | "fit-latency":
+            from cost_analysis.cli import fit
+
+            return fit
+        case "layouts" | "plan":
+            from cost_analysis.cli import plan
+
+            return plan
+        case "serving":
+            from cost_analysis.cli import serving
+
+            return serving
+        case "sweep":
+            from cost_analysis.cli import sweep
+
+            return sweep
+        case "plot":
+            from cost_analysis.cli import plot
+
+            return plot
+        case "profile" | "validate" | "report" | "calibrate" | "parity":
+            from cost_analysis.cli import measure
+
+            return measure
+        case _:
+            from cost_analysis.cli import estimate
+
+            return estimate
+
+
+class Commands(MutableMapping[str, click.Command]):
+    """The commands by name, each imported when it is first asked for."""
+
+    def __init__(self) -> None:
+        """All of `COMMANDS`."""
+        self._found: dict[str, click.Command | None] = dict.fromkeys(COMMANDS)
+
+    def __getitem__(self, name: str) -> click.Command:
+        """A command."""
+        found = self._found[name]
+        if found is None:
+            found = getattr(module_of(name), name.replace("-", "_"))
+            self[name] = found
+        return found
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        """Add a command."""
+        self._found[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        """Take a command away."""
+        del self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._found)
 
 
 class DefaultGroup(click.Group):
@@ -79,34 +173,10 @@ Memory, latency and FLOPs of one request, and what the streams add:
 """
 
 
-@click.group(cls=DefaultGroup, context_settings=SETTINGS, help=HELP)
+@click.group(cls=DefaultGroup, commands=Commands(), context_settings=SETTINGS, help=HELP)
 @click.version_option(__version__, prog_name=PROGRAM)
 def cli() -> None:
     """What a language model costs to run with P parallel streams."""
-
-
-for command in (
-    estimate.estimate,
-    compare.claims,
-    compare.compare,
-    compare.crossover,
-    fit.fit,
-    compare.precision,
-    plan.layouts,
-    plan.plan,
-    serving.serving,
-    sweep.sweep,
-    plot.plot,
-    fit.accuracy,
-    fit.fit_latency,
-    measure.profile,
-    measure.validate,
-    measure.report,
-    measure.calibrate,
-    measure.parity,
-    *map(estimate.profiles_command, estimate.CATALOGUES),
-):
-    cli.add_command(command)
 
 
 CLOSED_PIPE = 141

@@ -1,92 +1,45 @@
-"""Flags that several commands share, under headings, in the published script's spelling."""
+"""Records of flags that several commands share, in the published script's spelling."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields
-from typing import Any, TypeVar
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import click
 
+from cost_analysis.cli.flags import Flags, flag
 from cost_analysis.cli.option_types import DATA_TYPE, DATA_TYPES_HELP, NAMES, Quantity
-from cost_analysis.common.checks import FLAGS
 from cost_analysis.common.errors import InputError
-from cost_analysis.inputs.device import LINKS
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.layout import Layout
-from cost_analysis.inputs.request import (
-    DEFAULT_DEVICE,
-    DEFAULT_ENGINES,
-    Request,
-    make_request,
-    make_system,
-)
-from cost_analysis.inputs.spec import ModelSpec
+from cost_analysis.inputs.request import ModelAsked, Request, make_request, model_asked
+from cost_analysis.inputs.spec import ModelSpec, Workload
+from cost_analysis.inputs.system import DEFAULT_DEVICE, DEFAULT_ENGINES, System, named_system
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-class SectionedOption(click.Option):
-    """An option that the help lists under a heading."""
-
-    def __init__(self, *args: Any, section: str, **kwargs: Any) -> None:
-        """An option of a section of the help."""
-        super().__init__(*args, **kwargs)
-        self.section = section
-
-
-class SectionedCommand(click.Command):
-    """A command whose help groups its options under headings."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, section by section."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None and isinstance(parameter, click.Option):
-                sections.setdefault(getattr(parameter, "section", "Other"), []).append(record)
-        for name, records in sections.items():
-            with formatter.section(name):
-                formatter.write_dl(records)
-
-
-def section_option(section: str, *names: str, **kwargs: Any) -> Callable[[Command], Command]:
-    """`click.option` under a heading of the help."""
-    return click.option(*names, cls=SectionedOption, section=section, **kwargs)
-
-
-def chain(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Several flags as one decorator, listed in this order."""
-
-    def decorate(command: Command) -> Command:
-        """Give a command these flags."""
-        for decorator in reversed(decorators):
-            command = decorator(command)
-        return command
-
-    return decorate
-
+PROGRAM = "parscale-cost"
 
 MODEL = "Model (defaults hold without --model)"
 """Heading of the flags of an architecture."""
 
-FORMATS = ("table", "csv", "json", "markdown")
+DEVICE = "Device and engine"
+"""Heading of the flags of what runs a model."""
+
+LAYOUT = "Several devices"
+"""Heading of the flags of a layout."""
 
 
-def size_option(
-    section: str, name: str, default: object, text: str
-) -> Callable[[Command], Command]:
+def size(section: str, name: str, default: object, text: str) -> Any:
     """A flag of a whole number, its default in words."""
     shown = f"{text} [default: {default}]" if default is not None else text
-    return section_option(section, f"--{name}", name, type=int, metavar="N", help=shown)
+    return flag(section, f"--{name}", type=int, metavar="N", help=shown)
 
 
-def _switch(name: str, text: str) -> Callable[[Command], Command]:
-    return section_option(MODEL, f"--{name}/--no_{name}", name, default=None, help=text)
+def _switch(name: str, text: str) -> Any:
+    return flag(MODEL, f"--{name}/--no_{name}", default=None, help=text)
 
 
-def _dtype(name: str, text: str) -> Callable[[Command], Command]:
-    return section_option(
+def _dtype(name: str, text: str) -> Any:
+    return flag(
         "Precision",
         f"--{name}",
         type=DATA_TYPE,
@@ -97,61 +50,9 @@ def _dtype(name: str, text: str) -> Callable[[Command], Command]:
     )
 
 
-MODEL_FIELDS = [
-    item.name for item in fields(ModelSpec) if item.name not in ("name", "layers", "frame")
-]
-"""What a user may give of a model; `FLAGS` says how some are called."""
-
-model_options = chain(
-    section_option(
-        MODEL,
-        "--model",
-        metavar="NAME|FILE|ID",
-        help="A model profile (see `models`), a config.json or a folder with one, or a Hugging "
-        "Face id in the local cache.",
-    ),
-    section_option(
-        MODEL,
-        "--download",
-        is_flag=True,
-        help="Fetch the config.json of an id that is not in the cache.",
-    ),
-    size_option(MODEL, "hidden_size", None, "Width of the residual stream."),
-    size_option(MODEL, "intermediate_size", "27/5 of hidden_size", "Width of the MLP."),
-    size_option(MODEL, "num_hidden_layers", 36, "Layers."),
-    size_option(MODEL, "num_attention_heads", 16, "Query heads."),
-    size_option(MODEL, "num_key_value_heads", 2, "Key and value heads."),
-    size_option(MODEL, "head_dim", "hidden_size / heads", "Width of a head."),
-    size_option(MODEL, "vocab_size", 151936, "Rows of the embedding table."),
-    size_option(MODEL, "max_position_embeddings", 2048, "Longest sequence it was made for."),
-    _switch("gated_mlp", "MLP with a gate, or plain. [default: gated]"),
-    _switch("qkv_bias", "Biases on q, k and v. [default: yes]"),
-    _switch("qk_norm", "Norms on q and k heads. [default: no]"),
-    _switch("tie_word_embeddings", "LM head is the embedding. [default: tied]"),
-    size_option("Streams", "P", 1, "Parallel streams."),
-    size_option("Streams", "parscale_prefix_tokens", 48, "Learned prefix tokens of a stream."),
-)
-
-workload_options = chain(
-    size_option("Workload", "batch_size", 1, "Sequences."),
-    size_option("Workload", "input_length", 64, "Prompt tokens of each."),
-    size_option("Workload", "output_length", 64, "Generated tokens of each."),
-    section_option(
-        "Workload",
-        "--logits",
-        type=click.Choice(["last", "all"]),
-        default="last",
-        show_default=True,
-        help="Prompt positions whose logits the prefill computes and keeps.",
-    ),
-)
-
-
-def _devices(
-    metavar: str, kind: click.ParamType[Any] | None = None
-) -> Callable[[Command], Command]:
-    return section_option(
-        "Device and engine",
+def _devices(metavar: str, kind: click.ParamType[Any] | None = None) -> Any:
+    return flag(
+        DEVICE,
         "--gpu_config",
         type=kind,
         default=DEFAULT_DEVICE,
@@ -161,59 +62,278 @@ def _devices(
     )
 
 
-_engine_options = chain(
-    section_option(
-        "Device and engine",
+def _rate(name: str, text: str) -> Any:
+    return flag(LAYOUT, f"--{name}", type=Quantity("B/s"), metavar="RATE", help=text)
+
+
+def _given(record: Flags, names: list[str]) -> dict[str, Any]:
+    """The fields of a record that the user gave."""
+    values = {name: getattr(record, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFlags(Flags):
+    """A model by name, and fields of `ModelSpec` that go before the named one's."""
+
+    model: str | None = flag(
+        MODEL,
+        "--model",
+        metavar="NAME|FILE|ID",
+        help="A model profile (see `models`), a config.json or a folder with one, or a Hugging "
+        "Face id in the local cache.",
+    )
+    download: bool = flag(
+        MODEL,
+        "--download",
+        is_flag=True,
+        help="Fetch the config.json of an id that is not in the cache.",
+    )
+    hidden_size: int | None = size(MODEL, "hidden_size", None, "Width of the residual stream.")
+    intermediate_size: int | None = size(
+        MODEL, "intermediate_size", "27/5 of hidden_size", "Width of the MLP."
+    )
+    num_hidden_layers: int | None = size(MODEL, "num_hidden_layers", 36, "Layers.")
+    num_attention_heads: int | None = size(MODEL, "num_attention_heads", 16, "Query heads.")
+    num_key_value_heads: int | None = size(MODEL, "num_key_value_heads", 2, "Key and value heads.")
+    head_dim: int | None = size(MODEL, "head_dim", "hidden_size / heads", "Width of a head.")
+    vocab_size: int | None = size(MODEL, "vocab_size", 151936, "Rows of the embedding table.")
+    max_position_embeddings: int | None = size(
+        MODEL, "max_position_embeddings", 2048, "Longest sequence it was made for."
+    )
+    gated_mlp: bool | None = _switch("gated_mlp", "MLP with a gate, or plain. [default: gated]")
+    qkv_bias: bool | None = _switch("qkv_bias", "Biases on q, k and v. [default: yes]")
+    qk_norm: bool | None = _switch("qk_norm", "Norms on q and k heads. [default: no]")
+    tie_word_embeddings: bool | None = _switch(
+        "tie_word_embeddings", "LM head is the embedding. [default: tied]"
+    )
+    streams: int | None = size("Streams", "P", 1, "Parallel streams.")
+    prefix_tokens: int | None = size(
+        "Streams", "parscale_prefix_tokens", 48, "Learned prefix tokens of a stream."
+    )
+
+    def asked(self) -> ModelAsked:
+        """The model.
+
+        Raises:
+            InputError: No such model, or a size that makes no sense.
+        """
+        return model_asked(self.model, _given(self, _SPEC_FIELDS), download=self.download)
+
+    def filled_in(self, spec: ModelSpec) -> ModelFlags:
+        """These flags, and a model's own fields where none was given."""
+        own = {name: getattr(spec, name) for name in _SPEC_FIELDS if getattr(self, name) is None}
+        return replace(self, **own)
+
+
+_SPEC_FIELDS = [item.name for item in fields(ModelFlags) if item.name not in ("model", "download")]
+"""Flags of a model that are fields of `ModelSpec`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadFlags(Flags):
+    """One request."""
+
+    batch_size: int | None = size("Workload", "batch_size", 1, "Sequences.")
+    input_length: int | None = size("Workload", "input_length", 64, "Prompt tokens of each.")
+    output_length: int | None = size("Workload", "output_length", 64, "Generated tokens of each.")
+    logits: str = flag(
+        "Workload",
+        "--logits",
+        type=click.Choice(["last", "all"]),
+        default="last",
+        show_default=True,
+        help="Prompt positions whose logits the prefill computes and keeps.",
+    )
+
+    def workload(self) -> Workload:
+        """The request."""
+        return Workload(**_given(self, [item.name for item in fields(self)]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFlags(Flags):
+    """What runs a model on a device."""
+
+    engine: str | None = flag(
+        DEVICE,
         "--engine",
         metavar="NAME|FILE",
         help="What runs the model: eager, graphs, native, cpu, ideal, llm-analysis, a named engine "
         "such as vllm or hf-transformers-fa2, or a TOML file. "
         f"[default: {DEFAULT_ENGINES['gpu']} on a GPU, {DEFAULT_ENGINES['cpu']} on a CPU, "
         "else ideal]",
-    ),
-    section_option(
-        "Device and engine",
+    )
+    flops_efficiency: float | None = flag(
+        DEVICE,
         "--flops_efficiency",
         type=float,
         metavar="SHARE",
         help="Share of the peak FLOP/s that is reached, instead of the engine's.",
-    ),
-    section_option(
-        "Device and engine",
+    )
+    bandwidth_efficiency: float | None = flag(
+        DEVICE,
         "--hbm_memory_efficiency",
-        "bandwidth_efficiency",
         type=float,
         metavar="SHARE",
         help="Share of the memory bandwidth that is reached, instead of the engine's.",
-    ),
-)
-
-device_options = chain(_devices("NAME|FILE"), _engine_options)
-several_device_options = chain(_devices("NAME|FILE[,…]", NAMES), _engine_options)
-
-storage_options = chain(
-    _dtype("activation_dtype", "Format of what goes into matrix products."),
-    _dtype("kv_cache_dtype", "Format of cached keys and values."),
-)
-
-precision_options = chain(
-    _dtype("weight_dtype", f"Format of the matrices of attention and MLP: {DATA_TYPES_HELP}."),
-    storage_options,
-)
-
-system_options = chain(device_options, precision_options)
-
-
-def base_option(section: str) -> Callable[[Command], Command]:
-    """The model that is scaled."""
-    return section_option(
-        section, "--base", default="1.6B", show_default=True, help="Model that is scaled."
     )
 
+    def on(self, device: str) -> System:
+        """This engine on a device, in bf16."""
+        return named_system(device, self.engine, self.flops_efficiency, self.bandwidth_efficiency)
 
-def baseline_option(section: str, default: str = "law") -> Callable[[Command], Command]:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFlags(Flags):
+    """A device, and what runs models on it."""
+
+    gpu_config: str = _devices("NAME|FILE")
+    run_by: EngineFlags
+
+    def system(self) -> System:
+        """Both, in bf16."""
+        return self.run_by.on(self.gpu_config)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeveralDeviceFlags(Flags):
+    """Devices, and what runs models on them."""
+
+    gpu_config: tuple[str, ...] = _devices("NAME|FILE[,…]", NAMES)
+    run_by: EngineFlags
+
+    def systems(self) -> list[System]:
+        """Each of the devices, in bf16."""
+        return [self.run_by.on(device) for device in self.gpu_config]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageFlags(Flags):
+    """Formats of what is not weights."""
+
+    activation_dtype: str = _dtype("activation_dtype", "Format of what goes into matrix products.")
+    kv_cache_dtype: str = _dtype("kv_cache_dtype", "Format of cached keys and values.")
+
+    def beside(self, weights: str) -> Precision:
+        """These formats with a format of weights."""
+        return Precision(weights, self.activation_dtype, self.kv_cache_dtype)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrecisionFlags(Flags):
+    """Storage formats."""
+
+    weight_dtype: str = _dtype(
+        "weight_dtype", f"Format of the matrices of attention and MLP: {DATA_TYPES_HELP}."
+    )
+    others: StorageFlags
+
+    def precision(self) -> Precision:
+        """The formats."""
+        return self.others.beside(self.weight_dtype)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemFlags(Flags):
+    """What runs a model on one device."""
+
+    device: DeviceFlags
+    formats: PrecisionFlags
+
+    def system(self) -> System:
+        """It."""
+        return replace(self.device.system(), precision=self.formats.precision())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkFlags(Flags):
+    """What joins devices, where it is not as the device's profile says."""
+
+    interconnect: float | None = _rate(
+        "interconnect",
+        "Link between devices, both directions together, like 900GB/s. [default: the device's]",
+    )
+    devices_per_node: int | None = size(
+        LAYOUT, "devices_per_node", "all", "Devices that the interconnect joins."
+    )
+    network: float | None = _rate(
+        "network", "Link of each device to other nodes, each direction, like 50GB/s."
+    )
+
+    def applied(self, system: System) -> System:
+        """A system whose devices are joined so."""
+        links = _given(self, [item.name for item in fields(self)])
+        return replace(system, hardware=replace(system.hardware, **links))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutFlags(Flags):
+    """How a model is divided among devices."""
+
+    tensor_parallel: int | None = size(
+        LAYOUT, "tensor_parallel", 1, "Devices that share each layer."
+    )
+    pipeline_parallel: int | None = size(
+        LAYOUT, "pipeline_parallel", 1, "Stages of layers, each on devices of its own."
+    )
+    expert_parallel: int | None = size(
+        LAYOUT, "expert_parallel", 1, "Groups that share sequences and routed experts."
+    )
+    stream_parallel: int | None = size(
+        LAYOUT, "stream_parallel", 1, "Groups that share the streams; each has all weights."
+    )
+    links: LinkFlags
+
+    def applied(self, system: System) -> System:
+        """A system of so many devices."""
+        layout = Layout(**_given(self, [item.name for item in fields(Layout)]))
+        return replace(self.links.applied(system), layout=layout)
+
+    def refuse(self, command: str) -> None:
+        """Refuse several devices where an answer is about one.
+
+        Raises:
+            InputError: A flag of a layout is given.
+        """
+        for item in fields(Layout):
+            if getattr(self, item.name) not in (None, 1):
+                raise InputError(f"{command} is about one device; leave --{item.name} out")
+
+
+def request_from(
+    model: ModelFlags,
+    workload: WorkloadFlags | None,
+    system: SystemFlags,
+    layout: LayoutFlags | LinkFlags | None = None,
+) -> Request:
+    """The request that flags describe.
+
+    Args:
+        model: The model.
+        workload: Batch size and lengths; None where a command has flags of its own for them.
+        system: What runs it.
+        layout: How the model is divided among devices, or what joins them; None means one device.
+
+    Raises:
+        InputError: Something makes no sense.
+    """
+    asked = model.asked()
+    chosen = system.system() if layout is None else layout.applied(system.system())
+    chosen.layout.check(asked.spec)
+    work = Workload() if workload is None else workload.workload()
+    by_default = system.device.run_by.engine is None
+    return make_request(asked, work, chosen, engine_assumed=by_default)
+
+
+def base_flag(section: str) -> Any:
+    """The model that is scaled."""
+    return flag(section, "--base", default="1.6B", show_default=True, help="Model that is scaled.")
+
+
+def baseline_flag(section: str, default: str = "law") -> Any:
     """How the parameter-scaled model is chosen."""
-    return section_option(
+    return flag(
         section,
         "--baseline",
         default=default,
@@ -223,11 +343,11 @@ def baseline_option(section: str, default: str = "law") -> Callable[[Command], C
     )
 
 
-def dataset_option(
+def dataset_flag(
     section: str, default: str | None = "stack", text: str = "both, side by side"
-) -> Callable[[Command], Command]:
+) -> Any:
     """Whose losses count; without a default, those of both data sets."""
-    return section_option(
+    return flag(
         section,
         "--dataset",
         type=click.Choice(["stack", "pile"]),
@@ -235,54 +355,6 @@ def dataset_option(
         show_default=default is not None,
         help="Losses to go by." if default else f"Losses to go by. [default: {text}]",
     )
-
-
-format_option = section_option(
-    "Output",
-    "--format",
-    "form",
-    type=click.Choice(FORMATS),
-    help="How to answer. [default: by the ending of --output, else table]",
-)
-
-output_options = chain(
-    format_option,
-    section_option(
-        "Output",
-        "--output",
-        type=click.Path(),
-        metavar="FILE",
-        help="Write to a file instead of the terminal; - is the terminal.",
-    ),
-)
-
-
-def system_from(options: dict[str, Any]) -> dict[str, Any]:
-    """What the system flags describe: the fields of `request_costs.System`.
-
-    Takes these flags out of `options`.
-    """
-    hardware, engine, _ = make_system(
-        options.pop("gpu_config"),
-        options.pop("engine"),
-        flops := options.pop("flops_efficiency"),
-        bandwidth := options.pop("bandwidth_efficiency"),
-    )
-    return {
-        "hardware": hardware,
-        "engine": engine,
-        "precision": Precision(**_precision(options)),
-        "flops_efficiency": flops,
-        "bandwidth_efficiency": bandwidth,
-    }
-
-
-def _precision(options: dict[str, Any]) -> dict[str, str]:
-    return {
-        "weights": options.pop("weight_dtype"),
-        "activations": options.pop("activation_dtype"),
-        "kv_cache": options.pop("kv_cache_dtype"),
-    }
 
 
 MEASUREMENTS_HELP = (
@@ -294,80 +366,3 @@ def stream_counts(largest: int) -> tuple[int, ...]:
     """1, 2, 4, … up to the largest, which is always among them."""
     powers = (1 << exponent for exponent in range(largest.bit_length()))
     return tuple(sorted({*powers, largest}))
-
-
-def request_from(options: dict[str, Any]) -> Request:
-    """The request that the model, workload and system flags describe.
-
-    Takes these flags out of `options`, so that what is left belongs to the command.
-    """
-    architecture = {name: options.pop(FLAGS.get(name, name)) for name in MODEL_FIELDS}
-    workload = {
-        name: options.pop(name)
-        for name in ("batch_size", "input_length", "output_length", "logits")
-    }
-    precision = _precision(options)
-    return make_request(
-        model=options.pop("model"),
-        architecture=_given(architecture),
-        workload=_given(workload),
-        precision=precision,
-        gpu_config=options.pop("gpu_config"),
-        engine=options.pop("engine"),
-        flops_efficiency=options.pop("flops_efficiency"),
-        bandwidth_efficiency=options.pop("bandwidth_efficiency"),
-        download=options.pop("download"),
-        layout=_given({item.name: options.pop(item.name, None) for item in fields(Layout)}),
-        links=_given({name: options.pop(name, None) for name in LINKS}),
-    )
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
-LAYOUT = "Several devices"
-"""Heading of the flags of a layout."""
-
-link_options = chain(
-    section_option(
-        LAYOUT,
-        "--interconnect",
-        type=Quantity("B/s"),
-        metavar="RATE",
-        help="Link between devices, both directions together, like 900GB/s. [default: the "
-        "device's]",
-    ),
-    size_option(LAYOUT, "devices_per_node", "all", "Devices that the interconnect joins."),
-    section_option(
-        LAYOUT,
-        "--network",
-        type=Quantity("B/s"),
-        metavar="RATE",
-        help="Link of each device to other nodes, each direction, like 50GB/s.",
-    ),
-)
-
-layout_options = chain(
-    size_option(LAYOUT, "tensor_parallel", 1, "Devices that share each layer."),
-    size_option(LAYOUT, "pipeline_parallel", 1, "Stages of layers, each on devices of its own."),
-    size_option(LAYOUT, "expert_parallel", 1, "Groups that share sequences and routed experts."),
-    size_option(
-        LAYOUT, "stream_parallel", 1, "Groups that share the streams; each has all weights."
-    ),
-    link_options,
-)
-
-
-def refuse_layout(options: dict[str, Any], command: str) -> None:
-    """Refuse several devices where an answer is about one.
-
-    Raises:
-        InputError: A flag of a layout is given.
-    """
-    for item in fields(Layout):
-        if options.get(item.name) not in (None, 1):
-            raise InputError(f"{command} is about one device; leave --{item.name} out")
-
-
-PROGRAM = "parscale-cost"

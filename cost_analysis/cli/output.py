@@ -4,23 +4,55 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from cost_analysis.cli.flags import Flags, flag
 from cost_analysis.common import files
 from cost_analysis.report import render
 
+FORMATS = ("table", "csv", "json", "markdown")
 FORMAT_OF_ENDING = {".csv": "csv", ".json": "json", ".md": "markdown", ".markdown": "markdown"}
+
+
+def format_flag() -> Any:
+    """The format of an answer."""
+    return flag(
+        "Output",
+        "--format",
+        type=click.Choice(FORMATS),
+        help="How to answer. [default: by the ending of --output, else table]",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputFlags(Flags):
+    """How to answer, and where to."""
+
+    form: str | None = format_flag()
+    output: str | None = flag(
+        "Output",
+        "--output",
+        type=click.Path(),
+        metavar="FILE",
+        help="Write to a file instead of the terminal; - is the terminal.",
+    )
+
+    @property
+    def chosen_format(self) -> str:
+        """The format that was asked for, by name or by the ending of the output file."""
+        ending = Path(self.output or "").suffix.lower()
+        return self.form or FORMAT_OF_ENDING.get(ending, "table")
 
 
 def deliver(
     page: render.Page,
     record: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     rows: Sequence[Mapping[str, Any]],
-    form: str | None,
-    output: str | None,
+    asked: OutputFlags,
 ) -> None:
     """Print an answer, or write it to a file, in the format that was asked for.
 
@@ -28,11 +60,10 @@ def deliver(
         page: For tables and Markdown.
         record: For JSON.
         rows: For CSV.
-        form: The format, or None.
-        output: The file, or None.
+        asked: The format and the file.
     """
-    form = chosen_format(form, output)
-    output = None if output == "-" else output
+    form = asked.chosen_format
+    output = None if asked.output == "-" else asked.output
     if form == "table" and output is None and sys.stdout.isatty():
         click.echo(render.render_terminal(page), nl=False, color=True)
         return
@@ -46,8 +77,3 @@ def deliver(
         click.echo(text, nl=False)
     else:
         files.write_file(Path(output), text)
-
-
-def chosen_format(form: str | None, output: str | None) -> str:
-    """The format that was asked for, by name or by the ending of the output file."""
-    return form or FORMAT_OF_ENDING.get(Path(output or "").suffix.lower(), "table")

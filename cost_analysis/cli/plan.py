@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cost_analysis.cli.flags import Flags, SectionedCommand, flag, takes_flags
 from cost_analysis.cli.option_types import (
     BYTES,
     DATA_TYPE,
@@ -16,120 +18,133 @@ from cost_analysis.cli.option_types import (
     Several,
 )
 from cost_analysis.cli.options import (
-    SectionedCommand,
-    base_option,
-    chain,
-    dataset_option,
-    link_options,
-    model_options,
-    output_options,
+    DEVICE,
+    LinkFlags,
+    ModelFlags,
+    SeveralDeviceFlags,
+    StorageFlags,
+    SystemFlags,
+    WorkloadFlags,
+    base_flag,
+    dataset_flag,
     request_from,
-    section_option,
-    several_device_options,
-    storage_options,
-    system_options,
-    workload_options,
 )
-from cost_analysis.cli.output import chosen_format, deliver
+from cost_analysis.cli.output import OutputFlags, deliver
 from cost_analysis.common.errors import InputError
 from cost_analysis.inputs.dtypes import Precision, dtype_named
-from cost_analysis.inputs.request import make_request, make_system
-from cost_analysis.inputs.spec import ModelSpec
+from cost_analysis.inputs.request import model_asked
 from cost_analysis.search.layouts import GOALS, laid_out
 
 if TYPE_CHECKING:
     from cost_analysis.law.scaling_law import Fit, ScalingLaw
+    from cost_analysis.search.candidates import Board, Setup
     from cost_analysis.search.plan import Plan, Question
 
 
 STREAMS = tuple(range(1, 9))
 """Numbers of streams that a plan looks at: as far as the published runs go."""
 
-law_options = chain(
-    dataset_option("Law", None, "stack"),
-    section_option(
-        "Law", "--runs", metavar="FILE", help="Your own runs to fit the law on (see `fit`)."
-    ),
-    section_option("Law", "--loss", metavar="COLUMN", help="Loss column of --runs."),
-)
+
+def _time(name: str, text: str) -> Any:
+    return flag("Limits", f"--{name}", type=SECONDS, metavar="TIME", help=text)
 
 
-def _limit(name: str, kind: click.ParamType[float], shown: str, text: str) -> Any:
-    return section_option("Limits", f"--{name}", name, type=kind, metavar=shown, help=text)
+def _length(name: str, text: str) -> Any:
+    return flag(
+        "Workload", f"--{name}", type=int, default=64, show_default=True, metavar="N", help=text
+    )
 
 
-plan_options = chain(
-    _limit("memory_limit", BYTES, "SIZE", "Memory, like 8GB. [default: the device's]"),
-    _limit("ttft_limit", SECONDS, "TIME", "Time to the first token, like 200ms."),
-    _limit("tpot_limit", SECONDS, "TIME", "Time per output token after it."),
-    _limit("latency_limit", SECONDS, "TIME", "Time of a whole request."),
-    section_option(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitFlags(Flags):
+    """What a plan must keep."""
+
+    memory_limit: float | None = flag(
+        "Limits",
+        "--memory_limit",
+        type=BYTES,
+        metavar="SIZE",
+        help="Memory, like 8GB. [default: the device's]",
+    )
+    ttft_limit: float | None = _time("ttft_limit", "Time to the first token, like 200ms.")
+    tpot_limit: float | None = _time("tpot_limit", "Time per output token after it.")
+    latency_limit: float | None = _time("latency_limit", "Time of a whole request.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoalFlags(Flags):
+    """What a plan is best in."""
+
+    target_loss: str | None = flag(
         "Goal",
         "--target_loss",
         metavar="LOSS|NAME",
         help="Instead of the lowest loss: the cheapest way to this one, or to that of a model.",
-    ),
-    section_option(
+    )
+    minimize: str | None = flag(
         "Goal",
         "--minimize",
         type=click.Choice(["memory", "latency", "energy", "cost"]),
         help="What the way to --target_loss is cheapest in. [default: latency]",
-    ),
-    base_option("Models"),
-    section_option(
-        "Models",
-        "--P",
-        "streams",
-        type=NUMBERS,
-        default=",".join(map(str, STREAMS)),
-        show_default=True,
-        metavar="N[,N…]",
-        help="Numbers of parallel streams.",
-    ),
-    section_option(
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadFlags(Flags):
+    """What is asked of a model: batches, or requests at a rate."""
+
+    batch_size: tuple[int, ...] | None = flag(
         "Workload", "--batch_size", type=NUMBERS, metavar="N[,N…]", help="Sequences. [default: 1]"
-    ),
-    section_option(
+    )
+    request_rate: float | None = flag(
         "Workload",
         "--request_rate",
         type=float,
         metavar="RATE",
         help="Requests a second that arrive at random, instead of a batch size.",
-    ),
-    section_option(
-        "Workload",
-        "--input_length",
-        type=int,
-        default=64,
-        show_default=True,
-        metavar="N",
-        help="Prompt tokens of each.",
-    ),
-    section_option(
-        "Workload",
-        "--output_length",
-        type=int,
-        default=64,
-        show_default=True,
-        metavar="N",
-        help="Generated tokens of each.",
-    ),
-    several_device_options,
-    section_option(
-        "Device and engine",
+    )
+    input_length: int = _length("input_length", "Prompt tokens of each.")
+    output_length: int = _length("output_length", "Generated tokens of each.")
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...] | None:
+        """Batch sizes to choose from; None where requests arrive at a rate."""
+        return None if self.request_rate is not None else self.batch_size or (1,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardFlags(Flags):
+    """Devices to choose from, with their powers and prices."""
+
+    devices: SeveralDeviceFlags
+    power: tuple[float, ...] | None = flag(
+        DEVICE,
         "--power",
         type=Several(WATTS),
         metavar="POWER[,…]",
         help="Power of the board, like 300W, for energy. [default: the device's limit]",
-    ),
-    section_option(
-        "Device and engine",
+    )
+    price_per_hour: tuple[float, ...] | None = flag(
+        DEVICE,
         "--price_per_hour",
         type=Several(click.FLOAT),
         metavar="$[,…]",
         help="Price of the device per hour, for cost; one, or one a device.",
-    ),
-    section_option(
+    )
+
+    def boards(self) -> tuple[Board, ...]:
+        """The devices."""
+        from cost_analysis.search.candidates import boards
+
+        systems = self.devices.systems()
+        return boards(systems, self.power or (None,), _prices(self.price_per_hour))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightFlags(Flags):
+    """Formats to choose from, and what they cost in loss."""
+
+    weight_dtype: tuple[str, ...] = flag(
         "Precision",
         "--weight_dtype",
         type=Several(DATA_TYPE, distinct=True),
@@ -137,59 +152,107 @@ plan_options = chain(
         show_default=True,
         metavar="TYPE[,…]",
         help=f"Weight formats that are allowed: {DATA_TYPES_HELP}.",
-    ),
-    storage_options,
-    section_option(
+    )
+    others: StorageFlags
+    precision_penalty: tuple[str, ...] = flag(
         "Precision",
         "--precision_penalty",
         multiple=True,
         metavar="TYPE=LOSS",
         help="What a weight format adds to the loss, int4=0.01; may be repeated. [default: 0]",
-    ),
-    law_options,
-)
+    )
+
+    def precisions(self) -> list[Precision]:
+        """The formats."""
+        return [self.others.beside(weights) for weights in self.weight_dtype]
 
 
-def question(options: dict[str, Any]) -> Question:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LawFlags(Flags):
+    """What the law is fitted on that a plan goes by."""
+
+    dataset: str | None = dataset_flag("Law", None, "stack")
+    runs: str | None = flag(
+        "Law", "--runs", metavar="FILE", help="Your own runs to fit the law on (see `fit`)."
+    )
+    loss: str | None = flag("Law", "--loss", metavar="COLUMN", help="Loss column of --runs.")
+
+    def fitted(self) -> tuple[Fit, str]:
+        """The law, and what it was fitted on."""
+        from cost_analysis.law.runs import published_runs, read_runs
+        from cost_analysis.law.scaling_law import fit
+
+        if self.runs is not None:
+            if self.dataset is not None:
+                raise InputError("give --runs or --dataset, not both")
+            runs = read_runs(self.runs, self.loss)
+            return fit(runs), f"your {len(runs)} runs"
+        if self.loss is not None:
+            raise InputError("--loss names a column of --runs; give --runs with it")
+        dataset = self.dataset or "stack"
+        runs = published_runs(dataset)
+        return fit(runs), f"the {len(runs)} published runs, --dataset {dataset}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanFlags(Flags):
+    """What a plan keeps, wants and chooses from."""
+
+    limits: LimitFlags
+    goal: GoalFlags
+    base: str = base_flag("Models")
+    streams: tuple[int, ...] = flag(
+        "Models",
+        "--P",
+        type=NUMBERS,
+        default=",".join(map(str, STREAMS)),
+        show_default=True,
+        metavar="N[,N…]",
+        help="Numbers of parallel streams.",
+    )
+    load: LoadFlags
+    boards: BoardFlags
+    formats: WeightFlags
+    law: LawFlags
+
+    def setups(self) -> tuple[Setup, ...]:
+        """What the models may run on, and how."""
+        from cost_analysis.search.candidates import setups
+
+        return setups(
+            self.boards.boards(),
+            self.formats.precisions(),
+            self.load.batch_sizes,
+            memory_limit=self.limits.memory_limit,
+            penalties=_penalties(self.formats.precision_penalty),
+        )
+
+
+def question(asked: PlanFlags) -> Question:
     """The question that the flags of a plan ask."""
     from cost_analysis.inputs.models import load_model
-    from cost_analysis.search.candidates import Space, setups
+    from cost_analysis.search.candidates import Space
     from cost_analysis.search.plan import Limits, Question
 
-    if options["request_rate"] is not None and options["batch_size"] is not None:
+    load, kept, target = asked.load, asked.limits, asked.goal.target_loss
+    if load.request_rate is not None and load.batch_size is not None:
         raise InputError("give --batch_size or --request_rate, not both")
-    if options["minimize"] is not None and options["target_loss"] is None:
+    if asked.goal.minimize is not None and target is None:
         raise InputError("--minimize needs a loss to reach: give --target_loss")
-    fitted, law = fitted_law(options)
-    chosen = setups(
-        [system(options, name) for name in options["gpu_config"]],
-        [
-            Precision(name, options["activation_dtype"], options["kv_cache_dtype"])
-            for name in options["weight_dtype"]
-        ],
-        None if options["request_rate"] is not None else options["batch_size"] or (1,),
-        memory_limit=options["memory_limit"],
-        power=options["power"] or (None,),
-        prices=_prices(options["price_per_hour"]),
-        penalties=_penalties(options["precision_penalty"]),
-    )
+    fitted, law = asked.law.fitted()
+    chosen = asked.setups()
     space = Space(
-        load_model(options["base"]).spec,
-        tuple(dict.fromkeys(options["streams"])),
+        load_model(asked.base).spec,
+        tuple(dict.fromkeys(asked.streams)),
         chosen,
         fitted.law,
-        options["input_length"],
-        options["output_length"],
-        options["request_rate"],
+        load.input_length,
+        load.output_length,
+        load.request_rate,
     )
-    target = options["target_loss"]
-    limits = Limits(
-        options["ttft_limit"],
-        options["tpot_limit"],
-        options["latency_limit"],
-        None if target is None else target_loss(target, fitted.law),
-    )
-    objective = "loss" if target is None else options["minimize"] or "latency"
+    reached = None if target is None else target_loss(target, fitted.law)
+    limits = Limits(kept.ttft_limit, kept.tpot_limit, kept.latency_limit, reached)
+    objective = "loss" if target is None else asked.goal.minimize or "latency"
     return Question(space, limits, objective, fitted, law)
 
 
@@ -207,30 +270,6 @@ def answered(asked: Question) -> Plan:
         raise click.ClickException(str(error)) from None
 
 
-def fitted_law(options: dict[str, Any]) -> tuple[Fit, str]:
-    """The law that the flags ask for, and what it was fitted on."""
-    from cost_analysis.law.runs import published_runs, read_runs
-    from cost_analysis.law.scaling_law import fit
-
-    if options["runs"] is not None:
-        if options["dataset"] is not None:
-            raise InputError("give --runs or --dataset, not both")
-        runs = read_runs(options["runs"], options["loss"])
-        return fit(runs), f"your {len(runs)} runs"
-    if options["loss"] is not None:
-        raise InputError("--loss names a column of --runs; give --runs with it")
-    dataset = options["dataset"] or "stack"
-    runs = published_runs(dataset)
-    return fit(runs), f"the {len(runs)} published runs, --dataset {dataset}"
-
-
-def system(options: dict[str, Any], device: str) -> Any:
-    """A device and what runs models on it."""
-    return make_system(
-        device, options["engine"], options["flops_efficiency"], options["bandwidth_efficiency"]
-    )[:2]
-
-
 def target_loss(target: str, law: ScalingLaw) -> float:
     """A loss that is given as a number, or by the law that of a model that is named.
 
@@ -240,17 +279,12 @@ def target_loss(target: str, law: ScalingLaw) -> float:
     try:
         loss = float(target)
     except ValueError:
-        spec = named_model(target)
+        spec = model_asked(target, {}).spec
         from cost_analysis.law.family import size_of
 
         return float(law.loss(size_of(spec), spec.streams))
     law.equal_loss_parameters(loss)
     return loss
-
-
-def named_model(name: str) -> ModelSpec:
-    """A model profile, or a published checkpoint with its streams."""
-    return make_request(model=name, architecture={}, workload={}, precision={}).spec
 
 
 def _prices(prices: tuple[float, ...] | None) -> tuple[float | None, ...]:
@@ -278,80 +312,88 @@ def _penalties(given: tuple[str, ...]) -> dict[str, float]:
     return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutsFlags(Flags):
+    """Which layouts are listed."""
+
+    devices: tuple[int, ...] = flag(
+        "Layouts",
+        "--devices",
+        type=NUMBERS,
+        default="1,2,4,8",
+        show_default=True,
+        metavar="N,…",
+        help="Numbers of devices.",
+    )
+    minimize: str = flag(
+        "Layouts",
+        "--minimize",
+        type=click.Choice(list(GOALS)),
+        default="tpot",
+        show_default=True,
+        help="What they are ordered by; those that fit go first.",
+    )
+    top: int = flag(
+        "Layouts",
+        "--top",
+        type=click.IntRange(1, 10_000),
+        default=6,
+        show_default=True,
+        help="Layouts to list of each number of devices.",
+    )
+
+
 @click.command(cls=SectionedCommand)
-@section_option(
-    "Layouts",
-    "--devices",
-    type=NUMBERS,
-    default="1,2,4,8",
-    show_default=True,
-    metavar="N,…",
-    help="Numbers of devices.",
-)
-@section_option(
-    "Layouts",
-    "--minimize",
-    type=click.Choice(list(GOALS)),
-    default="tpot",
-    show_default=True,
-    help="What they are ordered by; those that fit go first.",
-)
-@section_option(
-    "Layouts",
-    "--top",
-    type=click.IntRange(1, 10_000),
-    default=6,
-    show_default=True,
-    help="Layouts to list of each number of devices.",
-)
-@model_options
-@workload_options
-@system_options
-@link_options
-@output_options
+@takes_flags
 def layouts(
-    devices: tuple[int, ...],
-    minimize: str,
-    top: int,
-    form: str | None,
-    output: str | None,
-    **options: Any,
+    listed: LayoutsFlags,
+    model: ModelFlags,
+    workload: WorkloadFlags,
+    system: SystemFlags,
+    links: LinkFlags,
+    output: OutputFlags,
 ) -> None:
     """Every way to divide a model among devices: layers, stages, experts, streams."""
     from cost_analysis.report.layouts import layouts_page, layouts_records
 
-    request = request_from(options)
-    found = laid_out(request, devices, minimize)
+    request = request_from(model, workload, system, links)
+    found = laid_out(request, listed.devices, listed.minimize)
     records = layouts_records(found)
-    deliver(layouts_page(request, found, top), records, records, form, output)
+    deliver(layouts_page(request, found, listed.top), records, records, output)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListFlags(Flags):
+    """What is listed of a plan."""
+
+    top: int = flag(
+        "Output",
+        "--top",
+        type=click.IntRange(1, 1000),
+        default=8,
+        show_default=True,
+        help="Configurations to list.",
+    )
+    rows: str | None = flag(
+        "Output",
+        "--rows",
+        type=click.Choice(["plans", "pareto"]),
+        help="With CSV or JSON: the best configurations, or the Pareto set.",
+    )
 
 
 @click.command(cls=SectionedCommand)
-@plan_options
-@section_option(
-    "Output",
-    "--top",
-    type=click.IntRange(1, 1000),
-    default=8,
-    show_default=True,
-    help="Configurations to list.",
-)
-@section_option(
-    "Output",
-    "--rows",
-    type=click.Choice(["plans", "pareto"]),
-    help="With CSV or JSON: the best configurations, or the Pareto set.",
-)
-@output_options
-def plan(top: int, rows: str | None, form: str | None, output: str | None, **options: Any) -> None:
+@takes_flags
+def plan(flags: PlanFlags, listed: ListFlags, output: OutputFlags) -> None:
     """The best model within limits: size, streams and format, and why."""
     from cost_analysis.report.plan import pareto_records, plan_page, plan_record
 
-    if rows is not None and chosen_format(form, output) not in ("csv", "json"):
+    rows = listed.rows
+    if rows is not None and output.chosen_format not in ("csv", "json"):
         raise InputError("--rows chooses the rows of a CSV or of JSON; give --format with it")
-    asked = question(options)
+    asked = question(flags)
     found = answered(asked)
-    record = plan_record(found, asked.fitted, top)
+    record = plan_record(found, asked.fitted, listed.top)
     table = pareto_records(found) if rows == "pareto" else record["plans"]
-    page = plan_page(found, asked.fitted, asked.law, top)
-    deliver(page, table if rows else record, table, form, output)
+    page = plan_page(found, asked.fitted, asked.law, listed.top)
+    deliver(page, table if rows else record, table, output)

@@ -11,25 +11,28 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cost_analysis.cli.option_types import NAMES, NUMBERS
-from cost_analysis.cli.options import (
-    MEASUREMENTS_HELP,
-    Command,
-    SectionedCommand,
-    base_option,
-    baseline_option,
-    dataset_option,
-    model_options,
-    request_from,
-    section_option,
-    stream_counts,
-    system_from,
-    system_options,
-    workload_options,
+from cost_analysis.cli.figure_flags import (
+    AccuracyFlags,
+    BarFlags,
+    ContourFlags,
+    CostGridFlags,
+    CurveFlags,
+    HeatFlags,
+    MapFlags,
+    MethodFlags,
+    PictureFlags,
 )
-from cost_analysis.cli.plan import answered, plan_options, question
-from cost_analysis.cli.serving import load_options, view_from
-from cost_analysis.cli.sweep import axis_options, given_axes
+from cost_analysis.cli.flags import SectionedCommand, takes_flags
+from cost_analysis.cli.options import (
+    ModelFlags,
+    SystemFlags,
+    WorkloadFlags,
+    request_from,
+    stream_counts,
+)
+from cost_analysis.cli.plan import PlanFlags, answered, question
+from cost_analysis.cli.serving import ServingFlags
+from cost_analysis.cli.sweep import AxisFlags
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.files import write_file
 
@@ -37,72 +40,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORM_OF_ENDING = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
-
-MOST_STREAMS = 256
-"""Largest P of a figure: more curves or bars could not be told apart."""
-
-LENGTHS = "64,128,256,512, input = output"
-
-output_option = section_option(
-    "Output",
-    "--output",
-    type=click.Path(),
-    metavar="FILE",
-    help="Where to write it: .png, .svg or .pdf. [default: the figure's name.png, here]",
-)
-
-dpi_option = section_option(
-    "Output",
-    "--dpi",
-    type=click.IntRange(50, 600),
-    default=150,
-    show_default=True,
-    help="Pixels an inch of a PNG; figures are 9 inches wide.",
-)
-
-
-def streams_option(text: str) -> Callable[[Command], Command]:
-    """The largest number of streams."""
-    return section_option(
-        "Figure",
-        "--P",
-        "streams",
-        type=click.IntRange(1, MOST_STREAMS),
-        default=8,
-        show_default=True,
-        help=text,
-    )
-
-
-def cost_model_option(default: str) -> Callable[[Command], Command]:
-    """Whose costs are drawn."""
-    return section_option(
-        "Figure",
-        "--cost_model",
-        type=click.Choice(["published", "operators"]),
-        default=default,
-        show_default=True,
-        help="The paper's, or ours.",
-    )
-
-
-def numbers_option(name: str, default: str, text: str) -> Callable[[Command], Command]:
-    """A flag of the workload that takes several numbers."""
-    shown = f"{text} [default: {default}]"
-    return section_option("Workload", f"--{name}", type=NUMBERS, metavar="N[,N…]", help=shown)
-
-
-def number_option(name: str, default: int, text: str) -> Callable[[Command], Command]:
-    """A flag of the workload that takes one number."""
-    return section_option(
-        "Workload",
-        f"--{name}",
-        type=int,
-        default=default,
-        show_default=True,
-        metavar="N",
-        help=text,
-    )
 
 
 def chosen_datasets(dataset: str | None) -> tuple[str, ...]:
@@ -116,15 +53,15 @@ Drawing = tuple[Callable[[Any], "Figure"], Any]
 """What draws a figure, and the numbers that it draws."""
 
 
-def draw(name: str, compute: Callable[[], Drawing], output: str | None, dpi: int) -> None:
+def draw(name: str, compute: Callable[[], Drawing], picture: PictureFlags) -> None:
     """Compute a figure's numbers, draw it, write it, and say where it is."""
-    target = Path(output or f"{name}.png")
+    target = Path(picture.output or f"{name}.png")
     form = FORM_OF_ENDING.get(target.suffix.lower())
     if form is None:
         raise InputError(f"--output is {str(target)!r}; it must end in {', '.join(FORM_OF_ENDING)}")
-    picture = _picture()
+    drawn = _picture()
     figure, data = compute()
-    write_file(target, picture(lambda: figure(data), form, dpi))
+    write_file(target, drawn(lambda: figure(data), form, picture.dpi))
     click.echo(f"wrote {target}")
 
 
@@ -146,63 +83,38 @@ def _picture() -> Callable[[Callable[[], Figure], str, int], bytes]:
 
 
 @click.command(cls=SectionedCommand)
-@streams_option("Largest number of streams: a curve for 1, 2, 4, … up to it.")
-@dataset_option("Figure", default=None)
-@output_option
-@dpi_option
-def figure2(streams: int, dataset: str | None, output: str | None, dpi: int) -> None:
+@takes_flags
+def figure2(asked: CurveFlags, picture: PictureFlags) -> None:
     """The paper's Figure 2: loss against N, runs and fitted law."""
 
     def compute() -> Drawing:
         from cost_analysis.figures.law import figure2, loss_curves
 
-        counts = stream_counts(streams)
-        return figure2, [loss_curves(name, counts) for name in chosen_datasets(dataset)]
+        counts = stream_counts(asked.streams)
+        return figure2, [loss_curves(name, counts) for name in chosen_datasets(asked.dataset)]
 
-    draw("figure2", compute, output, dpi)
+    draw("figure2", compute, picture)
 
 
 @click.command(cls=SectionedCommand)
-@streams_option("Largest number of streams.")
-@dataset_option("Figure", default=None)
-@output_option
-@dpi_option
-def figure3(streams: int, dataset: str | None, output: str | None, dpi: int) -> None:
+@takes_flags
+def figure3(asked: ContourFlags, picture: PictureFlags) -> None:
     """The paper's Figure 3: contours of predicted loss over N and P."""
 
     def compute() -> Drawing:
         from cost_analysis.figures.law import figure3, loss_surface
 
-        return figure3, [loss_surface(name, streams) for name in chosen_datasets(dataset)]
+        names = chosen_datasets(asked.dataset)
+        return figure3, [loss_surface(name, asked.streams) for name in names]
 
-    draw("figure3", compute, output, dpi)
+    draw("figure3", compute, picture)
 
 
 @click.command(cls=SectionedCommand)
-@base_option("Figure")
-@streams_option("Largest number of streams, of the published runs.")
-@dataset_option("Figure")
-@cost_model_option("published")
-@numbers_option("batch_size", "1,2,4,8", "Batch sizes, a column each.")
-@numbers_option("input_length", LENGTHS, "Prompt lengths that costs are means over.")
-@numbers_option("output_length", LENGTHS, "Output lengths, paired with them.")
-@system_options
-@output_option
-@dpi_option
-def figure4(
-    base: str,
-    streams: int,
-    dataset: str,
-    cost_model: str,
-    batch_size: tuple[int, ...] | None,
-    input_length: tuple[int, ...] | None,
-    output_length: tuple[int, ...] | None,
-    output: str | None,
-    dpi: int,
-    **options: Any,
-) -> None:
+@takes_flags
+def figure4(asked: CostGridFlags, system: SystemFlags, picture: PictureFlags) -> None:
     """The paper's Figure 4: loss against memory and latency."""
-    columns = batch_size or (1, 2, 4, 8)
+    columns = asked.batch_size or (1, 2, 4, 8)
     if len(columns) > 6:
         raise InputError(f"{len(columns)} batch sizes are too many columns; give up to 6")
 
@@ -211,17 +123,17 @@ def figure4(
         from cost_analysis.figures.costs import cost_grid, figure4
         from cost_analysis.inputs import models
 
-        prompts = input_length or output_length or cost_models.DIAGONAL
+        prompts = asked.input_length or asked.output_length or cost_models.DIAGONAL
         return figure4, cost_grid(
-            models.load_model(base).spec,
-            stream_counts(streams),
-            cost_models.Setting(columns, prompts, output_length or prompts),
-            cost_models.System(**system_from(options)),
-            cost_model,
-            dataset,
+            models.load_model(asked.base).spec,
+            stream_counts(asked.streams),
+            cost_models.Setting(columns, prompts, asked.output_length or prompts),
+            system.system(),
+            asked.cost_model,
+            asked.dataset,
         )
 
-    draw("figure4", compute, output, dpi)
+    draw("figure4", compute, picture)
 
 
 class PlotGroup(click.Group):
@@ -248,86 +160,48 @@ for figure in (figure2, figure3, figure4):
 
 
 @plot.command(cls=SectionedCommand)
-@base_option("Figure")
-@streams_option("Parallel streams.")
-@baseline_option("Figure")
-@dataset_option("Figure")
-@cost_model_option("operators")
-@number_option("output_length", 64, "Generated tokens of each sequence.")
-@system_options
-@output_option
-@dpi_option
-def crossover(
-    base: str,
-    streams: int,
-    baseline: str,
-    dataset: str,
-    cost_model: str,
-    output_length: int,
-    output: str | None,
-    dpi: int,
-    **options: Any,
-) -> None:
+@takes_flags
+def crossover(asked: MapFlags, system: SystemFlags, picture: PictureFlags) -> None:
     """Where streams add less than parameters, over batch and prompt."""
 
     def compute() -> Drawing:
-        from cost_analysis.compare import cost_models
         from cost_analysis.figures.crossover_map import crossover, crossover_map
         from cost_analysis.inputs import models
         from cost_analysis.law.equal_loss import chosen_baseline
         from cost_analysis.law.runs import published_runs
         from cost_analysis.law.scaling_law import fit
 
-        streamed = models.load_model(base).spec.with_streams(streams)
-        chosen = chosen_baseline(streamed, baseline, fit(published_runs(dataset)))
-        system = cost_models.System(**system_from(options))
-        data = crossover_map(streamed, chosen, system, cost_model, output_length)
-        return crossover, data
+        streamed = models.load_model(asked.base).spec.with_streams(asked.streams)
+        chosen = chosen_baseline(streamed, asked.baseline, fit(published_runs(asked.dataset)))
+        where, length = system.system(), asked.output_length
+        return crossover, crossover_map(streamed, chosen, where, asked.cost_model, length)
 
-    draw("crossover", compute, output, dpi)
+    draw("crossover", compute, picture)
 
 
 @plot.command(cls=SectionedCommand)
-@base_option("Figure")
-@streams_option("Largest number of streams: a bar for 1, 2, 4, … up to it.")
-@number_option("batch_size", 1, "Sequences.")
-@number_option("input_length", 64, "Prompt tokens of each.")
-@number_option("output_length", 64, "Generated tokens of each.")
-@system_options
-@output_option
-@dpi_option
-def breakdown(
-    base: str,
-    streams: int,
-    batch_size: int,
-    input_length: int,
-    output_length: int,
-    output: str | None,
-    dpi: int,
-    **options: Any,
-) -> None:
+@takes_flags
+def breakdown(asked: BarFlags, system: SystemFlags, picture: PictureFlags) -> None:
     """Memory and time by part, and what the streams add."""
 
     def compute() -> Drawing:
-        from cost_analysis.compare import cost_models
         from cost_analysis.figures.breakdown import breakdown, breakdown_parts
         from cost_analysis.inputs import models, spec
 
         return breakdown, breakdown_parts(
-            models.load_model(base).spec,
-            stream_counts(streams),
-            spec.Workload(batch_size, input_length, output_length),
-            cost_models.System(**system_from(options)),
+            models.load_model(asked.base).spec,
+            stream_counts(asked.streams),
+            spec.Workload(asked.batch_size, asked.input_length, asked.output_length),
+            system.system(),
         )
 
-    draw("breakdown", compute, output, dpi)
+    draw("breakdown", compute, picture)
 
 
 @plot.command(cls=SectionedCommand)
 @click.argument("journals", nargs=-1, required=True, metavar="RUN...")
-@output_option
-@dpi_option
-def measured(journals: tuple[str, ...], output: str | None, dpi: int) -> None:
+@takes_flags
+def measured(journals: tuple[str, ...], picture: PictureFlags) -> None:
     """What validations measured, beside what was claimed; from journals."""
 
     def compute() -> Drawing:
@@ -337,14 +211,12 @@ def measured(journals: tuple[str, ...], output: str | None, dpi: int) -> None:
         found = read_verdicts(journals)
         return measured, {name: verdicts for name, (_, verdicts) in found.items()}
 
-    draw("measured", compute, output, dpi)
+    draw("measured", compute, picture)
 
 
 @plot.command(cls=SectionedCommand)
-@section_option("Figure", "--measurements", metavar="FILE", help=MEASUREMENTS_HELP)
-@output_option
-@dpi_option
-def accuracy(measurements: str | None, output: str | None, dpi: int) -> None:
+@takes_flags
+def accuracy(asked: AccuracyFlags, picture: PictureFlags) -> None:
     """Predicted against measured times of the cited rows, or of yours."""
 
     def compute() -> Drawing:
@@ -352,71 +224,51 @@ def accuracy(measurements: str | None, output: str | None, dpi: int) -> None:
         from cost_analysis.fitting.accuracy import predictions, represented
         from cost_analysis.fitting.measurements import MEMORY_METRIC, read_measurements
 
-        rows, _ = represented(read_measurements(Path(measurements) if measurements else None))
+        path = Path(asked.measurements) if asked.measurements else None
+        rows, _ = represented(read_measurements(path))
         times = [row for row in rows if row.metric != MEMORY_METRIC]
         if not times:
             raise InputError("no row of time that the model can represent")
         return accuracy, predictions(times)
 
-    draw("accuracy", compute, output, dpi)
+    draw("accuracy", compute, picture)
 
 
 @plot.command(cls=SectionedCommand)
-@plan_options
-@output_option
-@dpi_option
-def pareto(output: str | None, dpi: int, **options: Any) -> None:
+@takes_flags
+def pareto(flags: PlanFlags, picture: PictureFlags) -> None:
     """Loss against memory and latency, by streams; the flags of `plan`."""
 
     def compute() -> Drawing:
         from cost_analysis.figures.plan import pareto
 
-        asked = question(options)
+        asked = question(flags)
         return pareto, (asked, answered(asked))
 
-    draw("pareto", compute, output, dpi)
+    draw("pareto", compute, picture)
 
 
 @plot.command(cls=SectionedCommand)
-@load_options
-@output_option
-@dpi_option
-def throughput(output: str | None, dpi: int, **options: Any) -> None:
+@takes_flags
+def throughput(asked: ServingFlags, picture: PictureFlags) -> None:
     """Throughput against speed, and latency against load; the flags of `serving`."""
 
     def compute() -> Drawing:
         from cost_analysis.figures.plan import throughput
 
-        return throughput, view_from(options)
+        return throughput, asked.view()
 
-    draw("throughput", compute, output, dpi)
+    draw("throughput", compute, picture)
 
 
 @plot.command(cls=SectionedCommand)
-@section_option(
-    "Figure",
-    "--with",
-    "names",
-    type=NAMES,
-    default="dense,parscale,moe,best-of-n,longer,loop,plt,phd",
-    show_default=True,
-    metavar="METHODS",
-    help="Ways of spending compute, as for `compare --with`.",
-)
-@baseline_option("Figure")
-@dataset_option("Figure")
-@model_options
-@workload_options
-@system_options
-@output_option
-@dpi_option
+@takes_flags
 def methods(
-    names: tuple[str, ...],
-    baseline: str,
-    dataset: str,
-    output: str | None,
-    dpi: int,
-    **options: Any,
+    asked: MethodFlags,
+    model: ModelFlags,
+    workload: WorkloadFlags,
+    system: SystemFlags,
+    picture: PictureFlags,
 ) -> None:
     """Ways of spending compute: what each costs over the base."""
 
@@ -424,30 +276,22 @@ def methods(
         from cost_analysis.compare.comparison import contest
         from cost_analysis.figures.costs import methods
 
-        return methods, contest(request_from(options), names, baseline=baseline, dataset=dataset)
+        request = request_from(model, workload, system)
+        found = contest(request, asked.names, baseline=asked.baseline, dataset=asked.dataset)
+        return methods, found
 
-    draw("methods", compute, output, dpi)
+    draw("methods", compute, picture)
 
 
 @plot.command(cls=SectionedCommand)
-@section_option(
-    "Figure",
-    "--value",
-    default="latency_tpot_s",
-    show_default=True,
-    metavar="COLUMN",
-    help="Column of a sweep to show.",
-)
-@axis_options
-@output_option
-@dpi_option
-def heatmap(value: str, output: str | None, dpi: int, **axes: tuple[str, ...]) -> None:
+@takes_flags
+def heatmap(asked: HeatFlags, axes: AxisFlags, picture: PictureFlags) -> None:
     """One column of a sweep over two flags that take several values."""
 
     def compute() -> Drawing:
         from cost_analysis.figures.heat_map import heat_map, heatmap
         from cost_analysis.search.grid import make_grid
 
-        return heatmap, heat_map(make_grid(given_axes(None, axes)), value)
+        return heatmap, heat_map(make_grid(axes.axes()), asked.value)
 
-    draw("heatmap", compute, output, dpi)
+    draw("heatmap", compute, picture)

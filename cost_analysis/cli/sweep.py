@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from cost_analysis.cli.flags import Flag, Flags, SectionedCommand, flag, takes_flags
 from cost_analysis.cli.option_types import NAMES
-from cost_analysis.cli.options import (
-    Command,
-    SectionedCommand,
-    SectionedOption,
-    layout_options,
-    model_options,
-    section_option,
-    system_options,
-    workload_options,
-)
-from cost_analysis.cli.output import deliver
+from cost_analysis.cli.options import LayoutFlags, ModelFlags, SystemFlags, WorkloadFlags
+from cost_analysis.cli.output import FORMATS, OutputFlags, deliver
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.files import parse
 from cost_analysis.report.render import progress
@@ -43,117 +36,135 @@ MOST_PRINTED = 1_000_000
 """Rows that are printed instead of written to a file."""
 
 
-def axis_options(command: Command) -> Command:
-    """The flags of the estimate, each of which takes one value, a list or a range."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AxisFlags(Flags):
+    """Axes of a sweep: every flag of the estimate, each with a value, a list or a range.
 
-    @model_options
-    @workload_options
-    @system_options
-    @layout_options
-    def estimate() -> None:
-        """Hold the flags."""
+    Attributes:
+        texts: What was given for each, by the name of its flag.
+    """
 
-    for option in getattr(estimate, "__click_params__", ()):
-        axis = SectionedOption(
-            _declared(option),
-            section=option.section,
-            multiple=True,
-            metavar=option.metavar if option.metavar and "|" in option.metavar else "VALUES",
-            help=option.help,
-        )
-        command = _with_option(command, axis)
-    return command
+    texts: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def declared(cls) -> Iterator[tuple[str, Flag]]:
+        """The flags of the estimate; a switch becomes `--name true,false`."""
+        for record in (ModelFlags, WorkloadFlags, SystemFlags, LayoutFlags):
+            for _, each in record.declared():
+                spelled, shown = each.spelled.split("/")[0], each.settings.get("metavar")
+                settings = {
+                    "multiple": True,
+                    "metavar": shown if shown and "|" in shown else "VALUES",
+                    "help": each.settings.get("help"),
+                }
+                yield spelled.lstrip("-"), Flag(each.section, spelled, settings)
+
+    @classmethod
+    def filled(cls, values: Mapping[str, Any]) -> Self:
+        """The record of the values that click found."""
+        return cls(texts={name: values[name] for name, _ in cls.declared()})
+
+    def axes(self, grid: str | None = None) -> dict[str, Any]:
+        """The axes of a file and of flags, which go before it.
+
+        Raises:
+            InputError: No axis, or one that was given twice.
+        """
+        for name, texts in self.texts.items():
+            if len(texts) > 1:
+                raise InputError(f"--{name} is given {len(texts)} times; give all values at once")
+        given = parse(Path(grid), "grid") if grid else {}
+        given |= {name: texts[0] for name, texts in self.texts.items() if texts}
+        if not given:
+            raise InputError("no axis is given; for instance --model 1.6B --P 1,2,4,8")
+        return given
 
 
-def _declared(option: SectionedOption) -> list[str]:
-    """How a flag is spelled; a switch becomes `--name true,false`."""
-    return [option.opts[0], option.opts[0].lstrip("-")]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepFlags(Flags):
+    """Where the axes of a sweep are from, where its rows go, and who calculates them."""
 
+    grid: str | None = flag(
+        "Sweep",
+        "--grid",
+        type=click.Path(),
+        metavar="FILE",
+        help='A TOML file of axes, such as P = [1, 2, 4] and batch_size = "1:256:x2"; flags go '
+        "before it.",
+    )
+    pareto: tuple[str, ...] | None = flag(
+        "Sweep",
+        "--pareto",
+        type=NAMES,
+        metavar="COLUMNS",
+        help="Columns of the Pareto front, with commas between. [default: memory_total_bytes, "
+        "latency_tpot_s, tokens_per_s]",
+    )
+    form: str | None = flag(
+        "Output",
+        "--format",
+        type=click.Choice(FORMATS),
+        help="The summary as a table, JSON or Markdown, or the rows as CSV. [default: table]",
+    )
+    output: str | None = flag(
+        "Output",
+        "--output",
+        type=click.Path(),
+        metavar="FILE",
+        help="Write the rows to a .parquet or .csv file, which appears when it is whole.",
+    )
+    resume: bool = flag(
+        "Output",
+        "--resume",
+        is_flag=True,
+        help="Go on with a sweep of the same --output that was interrupted.",
+    )
+    part_rows: int = flag(
+        "Output",
+        "--part_rows",
+        type=click.IntRange(1, 1 << 22),
+        default=1 << 18,
+        show_default=True,
+        help="Rows that are written at once, and lost at most by each worker that is killed.",
+    )
+    workers: int | None = flag(
+        "Machine",
+        "--workers",
+        type=click.IntRange(1),
+        help="Processes. [default: one for each core]",
+    )
+    executor: str = flag(
+        "Machine",
+        "--executor",
+        type=click.Choice(["local", "dask"]),
+        default="local",
+        show_default=True,
+        help="Who calculates: processes of this machine, or a Dask cluster.",
+    )
+    scheduler: str | None = flag(
+        "Machine",
+        "--scheduler",
+        metavar="ADDRESS",
+        help="A Dask scheduler, such as tcp://host:8786. [default: a cluster on this machine]",
+    )
 
-def _with_option(command: Command, option: SectionedOption) -> Command:
-    held: Any = command
-    held.__click_params__ = [*getattr(held, "__click_params__", []), option]
-    return command
+    def check(self) -> None:
+        """Refuse what does not go together.
+
+        Raises:
+            InputError: It does not.
+        """
+        if self.scheduler is not None and self.executor != "dask":
+            raise InputError("--scheduler needs --executor dask")
+        if self.resume and self.output is None:
+            raise InputError("--resume goes on with an --output, and none is given")
+        if self.output is None and self.executor == "dask":
+            raise InputError("--executor dask writes a file; name it with --output")
 
 
 @click.command(cls=SectionedCommand)
-@section_option(
-    "Sweep",
-    "--grid",
-    type=click.Path(),
-    metavar="FILE",
-    help='A TOML file of axes, such as P = [1, 2, 4] and batch_size = "1:256:x2"; flags go before '
-    "it.",
-)
-@section_option(
-    "Sweep",
-    "--pareto",
-    type=NAMES,
-    metavar="COLUMNS",
-    help="Columns of the Pareto front, with commas between. [default: memory_total_bytes, "
-    "latency_tpot_s, tokens_per_s]",
-)
-@section_option(
-    "Output",
-    "--format",
-    "form",
-    type=click.Choice(["table", "csv", "json", "markdown"]),
-    help="The summary as a table, JSON or Markdown, or the rows as CSV. [default: table]",
-)
-@section_option(
-    "Output",
-    "--output",
-    type=click.Path(),
-    metavar="FILE",
-    help="Write the rows to a .parquet or .csv file, which appears when it is whole.",
-)
-@section_option(
-    "Output",
-    "--resume",
-    is_flag=True,
-    help="Go on with a sweep of the same --output that was interrupted.",
-)
-@section_option(
-    "Output",
-    "--part_rows",
-    type=click.IntRange(1, 1 << 22),
-    default=1 << 18,
-    show_default=True,
-    help="Rows that are written at once, and lost at most by each worker that is killed.",
-)
-@section_option(
-    "Machine",
-    "--workers",
-    type=click.IntRange(1),
-    help="Processes. [default: one for each core]",
-)
-@section_option(
-    "Machine",
-    "--executor",
-    type=click.Choice(["local", "dask"]),
-    default="local",
-    show_default=True,
-    help="Who calculates: processes of this machine, or a Dask cluster.",
-)
-@section_option(
-    "Machine",
-    "--scheduler",
-    metavar="ADDRESS",
-    help="A Dask scheduler, such as tcp://host:8786. [default: a cluster on this machine]",
-)
-@axis_options
-def sweep(
-    grid: str | None,
-    pareto: tuple[str, ...] | None,
-    form: str | None,
-    output: str | None,
-    resume: bool,
-    part_rows: int,
-    workers: int | None,
-    executor: str,
-    scheduler: str | None,
-    **axes: tuple[str, ...],
-) -> None:
+@takes_flags
+def sweep(flags: SweepFlags, axes: AxisFlags) -> None:
     """Every combination of many values: any flag takes a list or a range.
 
     A list is 1,2,4; a range is 64:512:64 or 1:256:x2, its end included.
@@ -161,44 +172,23 @@ def sweep(
     from cost_analysis.report.sweep import sweep_page, sweep_record
     from cost_analysis.search.grid import make_grid
     from cost_analysis.search.sweep import OBJECTIVES, check, objectives_named
+    from cost_analysis.search.sweep_files import make_target
 
-    found = make_grid(given_axes(grid, axes), part_rows)
+    found = make_grid(axes.axes(flags.grid), flags.part_rows)
     check(found)
-    objectives = objectives_named(pareto or OBJECTIVES)
-    if scheduler is not None and executor != "dask":
-        raise InputError("--scheduler needs --executor dask")
-    if resume and output is None:
-        raise InputError("--resume goes on with an --output, and none is given")
-    if output is None and executor == "dask":
-        raise InputError("--executor dask writes a file; name it with --output")
-    if form == "csv":
-        _print_rows(found, output)
+    objectives = objectives_named(flags.pareto or OBJECTIVES)
+    flags.check()
+    if flags.form == "csv":
+        _print_rows(found, flags.output)
         return
-    written = output or ""
-    if output is None:
+    written = flags.output or ""
+    if flags.output is None:
         summary = _calculated(found, objectives)
     else:
-        run = _runner(executor, scheduler, workers or usable_cores())
-        summary = _written(found, output, objectives, resume, run)
+        summary = _written(found, make_target(flags.output, objectives), flags)
     page = sweep_page(found, summary, objectives, written)
     record = sweep_record(found, summary, objectives, written)
-    deliver(page, record, [], form or "table", None)
-
-
-def given_axes(grid: str | None, axes: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    """The axes of a file and of flags, which go before it.
-
-    Raises:
-        InputError: No axis, or one that was given twice.
-    """
-    for name, values in axes.items():
-        if len(values) > 1:
-            raise InputError(f"--{name} is given {len(values)} times; give all values at once")
-    given = parse(Path(grid), "grid") if grid else {}
-    given |= {name: values[0] for name, values in axes.items() if values}
-    if not given:
-        raise InputError("no axis is given; for instance --model 1.6B --P 1,2,4,8")
-    return given
+    deliver(page, record, [], OutputFlags(form=flags.form or "table"))
 
 
 def _calculated(grid: Grid, objectives: Sequence[str]) -> Summary:
@@ -236,33 +226,31 @@ def _print_rows(grid: Grid, output: str | None) -> None:
 Run = Callable[["Grid", "Target", list[int], Callable[[int, "Summary"], None]], None]
 
 
-def _runner(executor: str, scheduler: str | None, workers: int) -> Run:
+def _runner(flags: SweepFlags) -> Run:
     from cost_analysis.search.sweep_workers import run_on_dask, run_parts
 
-    if executor == "dask":
+    workers, scheduler = flags.workers or usable_cores(), flags.scheduler
+    if flags.executor == "dask":
         return lambda grid, target, parts, tell: run_on_dask(
             grid, target, parts, workers, scheduler, tell
         )
     return lambda grid, target, parts, tell: run_parts(grid, target, parts, workers, tell)
 
 
-def _written(
-    grid: Grid, output: str, objectives: tuple[str, ...], resume: bool, run: Run
-) -> Summary:
+def _written(grid: Grid, target: Target, flags: SweepFlags) -> Summary:
     """The summary of a grid whose rows are written to a file."""
     from cost_analysis.common.files import SweepError
     from cost_analysis.search.sweep import merged
     from cost_analysis.search.sweep_files import (
         assemble,
         forget_if_empty,
-        make_target,
         prepare,
         read_summary,
     )
 
-    target = make_target(output, objectives)
+    run, objectives = _runner(flags), target.objectives
     try:
-        missing = prepare(target, grid, resume=resume)
+        missing = prepare(target, grid, resume=flags.resume)
         with _bar(grid.rows) as advance:
             advance(grid.rows - sum(map(grid.rows_of_part, missing)))
             run(grid, target, missing, lambda _, summary: advance(summary.rows))

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from itertools import product
+from itertools import product, starmap
 from operator import attrgetter
 from typing import Any
 
@@ -23,11 +23,12 @@ import numpy as np
 
 from cost_analysis.common.arrays import Number
 from cost_analysis.common.errors import InputError
-from cost_analysis.compare.cost_models import COST_MODELS, Cost, Setting, System, mean_cost
-from cost_analysis.cost.estimate import Estimate, estimate
+from cost_analysis.compare.cost_models import COST_MODELS, Cost, Setting, mean_cost
+from cost_analysis.cost.estimate import Estimate, estimate_on
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.engine import Engine
 from cost_analysis.inputs.spec import ModelSpec
+from cost_analysis.inputs.system import System
 from cost_analysis.law.equal_loss import Baseline, law_baseline, measured_baseline
 from cost_analysis.law.runs import DATASETS, published_runs
 from cost_analysis.law.scaling_law import LEVEL, SAMPLES, Fit, LawSamples, bootstrap, fit
@@ -118,11 +119,10 @@ def readings(
         laws: The laws by data set.
         level: Share of the refits that an interval holds.
     """
+    streamed = base.with_streams(streams)
     return [
-        _reading(model, method, dataset, base.with_streams(streams), setting, system, law, level)
-        for model, method, (dataset, law), setting in product(
-            COST_MODELS, METHODS, laws.items(), settings
-        )
+        _reading(chosen, streamed, system, laws[chosen.dataset], level)
+        for chosen in starmap(_Choice, product(COST_MODELS, METHODS, laws, settings))
     ]
 
 
@@ -149,11 +149,8 @@ def engine_readings(
     }
     return [
         _reading(
-            "operators",
-            of.method,
-            of.dataset,
+            _Choice("operators", of.method, of.dataset, of.setting),
             of.base.with_streams(of.streams),
-            of.setting,
             replace(system, engine=engine),
             laws[of.dataset],
             level,
@@ -164,35 +161,37 @@ def engine_readings(
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Whose costs, which baseline, whose losses and which requests a reading takes."""
+
+    cost_model: str
+    method: str
+    dataset: str
+    setting: Setting
+
+
 def _reading(
-    model: str,
-    method: str,
-    dataset: str,
-    streamed: ModelSpec,
-    setting: Setting,
-    system: System,
-    law: Law,
-    level: float,
+    chosen: _Choice, streamed: ModelSpec, system: System, law: Law, level: float
 ) -> Reading:
+    model, setting = chosen.cost_model, chosen.setting
     make = partial(
         Reading,
         model,
-        method,
-        dataset,
+        chosen.method,
+        chosen.dataset,
         streamed.with_streams(1),
         streamed.streams,
         setting,
         engine=system.engine.name if model == "operators" else "",
     )
     try:
-        baseline, spread = _baselines(method, streamed, law)
+        baseline, spread = _baselines(chosen.method, streamed, law)
     except InputError as error:
         return make(Ratio(None), Ratio(None), note=str(error))
     cost_of = cache(partial(mean_cost, model, setting=setting, system=system))
-    base, added = (cost_of(spec) for spec in (streamed.with_streams(1), streamed))
-    memory, latency = (
-        _ratio(part, cost_of, base, added, baseline, spread, level) for part in _PARTS
-    )
+    added = _Added(cost_of, streamed, baseline, spread)
+    memory, latency = (added.ratio(part, level) for part in _PARTS)
     note = "; ".join(
         [*filter(None, [why_no_ratio(streamed, cost_of, baseline)]), *baseline.warnings]
     )
@@ -212,27 +211,42 @@ def _baselines(method: str, streamed: ModelSpec, law: Law) -> tuple[Baseline, Ba
 _PARTS = (attrgetter("memory"), attrgetter("latency"))
 
 
-def _ratio(
-    part: Callable[[Cost], Any],
-    cost_of: Callable[[ModelSpec], Cost],
-    base: Cost,
-    streamed: Cost,
-    baseline: Baseline,
-    spread: Baseline | None,
-    level: float,
-) -> Ratio:
-    added = part(streamed) - part(base)
-    if added <= 0:
-        return Ratio(None)
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """What streams and parameters add to a base.
 
-    def of(wider: Baseline) -> Number:
-        return (wider.cost(lambda spec: part(cost_of(spec))) - part(base)) / added
+    Attributes:
+        cost_of: The cost of a model.
+        streamed: The model with its streams.
+        baseline: The parameter-scaled model.
+        spread: It under each refit of the law; None where it is not uncertain.
+    """
 
-    if spread is None:
-        return Ratio(float(of(baseline)))
-    tail = (1.0 - level) / 2.0
-    low, high = np.quantile(of(spread), (tail, 1.0 - tail))
-    return Ratio(float(of(baseline)), float(low), float(high))
+    cost_of: Callable[[ModelSpec], Cost]
+    streamed: ModelSpec
+    baseline: Baseline
+    spread: Baseline | None
+
+    def ratio(self, part: Callable[[Cost], Any], level: float) -> Ratio:
+        """How many times less the streams add to a part of the cost."""
+
+        def of(spec: ModelSpec) -> Any:
+            return part(self.cost_of(spec))
+
+        base = of(self.streamed.with_streams(1))
+        added = of(self.streamed) - base
+        if added <= 0:
+            return Ratio(None)
+
+        def times(wider: Baseline) -> Number:
+            return (wider.cost(of) - base) / added
+
+        value = float(times(self.baseline))
+        if self.spread is None:
+            return Ratio(value)
+        tail = (1.0 - level) / 2.0
+        low, high = np.quantile(times(self.spread), (tail, 1.0 - tail))
+        return Ratio(value, float(low), float(high))
 
 
 def why_no_ratio(
@@ -329,19 +343,20 @@ def format_claims(
         system: What runs the models; its formats do not matter.
         formats: Storage formats, a claim each.
     """
-    return [_claim(streamed, baseline, _Asked(setting, system, precision)) for precision in formats]
+    return [
+        _claim(streamed, baseline, _Asked(setting, replace(system, precision=precision)))
+        for precision in formats
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
     setting: Setting
     system: System
-    precision: Precision
 
     def terms(self, spec: ModelSpec) -> Terms:
         """The terms of a model's cost."""
-        workload, system = self.setting.workload, self.system
-        return _means(estimate(spec, workload, system.hardware, system.engine, self.precision))
+        return _means(estimate_on(spec, self.setting.workload, self.system))
 
 
 def _means(cost: Estimate) -> Terms:
@@ -362,7 +377,7 @@ def _claim(streamed: ModelSpec, baseline: Baseline, asked: _Asked) -> FormatClai
     base = asked.terms(streamed.with_streams(1))
     wider = baseline.cost(lambda spec: np.array(asked.terms(spec).all))
     return FormatClaim(
-        asked.precision,
+        asked.system.precision,
         Terms(*map(float, wider)).minus(base),
         asked.terms(streamed).minus(base),
     )

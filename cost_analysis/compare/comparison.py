@@ -14,7 +14,7 @@ from cost_analysis.common.arrays import Number
 from cost_analysis.common.errors import InputError, shown, unknown_name
 from cost_analysis.common.files import Table, number, parse, read_table, size, switch, text
 from cost_analysis.compare.methods import LARGEST, METHODS, MethodCost, Spending, base, method_cost
-from cost_analysis.cost.estimate import Estimate, estimate
+from cost_analysis.cost.estimate import Estimate, estimate_on
 from cost_analysis.inputs.request import Request
 from cost_analysis.inputs.spec import ModelSpec
 from cost_analysis.law.equal_loss import Baseline, choose
@@ -103,14 +103,7 @@ def comparison(
     chosen = choose(request.spec, baseline, dataset, losses)
     (model,) = chosen.specs
     base, streamed, scaled = (
-        estimate(
-            spec,
-            request.workload,
-            request.hardware,
-            request.engine,
-            request.precision,
-            request.layout.of_streams(spec.streams),
-        )
+        estimate_on(spec, request.workload, request.system.of_streams(spec.streams))
         for spec in (request.spec.with_streams(1), request.spec, model)
     )
     metrics = _metrics(base, streamed, scaled, price_per_hour)
@@ -219,14 +212,7 @@ def contest(
     ways = [base(request.spec)]
     ways += [_way(each, request, baseline, dataset) for each in methods]
     costs = tuple(
-        method_cost(
-            way,
-            request.workload,
-            request.hardware,
-            request.engine,
-            request.precision,
-            request.layout.of_streams(way.spec.streams),
-        )
+        method_cost(way, request.workload, request.system.of_streams(way.spec.streams))
         for way in ways
     )
     return Contest(request, costs, ("base", *methods), _read_quality(quality))

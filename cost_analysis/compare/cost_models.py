@@ -9,36 +9,15 @@ import numpy as np
 
 from cost_analysis.common.arrays import Number
 from cost_analysis.common.errors import InputError
-from cost_analysis.cost.estimate import estimate
-from cost_analysis.cost.published import published_cost
-from cost_analysis.inputs.device import Hardware
-from cost_analysis.inputs.dtypes import Precision
-from cost_analysis.inputs.engine import Engine
+from cost_analysis.cost.estimate import estimate_on
+from cost_analysis.cost.published import published_on
 from cost_analysis.inputs.spec import ModelSpec, Workload
+from cost_analysis.inputs.system import System
 
 COST_MODELS = ("published", "operators")
 
 DIAGONAL = (64, 128, 256, 512)
 """Input = output lengths that the paper averages over."""
-
-
-@dataclass(frozen=True, slots=True)
-class System:
-    """What runs the models.
-
-    Attributes:
-        hardware: The device.
-        engine: The engine of our own cost model.
-        precision: Storage formats of our own cost model.
-        flops_efficiency: What the user gave for both cost models, or None.
-        bandwidth_efficiency: What the user gave for both cost models, or None.
-    """
-
-    hardware: Hardware
-    engine: Engine
-    precision: Precision
-    flops_efficiency: float | None = None
-    bandwidth_efficiency: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +82,7 @@ def request_cost(
 ) -> tuple[Number, Number]:
     """Memory [B] and latency [s] of requests, under one of `COST_MODELS`."""
     if model == "published":
-        paper = published_cost(
-            spec, workload, system.hardware, system.flops_efficiency, system.bandwidth_efficiency
-        )
+        paper = published_on(spec, workload, system)
         return paper.total_memory, paper.total_latency
-    cost = estimate(spec, workload, system.hardware, system.engine, system.precision)
+    cost = estimate_on(spec, workload, system)
     return cost.memory.total, cost.total

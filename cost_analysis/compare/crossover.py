@@ -17,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from cost_analysis.common.arrays import Array, Number
-from cost_analysis.compare.cost_models import COST_MODELS, Setting, System, request_cost
+from cost_analysis.compare.cost_models import COST_MODELS, Setting, request_cost
 from cost_analysis.inputs.device import Hardware
 from cost_analysis.inputs.dtypes import Precision, dtype_named
 from cost_analysis.inputs.engine import Engine
 from cost_analysis.inputs.spec import ModelSpec, Workload
+from cost_analysis.inputs.system import System
 from cost_analysis.law.equal_loss import Baseline, sized_baseline
 from cost_analysis.law.family import in_family, size_of
 from cost_analysis.law.scaling_law import ScalingLaw

@@ -17,11 +17,10 @@ from cost_analysis.common.errors import InputError, shown
 from cost_analysis.cost.estimate import Passes, check_layout, phases
 from cost_analysis.cost.forward_pass import context_growth, forward_pass
 from cost_analysis.cost.memory import activation_bytes, kv_cache_bytes, memory
-from cost_analysis.inputs.device import Hardware
 from cost_analysis.inputs.dtypes import Precision
-from cost_analysis.inputs.engine import Engine
 from cost_analysis.inputs.layout import SINGLE, Layout, is_one
 from cost_analysis.inputs.spec import Experts, LayerGroup, ModelSpec, Workload
+from cost_analysis.inputs.system import System
 from cost_analysis.inputs.weights import parameters
 
 LARGEST = 1024
@@ -222,14 +221,7 @@ class MethodCost:
         return self.ttft + self.decode
 
 
-def method_cost(
-    spending: Spending,
-    workload: Workload,
-    hardware: Hardware,
-    engine: Engine,
-    precision: Precision | None = None,
-    layout: Layout = SINGLE,
-) -> MethodCost:
+def method_cost(spending: Spending, workload: Workload, system: System) -> MethodCost:
     """The cost of a request by a method.
 
     A decode step runs `passes` times through the layers, with `streams` token-streams of each
@@ -240,25 +232,22 @@ def method_cost(
     Args:
         spending: The method.
         workload: The base's request; the method may generate more tokens.
-        hardware: The device.
-        engine: What runs the model on it.
-        precision: Storage formats; bf16 throughout if None.
-        layout: How the model is divided among devices; it has no pipeline.
+        system: What runs it; its layout has no pipeline.
 
     Raises:
         InputError: The model cannot be divided so, or the devices have no link.
     """
-    precision = precision or Precision()
+    precision, layout = system.precision, system.layout
     if not is_one(layout.pipeline_parallel):
         raise InputError("methods are compared without pipelines; leave --pipeline_parallel out")
-    check_layout(layout, spending.spec, hardware)
+    check_layout(layout, spending.spec, system.hardware)
     output = maximum(as_float(round(float(workload.output_length) * spending.tokens)), 1.0)
     work = replace(workload, output_length=output)
     samples = work.batch_size * spending.samples
     prompts = work.batch_size if spending.prompt_shared else samples
     asked = _Asked(spending, work, precision, prompts, samples)
     divided = asked.passes(layout)
-    prefill, decode = phases(divided, hardware, engine)
+    prefill, decode = phases(divided, system.hardware, system.engine)
     held = memory(spending.spec, work, precision, layout)
     whole = divided if layout.is_single else asked.passes(SINGLE)
     return MethodCost(

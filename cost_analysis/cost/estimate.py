@@ -11,13 +11,14 @@ from cost_analysis.cost.forward_pass import context_growth, forward_pass
 from cost_analysis.cost.latency import Phase, Pipeline, decode_phase, make_pipeline, prefill_phase
 from cost_analysis.cost.memory import Memory, memory
 from cost_analysis.cost.operator import Growth, Operator
-from cost_analysis.cost.published import PublishedCost, published_cost
+from cost_analysis.cost.published import PublishedCost, published_on
 from cost_analysis.inputs.device import Hardware
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.engine import Engine
 from cost_analysis.inputs.layout import SINGLE, Layout, divided, is_one, micro_batches
 from cost_analysis.inputs.request import Request
 from cost_analysis.inputs.spec import ModelSpec, Workload
+from cost_analysis.inputs.system import System
 from cost_analysis.inputs.weights import Parameters, parameters
 
 
@@ -28,10 +29,7 @@ class Estimate:
     Attributes:
         spec: The model.
         workload: The request.
-        precision: Storage formats.
-        layout: How the model is divided among devices of that kind.
-        hardware: The device.
-        engine: What runs the model on it.
+        system: What runs the model.
         parameters: Parameter counts.
         memory: Memory of the fullest device, part by part [B].
         prefill: The pass over the prompt, which gives the first token.
@@ -44,15 +42,32 @@ class Estimate:
 
     spec: ModelSpec
     workload: Workload
-    precision: Precision
-    layout: Layout
-    hardware: Hardware
-    engine: Engine
+    system: System
     parameters: Parameters
     memory: Memory
     prefill: Phase
     decode: Phase
     first_step: tuple[Operator, ...]
+
+    @property
+    def hardware(self) -> Hardware:
+        """The device."""
+        return self.system.hardware
+
+    @property
+    def engine(self) -> Engine:
+        """What runs the model on the device."""
+        return self.system.engine
+
+    @property
+    def precision(self) -> Precision:
+        """Storage formats."""
+        return self.system.precision
+
+    @property
+    def layout(self) -> Layout:
+        """How the model is divided among devices of that kind."""
+        return self.system.layout
 
     @property
     def ttft(self) -> Number:
@@ -216,19 +231,25 @@ def estimate(
     Raises:
         InputError: The model cannot be divided so, or the devices have no link.
     """
-    precision = precision or Precision()
-    check_layout(layout, spec, hardware)
-    work = passes(spec, workload, precision, layout)
-    prefill, decode = phases(work, hardware, engine)
+    system = System(hardware, engine, precision or Precision(), layout)
+    return estimate_on(spec, workload, system)
+
+
+def estimate_on(spec: ModelSpec, workload: Workload, system: System) -> Estimate:
+    """The cost of a request on a system: `estimate` with what runs the model in one piece.
+
+    Raises:
+        InputError: The model cannot be divided so, or the devices have no link.
+    """
+    check_layout(system.layout, spec, system.hardware)
+    work = passes(spec, workload, system.precision, system.layout)
+    prefill, decode = phases(work, system.hardware, system.engine)
     return Estimate(
         spec=spec,
         workload=workload,
-        precision=precision,
-        layout=layout,
-        hardware=hardware,
-        engine=engine,
+        system=system,
         parameters=parameters(spec),
-        memory=memory(spec, workload, precision, layout),
+        memory=memory(spec, workload, system.precision, system.layout),
         prefill=prefill,
         decode=decode,
         first_step=work.first_step,
@@ -310,29 +331,15 @@ def answer(request: Request, *, with_published: bool = False) -> Answer:
     """Everything that the estimate command reports."""
 
     def run(streams: int) -> Estimate:
-        return estimate(
-            request.spec.with_streams(streams),
-            request.workload,
-            request.hardware,
-            request.engine,
-            request.precision,
-            request.layout.of_streams(streams),
-        )
+        spec = request.spec.with_streams(streams)
+        return estimate_on(spec, request.workload, request.system.of_streams(streams))
 
     cost = run(request.spec.streams)
     return Answer(
         request=request,
         cost=cost,
         baseline=cost if request.spec.streams == 1 else run(1),
-        published=_published(request) if with_published else None,
-    )
-
-
-def _published(request: Request) -> PublishedCost:
-    return published_cost(
-        request.spec,
-        request.workload,
-        request.hardware,
-        request.flops_efficiency,
-        request.bandwidth_efficiency,
+        published=(
+            published_on(request.spec, request.workload, request.system) if with_published else None
+        ),
     )

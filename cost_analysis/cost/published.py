@@ -18,6 +18,7 @@ from cost_analysis.common.errors import InputError
 from cost_analysis.inputs.device import Hardware
 from cost_analysis.inputs.dtypes import dtype_named
 from cost_analysis.inputs.spec import Experts, LatentAttention, ModelSpec, Workload
+from cost_analysis.inputs.system import System
 
 BYTES = 2.0
 """Width of weights, activations and cache: the script knows 16 bits only [B]."""
@@ -120,6 +121,20 @@ def published_cost(
         InputError: As for `cost_on`.
     """
     return cost_on(spec, workload, roofs_of(hardware, flops_efficiency, bandwidth_efficiency))
+
+
+def published_on(spec: ModelSpec, workload: Workload, system: System) -> PublishedCost:
+    """The published cost of a request on a system, whose engine and formats do not enter.
+
+    Raises:
+        InputError: As for `cost_on`.
+    """
+    return cost_on(spec, workload, system_roofs(system))
+
+
+def system_roofs(system: System) -> Roofs:
+    """The roofs of a system's device, at the user's own efficiencies where there are some."""
+    return roofs_of(system.hardware, system.flops_efficiency, system.bandwidth_efficiency)
 
 
 def cost_on(spec: ModelSpec, workload: Workload, roofs: Roofs) -> PublishedCost:

@@ -12,12 +12,12 @@ from matplotlib.patches import Patch
 
 from cost_analysis.common.arrays import Array
 from cost_analysis.common.units import GIB, format_figure
-from cost_analysis.compare.cost_models import System
-from cost_analysis.cost.estimate import Estimate, estimate
+from cost_analysis.cost.estimate import Estimate, estimate_on
 from cost_analysis.cost.latency import Phase
 from cost_analysis.cost.roofline import OperatorTime
 from cost_analysis.figures.style import cost_model_title, model_title, new_figure, write_caption
 from cost_analysis.inputs.spec import ModelSpec, Workload
+from cost_analysis.inputs.system import System
 
 Parts = dict[str, Array]
 
@@ -75,12 +75,7 @@ def breakdown_parts(
         workload: One request.
         system: What runs it.
     """
-    costs = [
-        estimate(
-            spec.with_streams(count), workload, system.hardware, system.engine, system.precision
-        )
-        for count in streams
-    ]
+    costs = [estimate_on(spec.with_streams(count), workload, system) for count in streams]
     return Breakdown(
         spec=spec,
         workload=workload,

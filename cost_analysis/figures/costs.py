@@ -18,7 +18,7 @@ from cost_analysis.common.arrays import Array, Number
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.units import GIB
 from cost_analysis.compare.comparison import Contest
-from cost_analysis.compare.cost_models import Setting, System, mean_cost
+from cost_analysis.compare.cost_models import Setting, mean_cost
 from cost_analysis.figures.style import (
     UNBROKEN,
     cost_model_title,
@@ -31,6 +31,7 @@ from cost_analysis.figures.style import (
     write_caption,
 )
 from cost_analysis.inputs.spec import ModelSpec
+from cost_analysis.inputs.system import System
 from cost_analysis.law.equal_loss import measured_baseline
 from cost_analysis.law.family import family
 from cost_analysis.law.runs import DATASET_NAMES, Runs, published_runs
@@ -174,10 +175,10 @@ def trade_off_caption(grid: CostGrid) -> str:
 def methods_caption(found: Contest) -> str:
     """Which request the methods answer."""
     request = found.request
-    work = request.workload
+    work, system = request.workload, request.system
     return (
         f"Multiples of {request.title} with one stream, on "
-        f"{request.hardware.description.replace(' ', UNBROKEN)}, engine {request.engine.name}, "
+        f"{system.hardware.description.replace(' ', UNBROKEN)}, engine {system.engine.name}, "
         f"batch {work.batch_size:g}, {work.input_length:g} input and {work.output_length:g} output "
         "tokens. What a method gains is not shown."
     )

@@ -19,7 +19,7 @@ from matplotlib.path import Path
 from cost_analysis.common.arrays import Array
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.units import format_bytes
-from cost_analysis.compare.cost_models import System, request_cost
+from cost_analysis.compare.cost_models import request_cost
 from cost_analysis.figures.costs import increase_ratio
 from cost_analysis.figures.style import (
     cost_model_title,
@@ -31,6 +31,7 @@ from cost_analysis.figures.style import (
     write_caption,
 )
 from cost_analysis.inputs.spec import ModelSpec, Workload
+from cost_analysis.inputs.system import System
 from cost_analysis.law.equal_loss import Baseline
 from cost_analysis.law.family import size_of
 

@@ -32,9 +32,9 @@ def pareto_caption(asked: Question, plan: Plan) -> str:
     """What a plan chose from."""
     largest = format_count(asked.fitted.runs.parameters.max())
     space = plan.space
-    engines = dict.fromkeys(setup.engine.name for setup in space.setups)
-    devices = dict.fromkeys(setup.hardware.description for setup in space.setups)
-    formats = dict.fromkeys(setup.precision.weights for setup in space.setups)
+    engines = dict.fromkeys(setup.system.engine.name for setup in space.setups)
+    devices = dict.fromkeys(setup.system.hardware.description for setup in space.setups)
+    formats = dict.fromkeys(setup.system.precision.weights for setup in space.setups)
     where = " or ".join(devices) if len(devices) < 4 else f"{len(devices)} devices"
     load = (
         f"batch {'/'.join(dict.fromkeys(str(setup.batch_size) for setup in space.setups))}"
@@ -53,12 +53,12 @@ def pareto_caption(asked: Question, plan: Plan) -> str:
 
 def serving_caption(view: ServingView) -> str:
     """What is served, on what, and how that was computed."""
-    server, lengths = view.streams[-1].server, view.lengths
+    system, lengths = view.streams[-1].server.system, view.lengths
     wider = f" Wider model: {view.chosen.description}." if view.chosen else ""
     return (
-        f"{model_title(view.spec)}, engine {server.engine.name}, "
-        f"weights {server.precision.weights}, "
-        f"on {server.hardware.description.replace(' ', UNBROKEN)}; "
+        f"{model_title(view.spec)}, engine {system.engine.name}, "
+        f"weights {system.precision.weights}, "
+        f"on {system.hardware.description.replace(' ', UNBROKEN)}; "
         f"{lengths.mean(lengths.prompts):.4g} input and {lengths.mean(lengths.outputs):.4g} output "
         f"tokens{' on average' if len(lengths.weights) > 1 else ''}.{wider} Left: batches of 1, 2, "
         "4, … up to what fits, a marker each. Right: Poisson arrivals, continuous batching, means "

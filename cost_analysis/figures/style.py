@@ -22,9 +22,9 @@ from PIL import Image
 
 from cost_analysis.common.arrays import Array
 from cost_analysis.common.units import format_count
-from cost_analysis.compare.cost_models import System
 from cost_analysis.cost.published import BANDWIDTH_EFFICIENCY, FLOPS_EFFICIENCY
 from cost_analysis.inputs.spec import ModelSpec
+from cost_analysis.inputs.system import System
 from cost_analysis.law.family import FAMILY, size_of
 
 COLUMNS = 136

@@ -10,5 +10,6 @@ profiles       devices, engines and models from TOML files
 models         a model by a profile's name, a `config.json` or a Hugging Face id
 config_json    a `config.json` read field by field
 architectures  from a `config.json` to a `ModelSpec`, a reader a family
+system         device, engine, formats and layout together: what runs a model
 request        from what a user gives to what the core takes, defaults filled in
 """

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cost_analysis.common.checks import FLAGS
 from cost_analysis.common.errors import InputError
-from cost_analysis.inputs.device import Hardware
-from cost_analysis.inputs.dtypes import Precision
-from cost_analysis.inputs.engine import Engine
-from cost_analysis.inputs.layout import SINGLE, Layout
 from cost_analysis.inputs.models import load_model
-from cost_analysis.inputs.profiles import load_engine, load_hardware
 from cost_analysis.inputs.spec import ModelSpec, Workload, family_intermediate_size
-
-DEFAULT_DEVICE = "a100-sxm-80gb"
-DEFAULT_ENGINES = {"gpu": "graphs", "cpu": "cpu"}
-"""The engine by kind of device; for kinds that no measurements were fitted on it is "ideal"."""
+from cost_analysis.inputs.system import System
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,119 +21,86 @@ class Request:
     Attributes:
         spec: The model.
         workload: Batch size and lengths.
-        precision: Storage formats.
-        hardware: The device.
-        engine: What runs the model, with the user's own efficiencies if given.
-        flops_efficiency: What the user gave, or None.
-        bandwidth_efficiency: What the user gave, or None.
+        system: What runs it.
         assumed: What was filled in, by name.
         title: What the model is called.
         warnings: What the user should know, a sentence each.
-        layout: How the model is divided among devices.
     """
 
     spec: ModelSpec
     workload: Workload
-    precision: Precision
-    hardware: Hardware
-    engine: Engine
-    flops_efficiency: float | None
-    bandwidth_efficiency: float | None
+    system: System
     assumed: Mapping[str, Any]
     title: str
     warnings: tuple[str, ...]
-    layout: Layout = SINGLE
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAsked:
+    """A model that a user describes.
+
+    Attributes:
+        spec: The model.
+        title: What it is called.
+        assumed: What was filled in, by name.
+        warnings: What the user should know of it, a sentence each.
+    """
+
+    spec: ModelSpec
+    title: str
+    assumed: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def make_request(
-    *,
-    model: str | None,
-    architecture: Mapping[str, Any],
-    workload: Mapping[str, Any],
-    precision: Mapping[str, str],
-    gpu_config: str = DEFAULT_DEVICE,
-    engine: str | None = None,
-    flops_efficiency: float | None = None,
-    bandwidth_efficiency: float | None = None,
-    download: bool = False,
-    layout: Mapping[str, Any] | None = None,
-    links: Mapping[str, Any] | None = None,
+    model: ModelAsked, workload: Workload, system: System, *, engine_assumed: bool = False
 ) -> Request:
-    """Resolve names and defaults.
+    """A model and what is asked of it on a system.
 
     Args:
-        model: A model profile, a configuration or a Hugging Face id (`load_model`), or None.
-        architecture: `ModelSpec` fields that the user gave; they go before the profile's.
-        workload: `Workload` fields that the user gave.
-        precision: `Precision` fields that the user gave.
-        gpu_config: A device profile or the path of one.
-        engine: An engine profile or the path of one; None means the device kind's default.
-        flops_efficiency: Replaces the engine's, unless None.
-        bandwidth_efficiency: Replaces the engine's, unless None.
-        download: Fetch the configuration of a Hugging Face id that is not in the cache.
-        layout: `Layout` fields that the user gave.
-        links: `LINKS` of `Hardware` that the user gave; they go before the device's.
-
-    Raises:
-        InputError: Something makes no sense.
+        model: The model (`model_asked`).
+        workload: Batch size and lengths.
+        system: What runs it.
+        engine_assumed: The user named no engine.
     """
-    assumed: dict[str, Any] = {}
-    spec, title, remarks = _model(model, dict(architecture), assumed, download=download)
-    hardware, chosen, by_default = make_system(
-        gpu_config, engine, flops_efficiency, bandwidth_efficiency
-    )
-    hardware = replace(hardware, **(links or {}))
-    divided = Layout(**(layout or {}))
-    divided.check(spec)
-    if by_default:
-        assumed["engine"] = chosen.name
-    job = Workload(**workload)
+    by_default = {"engine": system.engine.name} if engine_assumed else {}
     return Request(
-        spec=spec,
-        workload=job,
-        precision=Precision(**precision),
-        hardware=hardware,
-        engine=chosen,
-        flops_efficiency=flops_efficiency,
-        bandwidth_efficiency=bandwidth_efficiency,
-        assumed=assumed,
-        title=title,
-        warnings=(*remarks, *length_warnings(spec, job)),
-        layout=divided,
+        spec=model.spec,
+        workload=workload,
+        system=system,
+        assumed={**model.assumed, **by_default},
+        title=model.title,
+        warnings=(*model.warnings, *length_warnings(model.spec, workload)),
     )
 
 
-def make_system(
-    gpu_config: str,
-    engine: str | None,
-    flops_efficiency: float | None,
-    bandwidth_efficiency: float | None,
-) -> tuple[Hardware, Engine, bool]:
-    """A device, what runs the model on it, and whether that was chosen by default.
+def model_asked(
+    name: str | None, given: Mapping[str, Any], *, download: bool = False
+) -> ModelAsked:
+    """The model that a user describes, with what was left out filled in.
+
+    Args:
+        name: A model profile, a configuration, a Hugging Face id (`load_model`) or a published
+            checkpoint, or None.
+        given: `ModelSpec` fields that the user gave; they go before the named model's.
+        download: Fetch the configuration of a Hugging Face id that is not in the cache.
 
     Raises:
-        InputError: No such device or engine, or a share outside (0, 1].
+        InputError: No such model, or a field that makes no sense.
     """
-    hardware = load_hardware(gpu_config).at_datasheet(
-        flops=flops_efficiency is not None, bandwidth=bandwidth_efficiency is not None
-    )
-    name = engine or DEFAULT_ENGINES.get(hardware.kind, "ideal")
-    chosen = load_engine(name).with_efficiency(flops_efficiency, bandwidth_efficiency)
-    return hardware, chosen, engine is None
-
-
-def _model(
-    name: str | None, given: dict[str, Any], assumed: dict[str, Any], *, download: bool
-) -> tuple[ModelSpec, str, list[str]]:
-    """The model, what it is called, and what one should know about the name."""
     if name is None:
-        return (spec := _own_model(given, assumed)), f"hidden {spec.hidden_size}", []
+        return _own_model(dict(given))
+    return _changed_model(name, dict(given), download=download)
+
+
+def _changed_model(name: str, given: dict[str, Any], *, download: bool) -> ModelAsked:
+    """A named model, with what the user gave in place of its own."""
     checkpoint = CHECKPOINT.fullmatch(name.strip())
     if checkpoint:
         name = checkpoint["model"]
         given.setdefault("streams", int(checkpoint["streams"]))
     profile = load_model(name, download=download)
-    assumed |= {field: value for field, value in profile.assumed.items() if field not in given}
+    assumed = {field: value for field, value in profile.assumed.items() if field not in given}
     base = profile.spec
     changed = {field for field, value in given.items() if getattr(base, field) != value}
     derived = base.head_dim * base.num_attention_heads == base.hidden_size
@@ -152,17 +111,20 @@ def _model(
         assumed["head_dim"] = spec.head_dim
     named = sorted(FLAGS.get(field, field) for field in changed - {"streams", "prefix_tokens"})
     title = profile.description + (f" with another {', '.join(named)}" if named else "")
-    return spec, title, [profile.warning] if profile.warning else []
+    return ModelAsked(spec, title, assumed, (profile.warning,) if profile.warning else ())
 
 
-def _own_model(given: dict[str, Any], assumed: dict[str, Any]) -> ModelSpec:
+def _own_model(given: dict[str, Any]) -> ModelAsked:
+    """A model of the user's own."""
+    assumed: dict[str, Any] = {}
     if "hidden_size" not in given:
         raise InputError("no model given; name one with --model or give --hidden_size")
     if "intermediate_size" not in given:
         hidden = given["hidden_size"]
         ModelSpec(hidden, 1, head_dim=1)  # a hidden size that makes no sense is named as such
         given["intermediate_size"] = assumed["intermediate_size"] = family_intermediate_size(hidden)
-    return ModelSpec(**given)
+    spec = ModelSpec(**given)
+    return ModelAsked(spec, f"hidden {spec.hidden_size}", assumed)
 
 
 CHECKPOINT = re.compile(

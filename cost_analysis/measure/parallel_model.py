@@ -284,8 +284,6 @@ def build(
     device: str = "cpu",
     dtype: str = "fp32",
     attention: str = "sdpa",
-    seed: int = 0,
-    smoothing: float = SMOOTHING,
 ) -> ParallelModel:
     """A model of random weights: cost does not depend on their values.
 
@@ -296,8 +294,6 @@ def build(
         device: "cpu", "cuda", "cuda:1" or "meta".
         dtype: Type of weights and activations, one of `DTYPES`.
         attention: transformers' attention implementation: "sdpa" or "eager".
-        seed: Of the weights.
-        smoothing: Of the aggregation.
 
     Raises:
         InputError: An architecture or a type that this module cannot build.
@@ -309,8 +305,6 @@ def build(
         device=device,
         dtype=dtype,
         attention=attention,
-        seed=seed,
-        smoothing=smoothing,
     )
 
 
@@ -322,8 +316,6 @@ def build_stock(
     device: str = "cpu",
     dtype: str = "fp32",
     attention: str = "sdpa",
-    seed: int = 0,
-    smoothing: float = SMOOTHING,
 ) -> ParallelModel:
     """A model of random weights, of any architecture of transformers that caches keys and values.
 
@@ -334,8 +326,6 @@ def build_stock(
         device: As for `build`.
         dtype: As for `build`.
         attention: As for `build`.
-        seed: Of the weights.
-        smoothing: Of the aggregation.
 
     Raises:
         InputError: An architecture or a type that this module cannot build.
@@ -343,11 +333,11 @@ def build_stock(
     if dtype not in DTYPES:
         raise InputError(f"a model can be run in {', '.join(DTYPES)}, not in {dtype}")
     kind = DTYPES[dtype]
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     with torch.device(device), no_init_weights():
         model = AutoModelForCausalLM.from_config(config, attn_implementation=attention, dtype=kind)
     model.tie_weights()
-    wrapped = ParallelModel(model, streams, prefix_tokens, smoothing)
+    wrapped = ParallelModel(model, streams, prefix_tokens)
     if device != "meta":
         _fill(wrapped)
     return wrapped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 
 from cost_analysis.common.errors import InputError
-from cost_analysis.cost.estimate import Estimate, estimate
+from cost_analysis.cost.estimate import Estimate, estimate_on
 from cost_analysis.cost.memory import memory
 from cost_analysis.inputs.request import Request
 from cost_analysis.measure.journal import (
@@ -109,45 +110,56 @@ HEADROOM = 0.9
 """Share of the free memory that a group may take."""
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where and how a configuration is run here.
+
+    Attributes:
+        device: "cpu" or a CUDA device.
+        mode: "eager" or "graphs".
+        threads: CPU threads, or None.
+        checkpoint: Folder or cached id of weights, or None.
+        is_predicted: Whether what is predicted is predicted on this very device.
+    """
+
+    device: str
+    mode: str
+    threads: int | None
+    checkpoint: str | None
+    is_predicted: bool
+
+
 def profile(
     request: Request,
-    *,
-    device: str,
-    mode: str,
-    threads: int | None,
-    checkpoint: str | None,
+    place: Place,
     limits: Limits,
     path: Path | None,
     progress: Callable[[], Progress],
-    on_device: bool,
 ) -> Profile:
     """Run one configuration and put it beside its estimate.
 
     Args:
         request: What is asked; its device and engine are what is predicted on.
-        device: Where it runs: "cpu" or a CUDA device.
-        mode: "eager" or "graphs".
-        threads: CPU threads, or None.
-        checkpoint: Folder or cached id of weights, or None.
+        place: Where and how it runs.
         limits: When the repeats end.
         path: Keeps the journal, unless None.
         progress: Opens the bar that shows how far it is.
-        on_device: Whether the request names the device that it runs on.
 
     Raises:
         InputError: A precision that no run has, a device that is not there, too little memory.
     """
-    precision, work = request.precision, request.workload
+    precision, work = request.system.precision, request.workload
     if len({precision.weights, precision.activations, precision.kv_cache}) > 1:
         raise InputError("a real run has one type; give all three dtypes alike")
+    device = place.device
     check_device(device)
     need = float(memory(request.spec, work, precision).total) + PROCESS_BYTES
     free = available_memory({"device": device})
     if need > free:
         raise InputError(f"the model {too_large(need, free)}")
     lengths = (int(work.batch_size), int(work.input_length), int(work.output_length))
-    job = Job("profile", request.spec, *lengths, precision.weights, device, mode, threads,
-              work.logits, checkpoint)  # fmt: skip
+    job = Job("profile", request.spec, *lengths, precision.weights, device, place.mode,
+              place.threads, work.logits, place.checkpoint)  # fmt: skip
     with open_meter(device) as meter, progress() as bar:
         task = bar.add_task("", total=limits.rounds)
 
@@ -157,8 +169,8 @@ def profile(
 
         rows = measure(job, limits, path, tell, meter)
         findings = meter.findings()
-    cost = estimate(request.spec, work, request.hardware, request.engine, precision)
-    return profile_of(rows, cost, findings, on_device=on_device)
+    cost = estimate_on(request.spec, work, request.system)
+    return profile_of(rows, cost, findings, on_device=place.is_predicted)
 
 
 def open_meter(device: str) -> Meter:

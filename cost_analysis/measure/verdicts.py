@@ -14,10 +14,10 @@ import numpy as np
 
 from cost_analysis.common.arrays import Array
 from cost_analysis.common.errors import InputError
-from cost_analysis.compare.cost_models import Setting, System, mean_cost
-from cost_analysis.inputs.dtypes import Precision
+from cost_analysis.compare.cost_models import Setting, mean_cost
 from cost_analysis.inputs.profiles import load_engine, load_hardware
 from cost_analysis.inputs.spec import ModelSpec
+from cost_analysis.inputs.system import System
 from cost_analysis.law.equal_loss import interpolation_weights
 from cost_analysis.law.family import size_of
 from cost_analysis.law.runs import published_runs
@@ -288,7 +288,7 @@ def _predicted(
     member: Member, wide: Sequence[Member], weights: Array, header: Row
 ) -> dict[str, float]:
     """Ratios of increases by the paper's cost model, on the device that it takes."""
-    system = System(load_hardware("a100-sxm-80gb"), load_engine("ideal"), Precision())
+    system = System(load_hardware("a100-sxm-80gb"), load_engine("ideal"))
     setting = Setting(
         (header["batch_size"],), (header["input_length"],), (header["output_length"],)
     )

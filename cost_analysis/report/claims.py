@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from cost_analysis.common.checks import FLAGS
 from cost_analysis.common.units import format_bytes, format_seconds
 from cost_analysis.compare.claims import FormatClaim, Law, Ratio, Reading, Terms
-from cost_analysis.compare.cost_models import Setting, System
+from cost_analysis.compare.cost_models import Setting
 from cost_analysis.compare.crossover import Crossing
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.spec import ModelSpec
+from cost_analysis.inputs.system import System
 from cost_analysis.law.equal_loss import Baseline
 from cost_analysis.law.runs import DATASET_NAMES
 from cost_analysis.law.scaling_law import residuals

@@ -170,10 +170,10 @@ def contest_page(found: Contest) -> Page:
     tables = [_cost_table(found), _ratio_table(found)]
     return Page(
         f"Ways of spending compute on {found.request.title}, on "
-        f"{devices_in_words(found.request.hardware, found.request.layout)}",
+        f"{devices_in_words(found.request.system.hardware, found.request.system.layout)}",
         (
             f"batch {work.batch_size:.0f}, {work.input_length:.0f} in, "
-            f"{work.output_length:.0f} out, engine {found.request.engine.name}; base: "
+            f"{work.output_length:.0f} out, engine {found.request.system.engine.name}; base: "
             f"{format_count(first.parameters)} parameters",
         ),
         tuple(tables),
@@ -223,7 +223,7 @@ def _notes(found: Contest) -> list[str]:
         "what a method gains is not told: no published law covers them all, and more need not be "
         "better (--quality FILE.csv shows your own figures)"
     )
-    device = found.request.hardware
+    device = found.request.system.hardware
     over = [cost.spending.name for cost in found.costs if cost.memory > device.memory]
     if over:
         notes.append(f"does not fit {device.name}, so its time is hypothetical: {', '.join(over)}")

@@ -17,7 +17,7 @@ from cost_analysis.common.units import (
 from cost_analysis.cost.estimate import Answer, Estimate, Increase, increase
 from cost_analysis.cost.latency import Phase
 from cost_analysis.cost.memory import NOT_COUNTED
-from cost_analysis.cost.published import SCRIPT_ROOFS, cost_on, roofs_of
+from cost_analysis.cost.published import SCRIPT_ROOFS, cost_on, system_roofs
 from cost_analysis.cost.published_gaps import departures
 from cost_analysis.inputs.weights import active_parameters
 from cost_analysis.report.estimate_record import device_record, operator_rows
@@ -266,15 +266,14 @@ def _weights_without_aggregator(cost: Estimate) -> str:
 
 
 def _departures_table(answer: Answer) -> Table:
-    cost, request = answer.cost, answer.request
-    roofs = roofs_of(request.hardware, request.flops_efficiency, request.bandwidth_efficiency)
+    cost = answer.cost
     rows = tuple(
         (
             item.what,
             "" if item.memory is None else _signed(Increase(0.0, item.memory), format_bytes),
             "" if item.latency is None else _signed(Increase(0.0, item.latency), format_seconds),
         )
-        for item in departures(cost.spec, cost.workload, roofs)
+        for item in departures(cost.spec, cost.workload, system_roofs(cost.system))
     )
     return Table("Where it departs from a real run", ("", "memory", "latency"), rows)
 

@@ -149,10 +149,10 @@ def layouts_page(request: Request, found: Sequence[Sequence[LaidOut]], top: int)
         notes.append("(no): does not fit the device, so that its time is hypothetical")
     return Page(
         f"Ways to lay {request.title}, P = {request.spec.streams}, out over "
-        f"{request.hardware.description}",
+        f"{request.system.hardware.description}",
         (
             f"batch {work.batch_size:.0f}, {work.input_length:.0f} in, "
-            f"{work.output_length:.0f} out, engine {request.engine.name}; by {GOALS[goal]}",
+            f"{work.output_length:.0f} out, engine {request.system.engine.name}; by {GOALS[goal]}",
         ),
         (Table("Layouts", headers, rows, left=(1,)),),
         tuple(notes),

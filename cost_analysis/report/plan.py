@@ -33,8 +33,8 @@ def plan_table(plan: Plan, top: int) -> Table:
     objective = {"energy": "J/token", "cost": "$/M tokens"}.get(plan.objective)
     setups = plan.space.setups
     shown = {
-        "device": not one([setup.hardware.name for setup in setups]),
-        "weights": not one([setup.precision.weights for setup in setups]),
+        "device": not one([setup.system.hardware.name for setup in setups]),
+        "weights": not one([setup.system.precision.weights for setup in setups]),
         "batch": not one([setup.batch_size for setup in setups]),
         "active": plan.space.rate is not None,
         "J/token": objective == "J/token",
@@ -89,9 +89,9 @@ def _cells(plan: Plan, row: int, binds: Sequence[str]) -> Record:
     found = plan.found
     setup = plan.space.setups[found.setup[row]]
     return {
-        "device": setup.hardware.name,
+        "device": setup.system.hardware.name,
         "P": f"{found.streams[row]:.0f}",
-        "weights": setup.precision.weights,
+        "weights": setup.system.precision.weights,
         "batch": str(setup.batch_size),
         "size": format_count(found.parameters[row]),
         "loss": f"{found.loss[row]:.4f}",
@@ -157,9 +157,9 @@ def row_record(plan: Plan, row: int) -> Record:
     found = plan.found
     setup = plan.space.setups[found.setup[row]]
     return {
-        "gpu_config": setup.hardware.name,
-        "engine": setup.engine.name,
-        "weight_dtype": setup.precision.weights,
+        "gpu_config": setup.system.hardware.name,
+        "engine": setup.system.engine.name,
+        "weight_dtype": setup.system.precision.weights,
         "batch_size": setup.batch_size,
         "P": whole(found.streams[row]),
         "non_embedding_parameters": whole(found.parameters[row]),
@@ -188,7 +188,7 @@ def plan_page(plan: Plan, fitted: Fit, law: str, top: int) -> Page:
         law: What the law was fitted on, in words.
         top: Runners-up to show, the best included.
     """
-    devices = dict.fromkeys(setup.hardware.description for setup in plan.space.setups)
+    devices = dict.fromkeys(setup.system.hardware.description for setup in plan.space.setups)
     where = " or ".join(devices) if len(devices) < 3 else f"one of {len(devices)} devices"
     return Page(
         f"{_TITLES[plan.objective]} on {where}",
@@ -210,7 +210,7 @@ def _asked(plan: Plan) -> list[str]:
     ]
     rooms = list(dict.fromkeys(format_bytes(setup.memory_limit) for setup in space.setups))
     room = rooms[0] if len(rooms) == 1 else "of the device"
-    formats = dict.fromkeys(setup.precision.weights for setup in space.setups)
+    formats = dict.fromkeys(setup.system.precision.weights for setup in space.setups)
     tokens = f"{space.input_length} in, {space.output_length} out"
     return [
         f"{load}, {tokens}, {' or '.join(formats)} weights",
@@ -227,9 +227,13 @@ def _best(plan: Plan) -> list[str]:
     chosen = [
         f"{format_count(found.parameters[row])} parameters",
         f"P = {found.streams[row]:.0f}",
-        setup.precision.weights,
+        setup.system.precision.weights,
         *([] if one([s.batch_size for s in setups]) else [f"batch {setup.batch_size}"]),
-        *([] if one([s.hardware.name for s in setups]) else [f"on {setup.hardware.name}"]),
+        *(
+            []
+            if one([s.system.hardware.name for s in setups])
+            else [f"on {setup.system.hardware.name}"]
+        ),
     ]
     model = f"{', '.join(chosen)}: loss {found.loss[row]:.4f}"
     shape = (
@@ -341,8 +345,8 @@ def _notes(plan: Plan, fitted: Fit, law: str) -> list[str]:
 
 def _engine_notes(plan: Plan) -> list[str]:
     """What the engines' times go by."""
-    setups = {setup.engine.name: setup for setup in plan.space.setups}
-    return [engine_note(setup.engine, setup.hardware) for setup in setups.values()]
+    setups = {setup.system.engine.name: setup for setup in plan.space.setups}
+    return [engine_note(setup.system.engine, setup.system.hardware) for setup in setups.values()]
 
 
 def engine_note(engine: Engine, hardware: Hardware) -> str:
@@ -359,9 +363,9 @@ def engine_note(engine: Engine, hardware: Hardware) -> str:
 def _penalty_notes(plan: Plan) -> list[str]:
     """What is taken for the loss of quantised weights."""
     narrow = {
-        setup.precision.weights: setup.penalty
+        setup.system.precision.weights: setup.penalty
         for setup in plan.space.setups
-        if dtype_named(setup.precision.weights).bits < 16
+        if dtype_named(setup.system.precision.weights).bits < 16
     }
     free = [name for name, penalty in narrow.items() if not penalty]
     given = [f"{name} {penalty:g}" for name, penalty in narrow.items() if penalty]

@@ -10,7 +10,7 @@ import numpy as np
 
 from cost_analysis.common.arrays import Array
 from cost_analysis.common.units import format_bytes, format_count, format_seconds
-from cost_analysis.cost.memory import NOT_COUNTED, kv_cache_bytes
+from cost_analysis.cost.memory import NOT_COUNTED
 from cost_analysis.inputs.request import length_warnings
 from cost_analysis.inputs.spec import Workload
 from cost_analysis.law.family import size_of
@@ -76,7 +76,7 @@ def serving_record(view: ServingView, rate: float | None) -> Record:
             "mean_output": lengths.mean(lengths.outputs),
         },
         "memory_limit_bytes": whole(view.memory_limit),
-        "models": [model_record(view, model) for model in view.models],
+        "models": [model_record(model) for model in view.models],
         "load": [_finite(row) for row in load_rows(view, rates)],
         "batch": [_finite(row) for row in batch_rows(view)],
         "contests": [
@@ -94,11 +94,10 @@ def _finite(row: Mapping[str, Any]) -> Record:
     return {name: v if isinstance(v, str) else whole(v) for name, v in row.items()}
 
 
-def model_record(view: ServingView, model: Served) -> Record:
+def model_record(model: Served) -> Record:
     """What a model takes and carries, as a flat record."""
     server = model.server
     spec = server.spec
-    cache = kv_cache_bytes(spec, 1, view.lengths.cached_tokens, server.precision, server.layout)
     return {
         "model": model.name,
         "P": spec.streams,
@@ -106,8 +105,8 @@ def model_record(view: ServingView, model: Served) -> Record:
         "hidden_size": spec.hidden_size,
         "intermediate_size": spec.intermediate_size,
         "one_request_bytes": whole(server.memory_bytes(1)),
-        "cache_per_request_bytes": whole(cache),
-        "devices": whole(server.layout.devices),
+        "cache_per_request_bytes": whole(server.cache_bytes(1)),
+        "devices": whole(server.system.layout.devices),
         "concurrent_requests": model.room,
         "carried_per_s": whole(model.carried),
     }
@@ -116,14 +115,13 @@ def model_record(view: ServingView, model: Served) -> Record:
 def serving_page(view: ServingView, rate: float | None) -> Page:
     """What fits, who wins at which load, and speed against load and batch."""
     server = view.streams[-1].server
-    lengths = view.lengths
-    device = devices_in_words(server.hardware, server.layout)
-    engine = server.engine.name
+    lengths, system = view.lengths, server.system
+    device = devices_in_words(system.hardware, system.layout)
     title = f"Serving {_called(view)} with P = {view.spec.streams} on {device}"
     asked = (
         f"{lengths.mean(lengths.prompts):.4g} in, {lengths.mean(lengths.outputs):.4g} out"
         f"{' on average' if len(lengths.weights) > 1 else ''}, "
-        f"{server.precision.weights} weights, engine {engine}"
+        f"{system.precision.weights} weights, engine {system.engine.name}"
     )
     tables = [_room_table(view)]
     if rate is not None:
@@ -143,7 +141,7 @@ def serving_page(view: ServingView, rate: float | None) -> Page:
             "load: random (Poisson) arrivals, continuous batching, prefills alone and first; "
             "means of the steady state by Little's law; -: more than it carries",
             "batch: always so many in flight, each replaced as it ends",
-            engine_note(server.engine, server.hardware),
+            engine_note(system.engine, system.hardware),
             f"memory not counted: {NOT_COUNTED}",
         ),
     )
@@ -191,10 +189,10 @@ def _room_table(view: ServingView) -> Table:
             _three(model.carried),
         )
         for model in view.models
-        for row in [model_record(view, model)]
+        for row in [model_record(model)]
     )
     headers = ("", "size", "one request", "cache of each", "fit at once", "requests/s")
-    where = "" if view.streams[-1].server.layout.is_single else " of each device"
+    where = "" if view.streams[-1].server.system.layout.is_single else " of each device"
     return Table(f"What fits in {format_bytes(view.memory_limit)}{where}", headers, rows)
 
 

@@ -11,12 +11,11 @@ import numpy.typing as npt
 from cost_analysis.common.arrays import Array, Number
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.units import format_bytes
-from cost_analysis.cost.estimate import estimate
+from cost_analysis.cost.estimate import estimate_on
 from cost_analysis.cost.memory import memory
-from cost_analysis.inputs.device import Hardware
 from cost_analysis.inputs.dtypes import Precision
-from cost_analysis.inputs.engine import Engine
 from cost_analysis.inputs.spec import ModelSpec, Workload
+from cost_analysis.inputs.system import System
 from cost_analysis.law.family import size_ladder, size_of
 from cost_analysis.law.scaling_law import ScalingLaw
 from cost_analysis.search.queueing import Lengths, Server, under_load
@@ -34,9 +33,7 @@ class Setup:
     """What a model may run on, in what format, and how much of it is asked at once.
 
     Attributes:
-        hardware: The device.
-        engine: What runs the model on it.
-        precision: Storage formats.
+        system: What runs it, on one device.
         memory_limit: Memory that may be used [B].
         batch_size: Sequences of a request; None where requests arrive at a rate.
         power: Power of the board [W]; None if not known.
@@ -44,9 +41,7 @@ class Setup:
         penalty: What the user adds to the loss for the weight format.
     """
 
-    hardware: Hardware
-    engine: Engine
-    precision: Precision
+    system: System
     memory_limit: float
     batch_size: int | None = 1
     power: float | None = None
@@ -164,7 +159,7 @@ def _on(
     setup = space.setups[index]
     streams = np.array(counts, np.float64)[:, None]
     work = Workload(setup.batch_size or 1, space.input_length, space.output_length)
-    held = memory(ladder.with_streams(streams), work, setup.precision).total
+    held = memory(ladder.with_streams(streams), work, setup.system.precision).total
     fits = (held <= setup.memory_limit).any(axis=0)
     count = min(fits.size, 2 + np.flatnonzero(fits).max(initial=-1))
     spec = _first(ladder, int(count)).with_streams(streams)
@@ -196,7 +191,7 @@ def _first(ladder: ModelSpec, count: int) -> ModelSpec:
 def _batch_costs(space: Space, setup: Setup, spec: ModelSpec) -> dict[str, Number]:
     """What a batch of requests costs, one batch after the other."""
     work = Workload(setup.batch_size, space.input_length, space.output_length)
-    cost = estimate(spec, work, setup.hardware, setup.engine, setup.precision)
+    cost = estimate_on(spec, work, setup.system)
     return {
         "memory": cost.memory.total,
         "ttft": cost.ttft,
@@ -212,7 +207,7 @@ def _load_costs(space: Space, setup: Setup, spec: ModelSpec) -> dict[str, Number
     """What a request costs among others that arrive at the rate."""
     rate = space.rate or 0.0
     lengths = Lengths(space.input_length, space.output_length)
-    server = Server(spec, lengths, setup.hardware, setup.engine, setup.precision)
+    server = Server(spec, lengths, setup.system)
     room = server.capacity(setup.memory_limit)
     load = under_load(server, rate, room)
     return {
@@ -226,35 +221,67 @@ def _load_costs(space: Space, setup: Setup, spec: ModelSpec) -> dict[str, Number
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A device that a plan may choose, and what is known of it beside its speed.
+
+    Attributes:
+        system: The device and what runs models on it; each setup has formats of its own.
+        power: Power of the board [W]; None if not known.
+        price_per_hour: Price of the device [$/h]; None if not known.
+    """
+
+    system: System
+    power: float | None = None
+    price_per_hour: float | None = None
+
+
+def boards(
+    systems: Sequence[System],
+    power: Sequence[float | None] = (None,),
+    prices: Sequence[float | None] = (None,),
+) -> tuple[Board, ...]:
+    """The devices with their powers and prices.
+
+    Args:
+        systems: The devices, each with what runs models on it.
+        power: Power of the boards, one or one a device [W]; None means the device's own limit.
+        prices: Prices of the devices, likewise [$/h].
+
+    Raises:
+        InputError: More or fewer powers or prices than devices.
+    """
+    powers, costs = (
+        _paired(name, values, len(systems))
+        for name, values in (("power", power), ("price_per_hour", prices))
+    )
+    return tuple(
+        Board(system, watts or system.hardware.tdp, price)
+        for system, watts, price in zip(systems, powers, costs, strict=True)
+    )
+
+
 def setups(
-    devices: Sequence[tuple[Hardware, Engine]],
+    chosen: Sequence[Board],
     precisions: Sequence[Precision],
     batch_sizes: Sequence[int] | None,
     *,
     memory_limit: float | None = None,
-    power: Sequence[float | None] = (None,),
-    prices: Sequence[float | None] = (None,),
     penalties: Mapping[str, float] | None = None,
 ) -> tuple[Setup, ...]:
     """Every device with every format and batch size.
 
     Args:
-        devices: Devices, each with what runs models on it.
+        chosen: The devices (`boards`).
         precisions: Storage formats.
         batch_sizes: Batch sizes; None for requests that arrive at a rate.
         memory_limit: Memory that may be used, at most the device's [B]; None means all of it.
-        power: Power of the boards, one or one a device [W]; None means the device's own limit.
-        prices: Prices of the devices, likewise [$/h].
         penalties: What to add to the loss, by weight format.
 
     Raises:
-        InputError: More or fewer powers or prices than devices, a penalty for a format that is not
-            allowed, or a memory limit above the memory of every device.
+        InputError: A penalty for a format that is not allowed, or a memory limit above the memory
+            of every device.
     """
-    powers, costs = (
-        _paired(name, values, len(devices))
-        for name, values in (("power", power), ("price_per_hour", prices))
-    )
     allowed = [precision.weights for precision in precisions]
     for name in penalties or {}:
         if name not in allowed:
@@ -262,7 +289,7 @@ def setups(
                 f"a precision_penalty is given for {name}, which is not among the weight formats "
                 f"allowed: {', '.join(allowed)}"
             )
-    largest = max(hardware.memory for hardware, _ in devices)
+    largest = max(board.system.hardware.memory for board in chosen)
     if memory_limit is not None and memory_limit > largest:
         raise InputError(
             f"memory_limit is {format_bytes(memory_limit)}, more than the "
@@ -270,16 +297,14 @@ def setups(
         )
     return tuple(
         Setup(
-            hardware,
-            engine,
-            precision,
-            min(hardware.memory, memory_limit or np.inf),
+            replace(board.system, precision=precision),
+            min(board.system.hardware.memory, memory_limit or np.inf),
             batch,
-            watts or hardware.tdp,
-            price,
+            board.power,
+            board.price_per_hour,
             (penalties or {}).get(precision.weights, 0.0),
         )
-        for (hardware, engine), watts, price in zip(devices, powers, costs, strict=True)
+        for board in chosen
         for precision in precisions
         for batch in (batch_sizes or (None,))
     )

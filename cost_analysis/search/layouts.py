@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cost_analysis.common.errors import InputError
-from cost_analysis.cost.estimate import Estimate, estimate
+from cost_analysis.cost.estimate import Estimate, estimate_on
 from cost_analysis.inputs.layout import Layout
 from cost_analysis.inputs.request import Request
 
@@ -79,14 +79,7 @@ def laid_out(request: Request, devices: Sequence[int], goal: str) -> list[list[L
 
 
 def _cost(request: Request, layout: Layout) -> Estimate:
-    return estimate(
-        request.spec,
-        request.workload,
-        request.hardware,
-        request.engine,
-        request.precision,
-        layout,
-    )
+    return estimate_on(request.spec, request.workload, replace(request.system, layout=layout))
 
 
 def layouts_of(request: Request, devices: int) -> Iterator[Layout]:

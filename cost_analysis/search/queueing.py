@@ -20,21 +20,18 @@ Requests arrive at random (Poisson) and are served by continuous batching. The s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from cost_analysis.common.arrays import Array, Number
 from cost_analysis.common.errors import InputError
-from cost_analysis.cost.estimate import estimate, passes
+from cost_analysis.cost.estimate import estimate_on, passes
 from cost_analysis.cost.latency import decode_phase
 from cost_analysis.cost.memory import activation_bytes, kv_cache_bytes, memory
-from cost_analysis.inputs.device import Hardware
-from cost_analysis.inputs.dtypes import Precision
-from cost_analysis.inputs.engine import Engine
-from cost_analysis.inputs.layout import SINGLE, Layout
 from cost_analysis.inputs.spec import ModelSpec, Workload
+from cost_analysis.inputs.system import System
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,28 +117,21 @@ class Server:
     Attributes:
         spec: The models; its fields may be arrays that broadcast.
         lengths: What is asked of them.
-        hardware: The device.
-        engine: What runs the models.
-        precision: Storage formats.
+        system: What runs the models; its layout has no pipeline.
         most: Requests that are decoded together at most.
-        layout: How the model is divided among devices; it has no pipeline.
     """
 
     spec: ModelSpec
     lengths: Lengths
-    hardware: Hardware
-    engine: Engine
-    precision: Precision = field(default_factory=Precision)
+    system: System
     most: int = MOST_REQUESTS
-    layout: Layout = SINGLE
 
     def step_seconds(self, batch: Number) -> Array:
         """Time of a decode step of a batch at the mean context [s]."""
-        work = passes(
-            self.spec, Workload(batch, self.lengths.context, 2), self.precision, self.layout
-        )
+        asked, system = Workload(batch, self.lengths.context, 2), self.system
+        work = passes(self.spec, asked, system.precision, system.layout)
         step = decode_phase(
-            work.first_step, work.growth, work.steps, work.layers, self.hardware, self.engine
+            work.first_step, work.growth, work.steps, work.layers, system.hardware, system.engine
         )
         return np.asarray(step.seconds)
 
@@ -151,27 +141,23 @@ class Server:
         shares = np.bincount(index, self.lengths.weights)
         first = second = np.asarray(0.0)
         for prompt, share in zip(prompts, shares, strict=True):
-            seconds = np.asarray(
-                estimate(
-                    self.spec,
-                    Workload(1, prompt, 1),
-                    self.hardware,
-                    self.engine,
-                    self.precision,
-                    self.layout,
-                ).ttft
-            )
+            seconds = np.asarray(estimate_on(self.spec, Workload(1, prompt, 1), self.system).ttft)
             first, second = first + share * seconds, second + share * seconds**2
         return first, second
 
     def memory_bytes(self, requests: Number) -> Array:
         """Memory of a device with so many requests in flight, one in its prefill [B]."""
         longest = self.lengths.prompts.max()
-        alone = memory(self.spec, Workload(1, longest, 1), self.precision, self.layout)
-        tokens = self.lengths.cached_tokens
-        cache = kv_cache_bytes(self.spec, requests, tokens, self.precision, self.layout)
-        decoding = activation_bytes(self.spec, requests, 1, self.precision, layout=self.layout)
+        precision, layout = self.system.precision, self.system.layout
+        alone = memory(self.spec, Workload(1, longest, 1), precision, layout)
+        cache = self.cache_bytes(requests)
+        decoding = activation_bytes(self.spec, requests, 1, precision, layout=layout)
         return np.asarray(alone.weights + cache + np.maximum(alone.activations, decoding))
+
+    def cache_bytes(self, requests: Number) -> Number:
+        """Cache of a device with so many requests that are decoding [B]."""
+        tokens, system = self.lengths.cached_tokens, self.system
+        return kv_cache_bytes(self.spec, requests, tokens, system.precision, system.layout)
 
     def capacity(self, limit: float) -> Array:
         """The most requests in flight whose memory stays within a limit [B]; 0 if not one."""

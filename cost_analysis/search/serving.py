@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,7 @@ import numpy as np
 from cost_analysis.common.arrays import Array
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.files import read_table
-from cost_analysis.inputs.device import Hardware
-from cost_analysis.inputs.dtypes import Precision
-from cost_analysis.inputs.engine import Engine
-from cost_analysis.inputs.layout import SINGLE, Layout, is_one
+from cost_analysis.inputs.layout import is_one
 from cost_analysis.inputs.spec import ModelSpec
 from cost_analysis.law.equal_loss import Baseline, choose
 from cost_analysis.search.queueing import Lengths, Load, Server, under_load
@@ -114,62 +111,51 @@ class ServingView:
 
 
 def serving_view(
-    spec: ModelSpec,
+    server: Server,
     streams: Sequence[int],
-    lengths: Lengths,
-    hardware: Hardware,
-    engine: Engine,
-    precision: Precision,
     *,
     memory_limit: float | None = None,
-    most: int,
     baseline: str = "law",
     dataset: str = "stack",
-    layout: Layout = SINGLE,
 ) -> ServingView:
     """Serve a model with several numbers of streams, and the wider model of equal loss.
 
     Args:
-        spec: The model.
+        server: The model and what is asked of it; its own streams do not count, and those with
+            few have fewer groups of the layout.
         streams: Numbers of streams; the largest is held against the wider model.
-        lengths: Lengths of the requests.
-        hardware: The device.
-        engine: What runs the models.
-        precision: Storage formats.
         memory_limit: Memory that may be used [B]; None means the device's.
-        most: Requests that the engine decodes together at most.
         baseline: "law", "measured", or the name of a model.
         dataset: Data set of the law and the measured losses.
-        layout: How the models are divided among devices; those of few streams have fewer groups.
 
     Raises:
         InputError: No such baseline, a layout with a pipeline, or more memory than the device has.
     """
-    limit = hardware.memory if memory_limit is None else memory_limit
-    if limit > hardware.memory:
-        raise InputError(f"memory_limit is more than the memory of {hardware.name}")
+    spec, system = server.spec, server.system
+    limit = system.hardware.memory if memory_limit is None else memory_limit
+    if limit > system.hardware.memory:
+        raise InputError(f"memory_limit is more than the memory of {system.hardware.name}")
 
-    if not is_one(layout.pipeline_parallel):
+    if not is_one(system.layout.pipeline_parallel):
         raise InputError("serving knows no pipelines; leave --pipeline_parallel out")
 
     def served(name: str, model: ModelSpec) -> Served:
-        own = layout.of_streams(model.streams)
-        server = Server(model, lengths, hardware, engine, precision, most, own)
-        room = int(server.capacity(limit))
-        return Served(name, server, room, float(server.carried_rate(room)))
+        own = replace(server, spec=model, system=system.of_streams(model.streams))
+        room = int(own.capacity(limit))
+        return Served(name, own, room, float(own.carried_rate(room)))
 
     counts = sorted(set(streams))
     models = tuple(served(f"P = {count}", spec.with_streams(count)) for count in counts)
     streamed = spec.with_streams(counts[-1])
     if counts[-1] == 1:
-        return ServingView(streamed, lengths, limit, models, None, None, ())
+        return ServingView(streamed, server.lengths, limit, models, None, None, ())
     chosen = choose(streamed, baseline, dataset, None)
     wider = served("wider", chosen.specs[0])
-    metrics = [metric for metric in METRICS if metric != "tpot" or lengths.steps]
+    metrics = [metric for metric in METRICS if metric != "tpot" or server.lengths.steps]
     if models[-1].carried == wider.carried == 0:
         metrics = []
     contests = tuple(contest(models[-1], wider, metric) for metric in metrics)
-    return ServingView(streamed, lengths, limit, models, wider, chosen, contests)
+    return ServingView(streamed, server.lengths, limit, models, wider, chosen, contests)
 
 
 def contest(streamed: Served, wider: Served, metric: str) -> Contest:

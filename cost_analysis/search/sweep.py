@@ -17,11 +17,13 @@ from cost_analysis.common.checks import FLAGS
 from cost_analysis.common.errors import InputError, unknown_name
 from cost_analysis.common.pareto import non_dominated
 from cost_analysis.common.units import parse_quantity
-from cost_analysis.cost.estimate import estimate
+from cost_analysis.cost.estimate import estimate_on
 from cost_analysis.inputs.device import LINKS
+from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.layout import Layout
-from cost_analysis.inputs.request import Request, make_request
+from cost_analysis.inputs.request import Request, make_request, model_asked
 from cost_analysis.inputs.spec import ModelSpec, Workload, family_intermediate_size
+from cost_analysis.inputs.system import named_system
 from cost_analysis.search.columns import COLUMNS, Outcome, Values, columns_of
 from cost_analysis.search.grid import Grid, Piece, broadcasts, make_grid
 
@@ -115,14 +117,7 @@ def outcome(piece: Piece) -> Outcome:
     request, spec, workload = _asked(piece)
 
     def run(model: ModelSpec) -> Any:
-        return estimate(
-            model,
-            workload,
-            request.hardware,
-            request.engine,
-            request.precision,
-            request.layout.of_streams(model.streams),
-        )
+        return estimate_on(model, workload, request.system.of_streams(model.streams))
 
     name = str(piece.names.get("model", request.title))
     return Outcome(run(spec), run(spec.with_streams(1)), name)
@@ -144,7 +139,7 @@ def _asked(piece: Piece) -> tuple[Request, ModelSpec, Workload]:
     counts = {name: numbers[name] for name in _LAYOUT if name in numbers}
     layout = Layout(**counts).of_streams(spec.streams)
     layout.check(spec)
-    return replace(request, layout=layout), spec, workload
+    return replace(request, system=replace(request.system, layout=layout)), spec, workload
 
 
 def _dimension(piece: Piece, name: str) -> Any:
@@ -161,25 +156,21 @@ def _dimension(piece: Piece, name: str) -> Any:
 def _request(named: tuple[tuple[str, Any], ...], numbers: tuple[tuple[str, int], ...]) -> Request:
     """The request of the first row of a piece: its names resolved, its defaults filled in."""
     given = {FIELDS.get(name, name): value for name, value in (*named, *numbers)}
-    options: Mapping[str, Any] = {name: given.pop(name) for name in _SYSTEM if name in given}
+    names = {name: given.pop(name) for name in _SYSTEM if name in given}
     workload = {name: given.pop(name) for name in (*_WORKLOAD, "logits") if name in given}
     precision = {name: given.pop(name) for name in _PRECISION if name in given}
     links = {name: given.pop(name) for name in LINKS if name in given}
-    rates = {
+    rates: dict[str, Any] = {
         name: parse_quantity(value, "B/s") if isinstance(value, str) else value
         for name, value in links.items()
     }
     for name in _LAYOUT:
         given.pop(name, None)
-    model = given.pop("model", None)
-    return make_request(
-        model=model,
-        architecture=given,
-        workload=workload,
-        precision=precision,
-        links=rates,
-        **options,
-    )
+    model = model_asked(given.pop("model", None), given)
+    system = named_system(**names)
+    hardware = replace(system.hardware, **rates)
+    system = replace(system, hardware=hardware, precision=Precision(**precision))
+    return make_request(model, Workload(**workload), system, engine_assumed="engine" not in names)
 
 
 def _spec(request: Request, numbers: Mapping[str, Any]) -> ModelSpec:

@@ -6,8 +6,9 @@ import pytest
 
 from cost_analysis import Engine, Hardware, Precision, load_model
 from cost_analysis.compare.claims import BATCHES, Law, Reading, fitted_laws, readings
-from cost_analysis.compare.cost_models import Setting, System
+from cost_analysis.compare.cost_models import Setting
 from cost_analysis.compare.crossover import Contest, compute_bound_penalty, crossings, ridge_tokens
+from cost_analysis.inputs.system import System
 from cost_analysis.law.equal_loss import measured_baseline
 from cost_analysis.law.runs import published_runs
 from cost_analysis.law.scaling_law import residuals

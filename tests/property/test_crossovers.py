@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cost_analysis import ModelSpec, Precision, load_engine, load_hardware, load_model
-from cost_analysis.compare.cost_models import Setting, System, request_cost
+from cost_analysis.compare.cost_models import Setting, request_cost
 from cost_analysis.compare.crossover import Contest, first_loss, tokens_of
 from cost_analysis.inputs.spec import Workload
+from cost_analysis.inputs.system import System
 from cost_analysis.law.equal_loss import law_baseline
 from cost_analysis.law.family import FAMILY
 from cost_analysis.law.scaling_law import ScalingLaw

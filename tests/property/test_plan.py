@@ -16,22 +16,23 @@ from cost_analysis import (
     ModelSpec,
     Precision,
     Workload,
-    estimate,
     load_engine,
     load_hardware,
 )
 from cost_analysis.common.units import parse_quantity
+from cost_analysis.cost.estimate import estimate_on
+from cost_analysis.inputs.system import System
 from cost_analysis.law.family import family, size_ladder, size_of
 from cost_analysis.law.scaling_law import ScalingLaw
 from cost_analysis.search import candidates
 from cost_analysis.search import plan as plan_search
-from cost_analysis.search.candidates import Space, setups
+from cost_analysis.search.candidates import Space, boards, setups
 from cost_analysis.search.plan import OBJECTIVES, InfeasibleError, Limits, plan
 from cost_analysis.search.queueing import Lengths, Server, under_load
 
 LAW = ScalingLaw(0.6912, 11.3e6, 0.1894, 0.3935)
 DEVICES = [
-    (load_hardware(name), load_engine(engine))
+    System(load_hardware(name), load_engine(engine))
     for name, engine in (("h100-sxm-80gb", "graphs"), ("jetson-agx-orin-64gb", "ideal"))
 ]
 HIDDEN = (512.0, 896.0, 1536.0, 2560.0, 5120.0)
@@ -51,11 +52,10 @@ quantities = st.one_of(st.none(), st.floats(1e-3, 3.0))
 @st.composite
 def spaces(draw: st.DrawFn) -> tuple[Space, Limits, str]:
     chosen = setups(
-        draw(st.sampled_from([DEVICES, DEVICES[:1], DEVICES[1:]])),
+        boards(draw(st.sampled_from([DEVICES, DEVICES[:1], DEVICES[1:]])), prices=(3.0,)),
         [Precision(name) for name in draw(st.sampled_from([("bf16",), ("int8", "int4")]))],
         draw(st.sampled_from([(1,), (4, 32)])),
         memory_limit=draw(st.one_of(st.none(), st.floats(1e8, 2e10))),
-        prices=(3.0,),
     )
     output = draw(st.sampled_from([1, 2, 65]))
     space = Space(
@@ -79,7 +79,7 @@ def one_by_one(space: Space, limits: Limits) -> list[dict[str, Any]]:
                     head_dim=hidden // 16, streams=streams, name="",
                 )  # fmt: skip
                 work = Workload(setup.batch_size, space.input_length, space.output_length)
-                cost = estimate(spec, work, setup.hardware, setup.engine, setup.precision)
+                cost = estimate_on(spec, work, setup.system)
                 loss = float(LAW.loss(size_of(spec), streams))
                 tokens = space.output_length * (setup.batch_size or 0)
                 kept = (
@@ -163,8 +163,8 @@ NO_LIMITS = Limits()
 
 def ask(limits: Limits = NO_LIMITS, objective: str = "loss", **options: Any) -> plan_search.Plan:
     chosen = setups(
-        DEVICES[:1], [Precision()], None if "rate" in options else (1,),
-        memory_limit=options.pop("memory", None), prices=options.pop("prices", (None,)),
+        boards(DEVICES[:1], prices=options.pop("prices", (None,))), [Precision()],
+        None if "rate" in options else (1,), memory_limit=options.pop("memory", None),
     )  # fmt: skip
     return plan(Space(family()[3], (1, 2), chosen, LAW, **options), limits, objective)
 
@@ -204,8 +204,8 @@ def test_under_load_each_row_is_the_steady_state_of_its_model() -> None:
             intermediate_size=int(table.intermediate_size[row]), head_dim=None, name="",
             streams=int(table.streams[row]),
         )  # fmt: skip
-        server = Server(spec, Lengths(300, 40), *DEVICES[0])
-        room = server.capacity(DEVICES[0][0].memory)
+        server = Server(spec, Lengths(300, 40), DEVICES[0])
+        room = server.capacity(DEVICES[0].hardware.memory)
         load = under_load(server, 2.0, room)
         for name in ("ttft", "tpot", "latency", "requests"):
             assert np.array_equal(getattr(table, name)[row], getattr(load, name), equal_nan=True)
@@ -264,6 +264,6 @@ def test_a_ladder_of_another_model_keeps_its_head_width() -> None:
 
 
 def test_more_setups_than_are_worth_waiting_for() -> None:
-    many = setups(DEVICES, [Precision()], tuple(range(1, 402)))
+    many = setups(boards(DEVICES), [Precision()], tuple(range(1, 402)))
     with pytest.raises(InputError, match="802 combinations"):
         Space(family()[3], (1,), many, LAW)

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cost_analysis import InputError, Precision, Workload, estimate, load_engine, load_hardware
+from cost_analysis.cost.estimate import estimate_on
 from cost_analysis.cost.memory import memory
+from cost_analysis.inputs.system import System
 from cost_analysis.law.family import family
 from cost_analysis.search.queueing import Lengths, Load, Server, under_load
 
@@ -39,7 +41,7 @@ def simulate(server: Server, rate: float, peak: float, count: int = 4000) -> Sim
     kinds = rng.choice(len(lengths.weights), count, p=lengths.weights)
     prompts = lengths.prompts[kinds]
     prefill = {
-        p: float(estimate(server.spec, Workload(1, p, 1), server.hardware, server.engine).ttft)
+        p: float(estimate_on(server.spec, Workload(1, p, 1), server.system).ttft)
         for p in set(prompts)
     }
     steps = np.concatenate([[0.0], server.step_seconds(np.arange(1.0, 1025))])
@@ -82,11 +84,13 @@ def simulate(server: Server, rate: float, peak: float, count: int = 4000) -> Sim
 
 
 SERVERS = {
-    "streams": Server(BASE.with_streams(8), Lengths(256, 33), H100, GRAPHS),
-    "one stream": Server(BASE, Lengths(256, 33), H100, GRAPHS),
-    "no overheads": Server(BASE.with_streams(4), Lengths(64, 48), H100, IDEAL),
+    "streams": Server(BASE.with_streams(8), Lengths(256, 33), System(H100, GRAPHS)),
+    "one stream": Server(BASE, Lengths(256, 33), System(H100, GRAPHS)),
+    "no overheads": Server(BASE.with_streams(4), Lengths(64, 48), System(H100, IDEAL)),
     "mixed": Server(
-        BASE.with_streams(4), Lengths([32, 1024, 300], [100, 12, 1], [0.5, 0.3, 0.2]), H100, GRAPHS
+        BASE.with_streams(4),
+        Lengths([32, 1024, 300], [100, 12, 1], [0.5, 0.3, 0.2]),
+        System(H100, GRAPHS),
     ),
 }
 
@@ -114,7 +118,7 @@ def test_a_row_is_its_own_answer(
     streams: list[int], rate: float, lengths: tuple[int, int], room: int
 ) -> None:
     def served(count: Any) -> Load:
-        server = Server(BASE.with_streams(count), Lengths(*lengths), H100, GRAPHS)
+        server = Server(BASE.with_streams(count), Lengths(*lengths), System(H100, GRAPHS))
         return under_load(server, rate, room)
 
     rows = served(np.array(streams, np.float64))
@@ -137,7 +141,7 @@ def test_more_load_is_slower_until_it_is_too_much(name: str) -> None:
 
 
 def test_without_load_a_request_is_alone() -> None:
-    server = Server(BASE.with_streams(4), Lengths(300, 33), H100, GRAPHS)
+    server = Server(BASE.with_streams(4), Lengths(300, 33), System(H100, GRAPHS))
     alone = estimate(BASE.with_streams(4), Workload(1, 300, 33), H100, GRAPHS)
     load = under_load(server, 1e-9)
     assert load.ttft == pytest.approx(alone.ttft)
@@ -148,7 +152,7 @@ def test_without_load_a_request_is_alone() -> None:
 
 
 def test_a_single_token_needs_no_decoding() -> None:
-    load = under_load(Server(BASE, Lengths(300, 1), H100, GRAPHS), np.array([0.1, 10.0]))
+    load = under_load(Server(BASE, Lengths(300, 1), System(H100, GRAPHS)), np.array([0.1, 10.0]))
     assert np.isnan(load.tpot).all()
     assert np.array_equal(load.ttft, load.latency)
     assert load.ttft[1] > load.ttft[0]
@@ -159,7 +163,7 @@ def test_a_single_token_needs_no_decoding() -> None:
 def test_capacity_is_the_most_that_fits(
     streams: int, limit: float, lengths: tuple[int, int]
 ) -> None:
-    server = Server(BASE.with_streams(streams), Lengths(*lengths), H100, GRAPHS, most=500)
+    server = Server(BASE.with_streams(streams), Lengths(*lengths), System(H100, GRAPHS), most=500)
     room = int(server.capacity(limit))
     assert 0 <= room <= 500
     assert room == 0 or server.memory_bytes(room) <= limit
@@ -168,13 +172,13 @@ def test_capacity_is_the_most_that_fits(
 
 def test_memory_of_one_is_that_of_its_request() -> None:
     spec, form = BASE.with_streams(8), Precision("int8", "bf16", "fp8")
-    server = Server(spec, Lengths(700, 30), H100, GRAPHS, form)
+    server = Server(spec, Lengths(700, 30), System(H100, GRAPHS, form))
     assert server.memory_bytes(1) == memory(spec, Workload(1, 700, 30), form).total
 
 
 def test_always_so_many_in_flight() -> None:
     """One at a time takes a request's time; many at once take more in all, less each."""
-    server = Server(BASE, Lengths(64, 129), H100, GRAPHS)
+    server = Server(BASE, Lengths(64, 129), System(H100, GRAPHS))
     alone = estimate(BASE, Workload(1, 64, 129), H100, GRAPHS).total
     rates = server.closed_rate(np.array([1.0, 2.0, 64.0]))
     assert rates[0] == pytest.approx(1 / alone, rel=1e-3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cost_analysis import InputError, sweep
+from cost_analysis import InputError, Precision, Workload, sweep
 from cost_analysis.cost.estimate import answer
-from cost_analysis.inputs.request import make_request
+from cost_analysis.inputs.request import make_request, model_asked
+from cost_analysis.inputs.system import named_system
 from cost_analysis.report.estimate_record import estimate_row
 from cost_analysis.search.columns import COLUMNS
 from cost_analysis.search.sweep import MEASURES, OBJECTIVES, merged, objectives_named, summary_of
@@ -28,15 +30,12 @@ def single(row: dict[str, Any]) -> dict[str, Any]:
     sizes = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
              "num_key_value_heads", "head_dim", "vocab_size", "P",
              "parscale_prefix_tokens")  # fmt: skip
+    formats = Precision(row["weight_dtype"], row["activation_dtype"], row["kv_cache_dtype"])
     request = make_request(
-        model=None,
-        architecture={ASKED.get(name, name): row[name] for name in sizes},
-        workload={name: row[name] for name in ("batch_size", "input_length", "output_length")},
-        precision={"weights": row["weight_dtype"], "activations": row["activation_dtype"],
-                   "kv_cache": row["kv_cache_dtype"]},
-        gpu_config=row["gpu_config"],
-        engine=row["engine"],
-    )  # fmt: skip
+        model_asked(None, {ASKED.get(name, name): row[name] for name in sizes}),
+        Workload(row["batch_size"], row["input_length"], row["output_length"]),
+        replace(named_system(row["gpu_config"], row["engine"]), precision=formats),
+    )
     return estimate_row(answer(request))
 
 

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from cost_analysis import Workload, load_engine, load_hardware, load_model
-from cost_analysis.compare.cost_models import Setting, System
+from cost_analysis.compare.cost_models import Setting
 from cost_analysis.figures.breakdown import Breakdown, breakdown_parts
 from cost_analysis.figures.costs import CostGrid, cost_grid
 from cost_analysis.figures.crossover_map import CrossoverMap, crossover_map
@@ -14,13 +14,14 @@ from cost_analysis.figures.law import LossSurface, loss_curves, loss_surface
 from cost_analysis.fitting.accuracy import Prediction, predictions, represented
 from cost_analysis.fitting.measurements import read_measurements
 from cost_analysis.inputs.dtypes import Precision
+from cost_analysis.inputs.system import System
 from cost_analysis.law.equal_loss import chosen_baseline
 from cost_analysis.law.runs import published_runs
 from cost_analysis.law.scaling_law import Fit, fit
 from cost_analysis.measure.verdicts import Verdict, read_verdicts
-from cost_analysis.search.candidates import Space, setups
+from cost_analysis.search.candidates import Space, boards, setups
 from cost_analysis.search.plan import Limits, Plan, Question
-from cost_analysis.search.queueing import Lengths
+from cost_analysis.search.queueing import Lengths, Server
 from cost_analysis.search.serving import ServingView, serving_view
 
 BASE = load_model("1.6B").spec
@@ -90,8 +91,9 @@ def planned(
     memory: float | None = None,
 ) -> tuple[Question, Plan]:
     """A plan and what was asked."""
-    device = (system().hardware, system().engine)
-    chosen = setups([device], [Precision()], (1,) if rate is None else None, memory_limit=memory)
+    chosen = setups(
+        boards([system()]), [Precision()], (1,) if rate is None else None, memory_limit=memory
+    )
     space = Space(BASE, streams, chosen, law().law, rate=rate)
     asked = Question(space, limits, "loss", law(), "the published runs")
     return asked, asked.answer()
@@ -104,5 +106,5 @@ def served(
     memory: float | None = None,
 ) -> ServingView:
     """A model under load."""
-    on = (system().hardware, system().engine, system().precision)
-    return serving_view(BASE, streams, Lengths(*lengths), *on, memory_limit=memory, most=256)
+    server = Server(BASE, Lengths(*lengths), system(), most=256)
+    return serving_view(server, streams, memory_limit=memory)

@@ -24,7 +24,8 @@ from cost_analysis.compare.methods import (
     phd,
     plt,
 )
-from cost_analysis.inputs.request import make_request
+from cost_analysis.inputs.request import make_request, model_asked
+from cost_analysis.inputs.system import System, named_system
 
 SPEC = ModelSpec(64, 128, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
                  vocab_size=100, qkv_bias=False)  # fmt: skip
@@ -39,7 +40,7 @@ HEAD = 2 * 64 * 100
 
 
 def cost(spending: Spending, device: Hardware, work: Workload = WORK) -> MethodCost:
-    return method_cost(spending, work, device, Engine("ideal"))
+    return method_cost(spending, work, System(device, Engine("ideal")))
 
 
 @pytest.mark.parametrize("streams", [1, 4])
@@ -48,7 +49,8 @@ def test_the_base_and_streams_cost_what_they_are_estimated_to(
     name: str, streams: int, a100: Hardware, graphs: Engine
 ) -> None:
     spec = load_model(name).spec
-    ours = method_cost(parscale(spec, streams) if streams > 1 else base(spec), WORK, a100, graphs)
+    way = parscale(spec, streams) if streams > 1 else base(spec)
+    ours = method_cost(way, WORK, System(a100, graphs))
     told = estimate(spec.with_streams(streams), WORK, a100, graphs)
     assert ours.latency == told.total
     assert ours.ttft == told.ttft
@@ -132,9 +134,8 @@ def test_amounts_grow_costs(a100: Hardware) -> None:
 
 
 def request_for(name: str, streams: int = 8) -> Any:
-    return make_request(
-        model=name, architecture={"streams": streams}, workload={"input_length": 256}, precision={}
-    )
+    model = model_asked(name, {"streams": streams})
+    return make_request(model, Workload(input_length=256), named_system())
 
 
 @pytest.mark.parametrize("name", ["llama-3.1-8b", "qwen3-4b", "gpt2"])
