@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import DATA
 
 from cost_analysis import ModelSpec, Precision, Workload
 from cost_analysis.campaign import Limits, run_group
@@ -20,9 +19,11 @@ from cost_analysis.memory import memory
 from cost_analysis.meter import Meter
 from cost_analysis.parity import check_folder
 from cost_analysis.stock_models import build
+from tests.helpers.data import DATA
 
 pytestmark = [
     pytest.mark.gpu,
+    pytest.mark.torch,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here"),
 ]
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import dtypes, specs, workloads
 
 from cost_analysis import ModelSpec, Precision, Workload, forward_pass, memory, parameters
 from cost_analysis.capacity import largest_batch
 from cost_analysis.dtypes import DTYPES, WIDER, dtype_named
+from tests.helpers.strategies import dtypes, specs, workloads
+
+pytestmark = pytest.mark.property
 
 sizes = st.integers(1, 20_000).map(float)
 groups = st.integers(2, 65_536)

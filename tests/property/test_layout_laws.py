@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from strategies import precisions, specs, workloads
 
 from cost_analysis import (
     InputError,
@@ -21,6 +21,9 @@ from cost_analysis import (
 )
 from cost_analysis.layout import Layout, Share
 from cost_analysis.pipeline import make_pipeline
+from tests.helpers.strategies import precisions, specs, workloads
+
+pytestmark = pytest.mark.property
 
 DEVICE = replace(load_hardware("h100"), devices_per_node=8, network=5e10)
 GRAPHS = load_engine("graphs")

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-from nvml_scenarios import COMPILER, ask, build
 
 from cost_analysis import meter
 from cost_analysis.host import cpu_energy
 from cost_analysis.journal import requests_of
 from cost_analysis.meter import Meter
+from tests.helpers.nvml_scenarios import COMPILER, ask, build
 
 needs_stub = pytest.mark.skipif(COMPILER is None, reason="no C compiler `cc` to build a stub with")
 

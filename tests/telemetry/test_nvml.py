@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nvml_scenarios import COMPILER, ask, build
 
 from cost_analysis import nvml
 from cost_analysis.errors import InputError
 from cost_analysis.nvml import Unavailable, open_device
 from cost_analysis.telemetry import MOST_PER_SECOND, SHORTEST_TICK, Sampler
+from tests.helpers.nvml_scenarios import COMPILER, ask, build
 
 GIB = 2.0**30
 UUID = "11111111-2222-3333-4444-555555555555"

@@ -1,0 +1,211 @@
+"""The figures as files: what they show, and that it can be read."""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from cost_analysis import Workload, load_model, plots
+from cost_analysis.breakdown_data import breakdown
+from cost_analysis.cost_data import cost_grid
+from cost_analysis.law_data import loss_curves, loss_surface
+from cost_analysis.options import stream_counts
+from cost_analysis.planner import Limits
+from cost_analysis.plot_style import METADATA, STYLE
+from cost_analysis.request_costs import Setting
+from cost_analysis.units import GIB, format_figure
+from tests.helpers.figure_cases import (
+    BASE,
+    STREAMS,
+    curves,
+    grid,
+    measured_runs,
+    parts,
+    planned,
+    predicted_rows,
+    ratios,
+    served,
+    surfaces,
+    system,
+)
+
+DRAWINGS: dict[str, Callable[[], Figure]] = {
+    "figure2": lambda: plots.figure2(curves()),
+    "figure3": lambda: plots.figure3(surfaces()),
+    "figure4": lambda: plots.figure4(grid()),
+    "crossover": lambda: plots.crossover(ratios()),
+    "breakdown": lambda: plots.breakdown(parts()),
+    "measured": lambda: plots.measured(measured_runs()),
+    "accuracy": lambda: plots.accuracy(predicted_rows()),
+    "pareto": lambda: plots.pareto(planned()),
+    "throughput": lambda: plots.throughput(served()),
+}
+LABELS = {
+    "figure2": ("Parameters without embeddings, N [billions]", "Loss", "Pile", "P = 8"),
+    "figure3": ("Parameters without embeddings, N [billions]", "Parallel streams, P", "1.06"),
+    "figure4": ("Memory [GiB]", "Latency [s]", "batch 8", "22.55×", "6.43×", "NVIDIA A100"),
+    "crossover": ("Batch size [sequences]", "Prompt length [tokens]", "1/2×", "80.0 GiB"),
+    "breakdown": ("Memory [GiB]", "Time [ms]", "Added to P = 1 [MiB]", "KV cache", "engine graphs"),
+    "measured": ("Memory increase", "Time per output token", "paper-bf16.jsonl", "free", "16×"),
+    "accuracy": ("Predicted [s]", "Measured [s]", "graphs: ", "16-bit weights", "median error"),
+    "pareto": ("Loss against memory", "Memory [GiB]", "Loss saved over P = 1", "P = 8", "the plan"),
+    "throughput": (
+        "Output tokens per second",
+        "Latency of a request [s]",
+        "P = 8 is faster",
+        "P = 2",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_figure_is_a_png(name: str) -> None:
+    content = plots.picture(DRAWINGS[name], "png", 100)
+    pixels = imread(io.BytesIO(content))
+    assert pixels.shape[1] == 900
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_figure_is_an_svg_that_says_what_it_shows(name: str) -> None:
+    text = plots.picture(DRAWINGS[name], "svg").decode()
+    assert text.startswith("<?xml")
+    assert "<dc:date>" not in text
+    shown = " ".join(re.findall(r">([^<>]+)</(?:text|tspan)>", text))
+    for label in LABELS[name]:
+        assert label in shown, label
+
+
+@pytest.mark.parametrize("form", METADATA)
+def test_the_same_numbers_give_the_same_bytes(form: str) -> None:
+    first, second = (plots.picture(DRAWINGS["crossover"], form, 60) for _ in range(2))
+    assert first == second
+
+
+def test_figure_is_a_pdf() -> None:
+    assert plots.picture(DRAWINGS["figure2"], "pdf").startswith(b"%PDF")
+
+
+def shown_texts(figure: Figure) -> list[Text]:
+    """What can be read in a figure, without the labels of ticks beyond an axis."""
+    beyond: set[Text] = set()
+    for axes in figure.findobj(Axes):
+        assert isinstance(axes, Axes)
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            beyond |= {t.label1 for t in axis.get_major_ticks() if not low <= t.get_loc() <= high}
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    return [t for t in texts if t.get_text().strip() and t.get_visible() and t not in beyond]
+
+
+def readable_box(text: Text) -> Bbox:
+    """The upright box about a text, less its empty corners where the text is slanted."""
+    box = text.get_window_extent()
+    return box.padded(-1 if text.get_rotation() % 90 == 0 else -0.2 * box.height)
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_no_label_is_small_clipped_or_covered(name: str) -> None:
+    with matplotlib.style.context(["default", dict(STYLE)]):
+        figure = DRAWINGS[name]()
+        figure.draw_without_rendering()
+        texts = shown_texts(figure)
+        boxes = [readable_box(text) for text in texts]
+    assert len(texts) > 20
+    assert all(float(text.get_fontsize()) >= 8 for text in texts)
+    width, height = figure.bbox.size
+    for index, (text, box) in enumerate(zip(texts, boxes, strict=True)):
+        assert box.x0 > -1, text
+        assert box.x1 < width + 1, text
+        assert box.y0 > -1, text
+        assert box.y1 < height + 1, text
+        assert not any(box.overlaps(other) for other in boxes[:index]), text
+
+
+def test_users_settings_do_not_change_a_figure_and_are_kept() -> None:
+    before = plots.picture(DRAWINGS["figure2"], "svg")
+    with matplotlib.rc_context({"font.size": 30, "lines.linewidth": 9}):
+        assert plots.picture(DRAWINGS["figure2"], "svg") == before
+        assert matplotlib.rcParams["font.size"] == 30
+
+
+DEGENERATE: dict[str, Callable[[], Figure]] = {
+    "one stream planned": lambda: plots.pareto(planned((1,))),
+    "many streams planned": lambda: plots.pareto(planned(tuple(range(1, 13)))),
+    "under load": lambda: plots.pareto(planned((2, 8), 3.0, Limits())),
+    "tiny models only": lambda: plots.pareto(planned((1, 8), None, Limits(), 3e8)),
+    "one feasible size": lambda: plots.pareto(planned((1, 2), None, Limits(), 6e7)),
+    "one stream served": lambda: plots.throughput(served((1,))),
+    "single tokens": lambda: plots.throughput(served(STREAMS, (512, 1))),
+    "nothing fits": lambda: plots.throughput(served(STREAMS, (512, 128), 1e9)),
+    "one request fits": lambda: plots.throughput(served((1, 2), (9000, 128), 4e9)),
+    "one curve": lambda: plots.figure2([loss_curves("stack", (1,))]),
+    "many curves": lambda: plots.figure2([loss_curves("pile", stream_counts(256))]),
+    "two streams": lambda: plots.figure3([loss_surface("stack", 2)]),
+    "one point": lambda: plots.figure4(
+        cost_grid(load_model("4.4B").spec, (1,), Setting((1,)), system())
+    ),
+    "nothing increases": lambda: plots.crossover(ratios("eager")),
+    "one bar, no decode": lambda: plots.breakdown(
+        breakdown(BASE, (1,), Workload(1, 64, 1), system())
+    ),
+    "one run of one claim": lambda: plots.measured(
+        {"a.jsonl": measured_runs()["paper-fp32.jsonl"][:1]}
+    ),
+    "many runs": lambda: plots.measured(
+        {str(i): measured_runs()["paper-bf16.jsonl"] for i in range(9)}
+    ),
+    "many bars": lambda: plots.breakdown(breakdown(BASE, stream_counts(256), Workload(), system())),
+}
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_degenerate_figures_are_drawn(name: str) -> None:
+    assert plots.picture(DEGENERATE[name], "svg")
+
+
+def test_large_totals_are_written_out() -> None:
+    huge = breakdown(BASE, STREAMS, Workload(4096, 2048, 64), system())
+    assert huge.memory["KV cache"][-1] > 1024 * GIB
+    assert sum(values[-1] for values in huge.decode.values()) > 100
+    text = plots.picture(lambda: plots.breakdown(huge), "svg").decode()
+    shown = re.findall(r">([^<>]+)</(?:text|tspan)>", text)
+    assert "Memory [TiB]" in shown
+    assert format_figure(sum(values[-1] for values in huge.prefill.values())) in shown
+    assert not any("e+" in word for word in shown)
+
+
+def test_a_map_of_nothing_says_so() -> None:
+    found = ratios()
+    nothing = np.full_like(found.latency_ratio, np.nan)
+    empty = replace(found, memory_ratio=nothing, latency_ratio=nothing)
+    text = plots.picture(partial(plots.crossover, empty), "svg").decode()
+    assert "nothing increases" in text
+    assert "neither adds" in text
+
+
+def test_a_map_may_jump_over_its_levels() -> None:
+    found = ratios()
+    ratio = np.where(np.arange(found.batch.size) < 9, 4.0, 0.25) * np.ones((found.prompt.size, 1))
+    ratio[:, 8:10] = np.nan
+    drawn = plots.picture(partial(plots.crossover, replace(found, latency_ratio=ratio)), "svg")
+    assert "neither adds" in drawn.decode()
+
+
+def test_pyplot_is_not_loaded() -> None:
+    code = "import cost_analysis.plots, sys; print('matplotlib.pyplot' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "False\n"

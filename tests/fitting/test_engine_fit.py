@@ -1,0 +1,141 @@
+"""The fit of the latency model: it finds what made the data, and sees no row that judges it."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cost_analysis import latency_folds
+from cost_analysis.accuracy import represented
+from cost_analysis.coefficients import COEFFICIENTS, with_coefficients
+from cost_analysis.latency_fit import EngineFit, fit_engines
+from cost_analysis.latency_folds import described, held_out_errors
+from cost_analysis.measurements import MEMORY_METRIC, Measurement, read_measurements
+from cost_analysis.predictions import class_engines, engine_of, in_own_unit, rows_of, stacked_engine
+
+pytestmark = pytest.mark.golden
+
+HELD_OUT = Path(__file__).parents[1] / "data" / "held_out_times.csv"
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Measurement]:
+    kept, refused = represented(read_measurements())
+    assert not refused
+    return [row for row in kept if row.metric != MEMORY_METRIC]
+
+
+@pytest.fixture(scope="module")
+def recorded() -> dict[str, dict[str, str]]:
+    """What `fit-latency --format csv` printed: predicted / measured time of every row."""
+    with HELD_OUT.open(newline="") as file:
+        return {row["id"]: row for row in csv.DictReader(file)}
+
+
+def source(row: Measurement) -> str:
+    return row.texts["source_id"]
+
+
+def test_it_finds_the_coefficients_that_made_the_data(rows: list[Measurement]) -> None:
+    """Rows of graphs engines, their values replaced by what known coefficients would measure."""
+    chosen = [row for row in rows if row.engine_class == "graphs"]
+    truth = {"kernel_floor": 3.5e-6, "bandwidth_efficiency": 0.9, "step_host_time": 2e-3}
+    numbers = [truth.get(item.name, item.start) for item in COEFFICIENTS]
+    engine = with_coefficients(class_engines()["graphs"], COEFFICIENTS, np.array(numbers))
+    made = list(chosen)
+    for group in rows_of(chosen):
+        stacked = stacked_engine([engine] * len(group.places))
+        for place, seconds in zip(group.places, group.predicted(stacked), strict=True):
+            made[place] = replace(chosen[place], value=in_own_unit(chosen[place], float(seconds)))
+    fit = fit_engines(made)
+    assert np.abs(fit.errors(made)).max() < 0.05
+    for name, value in truth.items():
+        assert getattr(fit.engines["vllm"], name) == pytest.approx(value, rel=0.25), name
+
+
+def test_a_fold_is_never_in_its_own_fit(
+    rows: list[Measurement], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[set[str]] = []
+    fit = EngineFit(class_engines(), {}, {})
+
+    def spy(measurements: list[Measurement], most_evaluations: int) -> EngineFit:
+        assert most_evaluations > 0
+        seen.append({source(row) for row in measurements})
+        return fit
+
+    monkeypatch.setattr(latency_folds, "fit_engines", spy)
+    errors = held_out_errors(rows, source)
+    sources = sorted({source(row) for row in rows})
+    assert np.isfinite(errors).all()
+    assert [set(sources) - kept for kept in seen] == [{name} for name in sources]
+
+
+def test_a_single_source_is_held_out_against_the_priors(rows: list[Measurement]) -> None:
+    """With no row left, the engines are where physics and single operators start them."""
+    few = [row for row in rows if source(row) == "GPTFAST"]
+    errors = held_out_errors(few, source, 2)
+    assert np.isfinite(errors).all()
+    assert np.median(np.abs(np.expm1(errors))) < 0.5
+
+
+def test_a_recorded_fold_is_what_the_fit_gives(
+    rows: list[Measurement], recorded: dict[str, dict[str, str]]
+) -> None:
+    kept = [row for row in rows if source(row) != "FT"]
+    held = [row for row in rows if source(row) == "FT"]
+    ratios = np.exp(fit_engines(kept).errors(held))
+    for row, ratio in zip(held, ratios, strict=True):
+        expected = float(recorded[row.texts["id"]]["held out by source"])
+        assert ratio == pytest.approx(expected, rel=0.02)
+
+
+def test_every_shipped_engine_predicts_what_the_fit_recorded(
+    rows: list[Measurement], recorded: dict[str, dict[str, str]]
+) -> None:
+    """Profiles round their coefficients to three digits."""
+    fit = EngineFit({engine_of(row).name: engine_of(row) for row in rows}, {}, {})
+    ratios = np.exp(fit.errors(rows))
+    for row, ratio in zip(rows, ratios, strict=True):
+        expected = float(recorded[row.texts["id"]]["in the sample"])
+        assert ratio == pytest.approx(expected, rel=0.02)
+
+
+WIDE = ("bf16", "fp16", "fp32")
+
+
+@pytest.mark.parametrize("name", ["eager", "graphs", "native"])
+def test_intervals_cover_four_in_five_held_out_rows(
+    recorded: dict[str, dict[str, str]], name: str
+) -> None:
+    spread = class_engines()[name].spread
+    assert spread is not None
+    own = [row for row in recorded.values() if row["engine_class"] == name]
+    ratios = [1 / float(row["held out by source"]) for row in own if row["weight_dtype"] in WIDE]
+    covered = np.mean([spread.low <= ratio <= spread.high for ratio in ratios])
+    assert len(ratios) > 50
+    assert covered == pytest.approx(0.8, abs=0.07)
+
+
+def test_a_device_without_measurements_has_the_wider_interval() -> None:
+    for name in ("eager", "graphs", "native"):
+        spread = class_engines()[name].spread
+        assert spread is not None
+        known, other = spread.interval(1.0, spread.devices[0]), spread.interval(1.0, "abacus")
+        assert other[0] <= known[0] < 1 < known[1] <= other[1]
+
+
+def test_a_fit_says_what_it_rests_on(rows: list[Measurement]) -> None:
+    few = [row for row in rows if source(row) in ("GPTFAST", "ITREX")]
+    fit = fit_engines(few, 2)
+    errors = dict.fromkeys(("in the sample", *latency_folds.FOLDS), fit.errors(few))
+    told = described(fit, few, errors)
+    assert "on 15 published rows (GPTFAST; a100-sxm-80gb, mi250x-gcd)" in (
+        told.engines["gpt-fast"].source
+    )
+    assert told.rows["gpt-fast"] == 15
+    assert set(told.engines) == {"gpt-fast", "graphs", "itrex", "cpu"}
