@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from cost_analysis import load_model, parameters
 from cost_analysis.commands import cli, main
+from tests.helpers.cases import CONFIGS
 from tests.helpers.data import read_rows
 from tests.helpers.program import SEED, process
 
@@ -292,3 +293,8 @@ def test_what_would_fit_is_not_broken_in_a_number(answer: Callable[..., str]) ->
     text = answer("--model", "llama-3.1-8b")
     assert "largest batch 2,880, or\n         longest context " in text
     assert "tokens (made for 131,072)\n" in text
+
+
+def test_the_published_cost_model_refuses_other_layers(refusal: Callable[..., str]) -> None:
+    asked = ("--model", str(CONFIGS / "mixtral-8x7b.json"), "--cost_model", "published")
+    assert "32 x attention + 2 of 8 experts" in refusal(*asked)

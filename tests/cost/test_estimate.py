@@ -1,46 +1,42 @@
-"""Laws that hold for every model, workload, precision, device and engine."""
+"""Laws of an estimate, for any model, workload, precision, layout, device and engine."""
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cost_analysis import (
     Engine,
     Estimate,
     Hardware,
+    InputError,
     ModelSpec,
     Precision,
     Workload,
     estimate,
-    forward_pass,
-    kv_cache_bytes,
     load_engine,
     load_hardware,
-    memory,
-    parameters,
     published_cost,
 )
-from cost_analysis.arrays import as_float
-from cost_analysis.capacity import largest_batch, longest_context
-from cost_analysis.expert_load import expected_experts
-from cost_analysis.latency import decode_phase, prefill_phase, sum_of_maxima
-from cost_analysis.layers import Attention, LayerGroup
-from cost_analysis.ledger import masked_pairs
-from cost_analysis.operators import context_growth
-from cost_analysis.profiles import profile_names
-from tests.helpers.strategies import LAYERS, precisions, specs, workloads
-
-pytestmark = pytest.mark.property
-
-ENGINES = [load_engine(name) for name in profile_names("engines")]
-DEVICES = [load_hardware(name) for name in ("a100-sxm-80gb", "h100-sxm-80gb", "t4", "epyc-9654")]
-engines, devices = st.sampled_from(ENGINES), st.sampled_from(DEVICES)
+from cost_analysis.layout import Layout
+from tests.helpers.cases import EIGHT_A_NODE, FOUR_A_NODE, MIXTURE, PLAIN, SMALL
+from tests.helpers.strategies import (
+    LAYERS,
+    devices,
+    engines,
+    fitting,
+    layouts,
+    precisions,
+    specs,
+    workloads,
+)
 
 
 def totals(cost: Estimate) -> dict[str, Any]:
@@ -65,6 +61,7 @@ def lessened(larger: Estimate, smaller: Estimate) -> list[str]:
     return [name for name, value in totals(smaller).items() if above[name] < value * (1 - 1e-12)]
 
 
+@pytest.mark.property
 @given(specs(), workloads(), precisions, devices, engines, st.data())
 def test_more_of_anything_never_costs_less(
     spec: ModelSpec,
@@ -86,6 +83,7 @@ def test_more_of_anything_never_costs_less(
     assert lessened(estimate(wider, workload, device, engine, precision), cost) == []
 
 
+@pytest.mark.property
 @given(specs(), workloads(), precisions, devices, engines)
 def test_parts_sum_to_totals(
     spec: ModelSpec, workload: Workload, precision: Precision, device: Hardware, engine: Engine
@@ -103,6 +101,7 @@ def test_parts_sum_to_totals(
     assert cost.total == cost.ttft + cost.decode.seconds
 
 
+@pytest.mark.property
 @given(specs(streams=1), workloads(), precisions, devices, engines)
 def test_one_stream_is_the_plain_model(
     spec: ModelSpec, workload: Workload, precision: Precision, device: Hardware, engine: Engine
@@ -114,21 +113,6 @@ def test_one_stream_is_the_plain_model(
     assert cost.memory.prefix == cost.memory.aggregator == 0
     idle = [time for time in cost.prefill.times if time.operator.part == "aggregator"]
     assert all(time.seconds == 0 for time in idle)
-
-
-@given(specs(), workloads(), st.integers(2, 8))
-def test_streams_are_a_batch_to_the_layers(
-    spec: ModelSpec, workload: Workload, factor: int
-) -> None:
-    """P streams of a batch of B and one stream of a batch of P·B do the same products."""
-    streamed = replace(spec, streams=factor, prefix_tokens=0)
-    batched = replace(spec, streams=1)
-    few = forward_pass(streamed, workload.batch_size, workload.input_length, 0)
-    many = forward_pass(batched, workload.batch_size * factor, workload.input_length, 0)
-    for one, other in zip(few, many, strict=True):
-        if one.part in ("attention", "mlp") and one.flops:
-            assert one.flops == pytest.approx(other.flops, rel=1e-14)
-            assert one.bytes == pytest.approx(other.bytes, rel=1e-14)
 
 
 ROWS = {
@@ -145,6 +129,7 @@ ROWS = {
 }
 
 
+@pytest.mark.property
 @given(
     st.lists(st.fixed_dictionaries(ROWS), min_size=2, max_size=7),
     st.sampled_from(sorted(LAYERS)),
@@ -190,6 +175,7 @@ def test_a_scalar_is_a_row_of_an_array_to_the_last_bit(
             assert same, name
 
 
+@pytest.mark.property
 @given(specs(), workloads(), precisions, devices, engines, st.floats(0.01, 100))
 def test_rescaling_the_device_rescales_time(
     spec: ModelSpec,
@@ -221,139 +207,76 @@ def test_rescaling_the_device_rescales_time(
     assert after.memory == before.memory
 
 
-@given(specs(), workloads(), precisions, devices, engines, st.integers(1, 60))
-def test_decode_is_the_sum_of_its_steps(
-    spec: ModelSpec,
-    workload: Workload,
-    precision: Precision,
-    device: Hardware,
-    engine: Engine,
-    steps: int,
+def test_flops_of_a_layout_are_those_of_the_model(a100: Hardware, graphs: Engine) -> None:
+    spec, work = replace(MIXTURE, streams=4), Workload(4, 32, 9)
+    alone = estimate(spec, work, a100, graphs)
+    layout = Layout(tensor_parallel=2, pipeline_parallel=2, expert_parallel=2, stream_parallel=4)
+    divided = estimate(spec, work, a100, graphs, layout=layout)
+    assert (divided.prefill_flops, divided.decode_step_flops) == (
+        alone.prefill_flops, alone.decode_step_flops,
+    )  # fmt: skip
+    assert divided.decode_flops == pytest.approx(alone.decode_flops, rel=1e-12)
+    assert divided.prefill.flops < alone.prefill.flops
+
+
+def test_arrays_of_layouts_are_their_rows(a100: Hardware, graphs: Engine) -> None:
+    spec, work = replace(MIXTURE, streams=4), Workload(6, 32, 9)
+    axes = (np.array([1, 2, 8]), np.array([1, 2, 4]), np.array([1, 4, 8]), np.array([1, 2, 3]))
+    shaped = [axis.reshape([3 if i == place else 1 for i in range(4)])
+              for place, axis in enumerate(axes)]  # fmt: skip
+    together = estimate(spec, work, a100, graphs, layout=Layout(*shaped))
+    for place in itertools.product(range(3), repeat=4):
+        counts = [int(axis[i]) for axis, i in zip(axes, place, strict=True)]
+        alone = estimate(spec, work, a100, graphs, layout=Layout(*counts))
+        for quantity in ("ttft", "total", "prefill_flops"):
+            one, row = getattr(alone, quantity), getattr(together, quantity)
+            found = np.broadcast_to(row, (3, 3, 3, 3))[place]
+            assert found == pytest.approx(one, rel=1e-12), (quantity, counts)
+        row = np.broadcast_to(together.memory.total, (3, 3, 3, 3))[place]
+        assert row == alone.memory.total, counts
+
+
+def test_devices_without_a_link(graphs: Engine) -> None:
+    lonely = replace(load_hardware("a100"), interconnect=None)
+    with pytest.raises(InputError, match="states no link to others; give its rate"):
+        estimate(SMALL, Workload(), lonely, graphs, layout=Layout(2))
+    with pytest.raises(InputError, match="more than the 4 devices of a node"):
+        estimate(SMALL, Workload(), replace(FOUR_A_NODE, network=None), PLAIN, layout=Layout(8))
+
+
+GRAPHS = load_engine("graphs")
+
+
+@pytest.mark.property
+@given(specs(), workloads(), precisions, layouts)
+def test_times_and_shares_make_sense(
+    spec: ModelSpec, workload: Workload, precision: Precision, layout: Layout
 ) -> None:
-    check_sum_of_steps(spec, workload, precision, device, engine, steps)
+    assume(fitting(layout, spec))
+    cost = estimate(spec, workload, EIGHT_A_NODE, GRAPHS, precision, layout)
+    for phase in (cost.prefill, cost.decode):
+        total = sum(time.total_seconds for time in phase.times)
+        assert math.isclose(total, phase.seconds, rel_tol=1e-9, abs_tol=1e-15)
+        assert all(time.total_seconds >= 0 for time in phase.times)
+        assert all(time.operator.link_bytes >= 0 for time in phase.times)
+    alone = estimate(spec, workload, EIGHT_A_NODE, GRAPHS, precision)
+    assert math.isclose(cost.flops, alone.flops, rel_tol=1e-9)
+    exchanged = [t for t in cost.prefill.times if t.operator.kind == "exchange"]
+    assert bool(exchanged) == (not layout.is_single)
 
 
-@given(
-    specs(), st.integers(1, 120), st.integers(2, 150), precisions, devices, engines,
-    st.integers(1, 60),
-)  # fmt: skip
-def test_decode_across_the_end_of_a_window(
-    spec: ModelSpec,
-    prompt: int,
-    window: int,
-    precision: Precision,
-    device: Hardware,
-    engine: Engine,
-    steps: int,
+@pytest.mark.property
+@given(specs(streams=16), workloads(), st.sampled_from([2, 4, 8]))
+def test_streams_apart_are_a_model_of_fewer_streams(
+    spec: ModelSpec, workload: Workload, groups: int
 ) -> None:
-    kinds = (LayerGroup(Attention(window), count=1), LayerGroup(spec.groups[-1].attention))
-    spec = replace(spec, layers=kinds, prefix_tokens=min(spec.prefix_tokens, 20))
-    check_sum_of_steps(spec, Workload(2, prompt), precision, device, engine, steps)
-
-
-def check_sum_of_steps(
-    spec: ModelSpec,
-    workload: Workload,
-    precision: Precision,
-    device: Hardware,
-    engine: Engine,
-    steps: int,
-) -> None:
-    """The closed form against a brute-force loop, each step a forward pass of its own."""
-    batch, layers = workload.batch_size, as_float(spec.num_hidden_layers)
-    past = as_float(spec.prefix) + workload.input_length
-    passes = [forward_pass(spec, batch, 1, past + step, precision) for step in range(steps)]
-    single = [prefill_phase(operators, layers, device, engine) for operators in passes]
-    growth = context_growth(spec, batch, precision, past=past)
-    closed = decode_phase(passes[0], growth, as_float(steps), layers, device, engine)
-    assert closed.seconds == pytest.approx(sum(phase.seconds for phase in single), rel=1e-9)
-    assert closed.flops == pytest.approx(sum(phase.flops for phase in single), rel=1e-12)
-    assert closed.bytes == pytest.approx(sum(phase.bytes for phase in single), rel=1e-12)
-    for index, time in enumerate(closed.times):
-        looped = sum(phase.times[index].total_seconds for phase in single)
-        assert time.total_seconds == pytest.approx(looped, rel=1e-8, abs=1e-12 * closed.seconds)
-
-
-numbers = st.floats(-1e3, 1e3).map(lambda value: round(value, 3))
-
-
-@given(numbers, numbers, numbers, numbers, st.integers(0, 200))
-def test_sum_of_maxima(a: float, slope_a: float, b: float, slope_b: float, count: int) -> None:
-    terms = [max(a + j * slope_a, b + j * slope_b) for j in range(count)]
-    scale = sum(abs(a) + abs(b) + j * (abs(slope_a) + abs(slope_b)) for j in range(count))
-    starts = (np.float64(value) for value in (a, slope_a, b, slope_b, count))
-    closed: Any = sum_of_maxima(*starts)
-    assert closed == pytest.approx(sum(terms), abs=1e-11 * scale + 1e-12)
-
-
-@given(specs(), workloads(), precisions, st.floats(1e6, 1e13))
-def test_capacity_is_the_last_size_that_fits(
-    spec: ModelSpec, workload: Workload, precision: Precision, limit: float
-) -> None:
-    def needs(**changes: int) -> float:
-        return float(memory(spec, resized(workload, **changes), precision).total)
-
-    batch = largest_batch(spec, workload, precision, limit)
-    assert batch == 0 or needs(batch_size=batch) <= limit
-    assert needs(batch_size=batch + 1) > limit
-    context = longest_context(spec, workload, precision, limit)
-    prompt = context - int(workload.output_length)
-    assert context == 0 or needs(input_length=prompt) <= limit
-    assert needs(input_length=max(prompt, 0) + 1) > limit
-
-
-@given(specs(layers=()), st.integers(1, 64), st.integers(1, 5000), precisions)
-def test_cache_grows_by_the_same_for_every_token(
-    spec: ModelSpec, batch: int, tokens: int, precision: Precision
-) -> None:
-    # In values, which are whole; a width with the share of a scale need not be, in binary.
-    held = [
-        kv_cache_bytes(spec, batch, tokens + more, precision) / precision.cache.bytes
-        for more in range(3)
-    ]
-    first, second, third = map(round, held)
-    assert held == pytest.approx([first, second, third], rel=1e-12)
-    values = 2 * spec.num_hidden_layers * spec.key_value_size * spec.streams * batch
-    assert third - second == second - first == values
-
-
-@given(specs(), st.integers(2, 300), st.integers(1, 5000))
-def test_a_window_caps_the_cache(spec: ModelSpec, window: int, tokens: int) -> None:
-    """A window as long as the text changes nothing; a shorter one keeps what it can still see."""
-    windowed = replace(spec, layers=(LayerGroup(Attention(window)),))
-    whole = replace(spec, layers=())
-    seen = spec.prefix + tokens
-    kept = min(seen, window - 1)
-    assert kv_cache_bytes(windowed, 1, tokens) * seen == kv_cache_bytes(whole, 1, tokens) * kept
-
-
-@given(st.integers(1, 300), st.integers(0, 400), st.integers(2, 200))
-def test_pairs_that_a_window_hides(queries: int, past: int, window: int) -> None:
-    """The closed form against a mask that is counted pair by pair."""
-    kept = min(past, window - 1)
-    visible = sum(min(kept + query + 1, window) for query in range(queries))
-    assert masked_pairs(queries, kept, window) == queries * (kept + queries) - visible
-
-
-@given(st.integers(1, 300), st.data(), st.integers(0, 10**9))
-def test_distinct_experts(number: int, data: st.DataObject, token_streams: int) -> None:
-    per_token = data.draw(st.integers(1, number))
-    found = expected_experts(float(number), float(per_token), float(token_streams))
-    power = (1 - per_token / number) ** token_streams
-    assert found == pytest.approx(number * (1 - power), rel=1e-9, abs=1e-6)
-    assert 0 <= found <= number
-    if token_streams == 1:
-        assert found == pytest.approx(per_token)
-
-
-@given(specs(), workloads())
-def test_narrower_weights_weigh_less(spec: ModelSpec, workload: Workload) -> None:
-    held = [
-        memory(spec, workload, Precision(weights=dtype)).layers
-        for dtype in ("fp32", "bf16", "int8", "int4")
-    ]
-    plain = parameters(spec).attention + parameters(spec).mlp + parameters(spec).small
-    assert held[0] == 4.0 * plain
-    assert held[1] == 2.0 * plain
-    if min(spec.hidden_size, spec.intermediate_size, spec.query_size) >= 8:
-        assert held[0] > held[1] > held[2] > held[3]
+    """All operators but the aggregator and what meets before it; one stream has no prefix."""
+    apart = estimate(spec, workload, EIGHT_A_NODE, GRAPHS, layout=Layout(stream_parallel=groups))
+    few = estimate(spec.with_streams(16 // groups), workload, EIGHT_A_NODE, GRAPHS)
+    for ours, theirs in ((apart.prefill, few.prefill), (apart.decode, few.decode)):
+        expected = {time.operator.name: time for time in theirs.times}
+        for time in ours.times:
+            name = time.operator.name
+            if time.operator.part in ("aggregator", "host"):
+                continue
+            assert time.operator == expected[name].operator

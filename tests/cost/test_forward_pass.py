@@ -1,19 +1,29 @@
-"""Operators of a model small enough to count by hand."""
+"""Operators of a pass: of a model small enough to count by hand, and in 8 bits."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cost_analysis import ModelSpec, Operator, Precision, forward_pass, memory
-from cost_analysis.expert_load import expected_experts
+from cost_analysis import (
+    ModelSpec,
+    Operator,
+    Precision,
+    Workload,
+    forward_pass,
+    memory,
+    parameters,
+)
+from cost_analysis.dtypes import dtype_named
 from cost_analysis.layers import Attention, LayerGroup
 from cost_analysis.ledger import masked_pairs
 from cost_analysis.operators import context_growth
-from cost_analysis.spec import Workload
+from tests.helpers.cases import SMALL
+from tests.helpers.strategies import dtypes, specs, workloads
 
 # h = 8, inner = 20, 2 layers, 4 heads of 2, 2 KV heads, vocabulary 50, P = 3, prefix 5.
 SPEC = ModelSpec(8, 20, 2, 4, 2, vocab_size=50, streams=3, prefix_tokens=5)
@@ -104,18 +114,6 @@ def test_plain_mlp() -> None:
     assert operators["up projection"].flops == 2 * (2 * BATCH * PROMPT * 8 * 20)
 
 
-@pytest.mark.parametrize(("number", "per_token", "token_streams"), [(8, 2, 4), (128, 8, 30)])
-def test_distinct_experts_of_a_simulation(number: int, per_token: int, token_streams: int) -> None:
-    """Token-streams that draw their experts at random, 4000 times."""
-    random, draws = np.random.default_rng(7), 4000
-    order = random.random((draws, token_streams, number)).argpartition(per_token, axis=-1)
-    reached = np.zeros((draws, number), bool)
-    np.put_along_axis(reached, order[:, :, :per_token].reshape(draws, -1), True, axis=-1)
-    distinct = reached.sum(-1)
-    error = distinct.std() / np.sqrt(draws)
-    assert abs(distinct.mean() - expected_experts(number, per_token, token_streams)) < 4 * error
-
-
 def test_operators_of_two_kinds_of_layers() -> None:
     """By hand: one layer sees three positions, one all; each caches what it may still see."""
     kinds = (LayerGroup(Attention(window=3), count=1), LayerGroup(count=1))
@@ -132,3 +130,78 @@ def test_operators_of_two_kinds_of_layers() -> None:
     )
     near, far = context_growth(spec, 1, past=1)
     assert (near.steps, far.steps) == (1, math.inf)
+
+
+@pytest.mark.property
+@given(specs(), workloads(), st.integers(2, 8))
+def test_streams_are_a_batch_to_the_layers(
+    spec: ModelSpec, workload: Workload, factor: int
+) -> None:
+    """P streams of a batch of B and one stream of a batch of P·B do the same products."""
+    streamed = replace(spec, streams=factor, prefix_tokens=0)
+    batched = replace(spec, streams=1)
+    few = forward_pass(streamed, workload.batch_size, workload.input_length, 0)
+    many = forward_pass(batched, workload.batch_size * factor, workload.input_length, 0)
+    for one, other in zip(few, many, strict=True):
+        if one.part in ("attention", "mlp") and one.flops:
+            assert one.flops == pytest.approx(other.flops, rel=1e-14)
+            assert one.bytes == pytest.approx(other.bytes, rel=1e-14)
+
+
+def test_weights_below_16_bits_are_marked() -> None:
+    passes = forward_pass(SMALL, 1, 1, 0, Precision("int4"))
+    marked = {op.name for op in passes if op.stored and op.stored.bits < 16}
+    assert marked == {
+        "q, k, v projection", "output projection", "gate, up projection", "down projection",
+    }  # fmt: skip
+
+
+WIDE_SPEC = ModelSpec(
+    256, 640, 2, 8, 4, vocab_size=1000, qkv_bias=False, streams=2, prefix_tokens=4
+)
+
+
+WIDE_BATCH, WIDE_PROMPT, WIDE_ROWS = 3, 5, 2 * 3 * 5
+
+
+PRODUCTS = {
+    "q, k, v projection": (256, 512),
+    "output projection": (256, 256),
+    "gate, up projection": (256, 1280),
+    "down projection": (640, 256),
+}
+"""Inputs and outputs of the products of a layer."""
+
+
+def in_formats(weights: str, activations: str, cache: str) -> dict[str, Operator]:
+    formats = Precision(weights, activations, cache)
+    return {op.name: op for op in forward_pass(WIDE_SPEC, WIDE_BATCH, WIDE_PROMPT, 4, formats)}
+
+
+@pytest.mark.parametrize("eight", ["int8", "fp8"])
+def test_products_of_a_layer_are_in_8_bits_and_nothing_else(eight: str) -> None:
+    narrow, wide = in_formats(eight, eight, "bf16"), in_formats("bf16", "bf16", "bf16")
+    for name, (inputs, outputs) in PRODUCTS.items():
+        product = narrow.pop(name)
+        assert product.compute == product.stored == dtype_named(eight)
+        # One byte a value that goes in; what comes out is 16-bit, as norms and attention read it.
+        assert product.activation_bytes == 2 * WIDE_ROWS * (inputs + 2 * outputs)
+        assert product.weight_bytes == 2 * (inputs * outputs + 2 * outputs)
+        assert product.flops == wide.pop(name).flops
+    # Norms, attention, activation functions, aggregator and head do not change.
+    assert narrow == wide
+    assert {op.compute.name for op in narrow.values() if op.compute} == {"bf16"}
+    assert {"attention", "aggregator: mix", "lm head", "input norm"} <= narrow.keys()
+
+
+@pytest.mark.property
+@given(specs(layers=(), qkv_bias=False), dtypes, dtypes)
+def test_a_pass_reads_what_is_stored(spec: ModelSpec, weights: str, activations: str) -> None:
+    formats = Precision(weights, activations)
+    read = sum(
+        op.weight_bytes
+        for op in forward_pass(spec, 1, 1, spec.prefix, formats)
+        if op.kind == "product" and op.part in ("attention", "mlp")
+    )
+    small = parameters(spec).small * formats.unquantised.bytes
+    assert read == pytest.approx(memory(spec, Workload(), formats).layers - small, rel=1e-12)

@@ -1,4 +1,4 @@
-"""Bytes of weights against the published sizes of quantised checkpoints.
+"""Bytes that are held: weights against published checkpoints, caches and layouts by hand, and laws.
 
 What a checkpoint holds beyond what is counted is added here, term by term; docs/precision.md says
 it in words. Files begin with a header that lists their tensors.
@@ -9,13 +9,27 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from cost_analysis import ModelSpec, Precision, Workload, load_model, memory
+from cost_analysis import (
+    ModelSpec,
+    Precision,
+    Workload,
+    kv_cache_bytes,
+    load_model,
+    memory,
+    parameters,
+)
+from cost_analysis.capacity import largest_batch, longest_context
+from cost_analysis.dtypes import dtype_named
 from cost_analysis.layers import Attention, LayerGroup
-
-pytestmark = pytest.mark.golden
+from cost_analysis.layout import Layout
+from tests.helpers.cases import MIXTURE, SMALL
+from tests.helpers.strategies import WAYS, fitting, layouts, precisions, specs, workloads
 
 DATA = Path(__file__).parents[1] / "data" / "checkpoint_bytes.csv"
 with DATA.open(newline="") as lines:
@@ -45,6 +59,7 @@ def narrow(group: LayerGroup) -> LayerGroup:
     return replace(group, attention=replace(group.attention, wide=False))
 
 
+@pytest.mark.golden
 @pytest.mark.parametrize("name", [name for name in ROWS if name.startswith("openai")])
 def test_gpt_oss_is_counted_to_the_byte(name: str) -> None:
     published, spec, precision = counted(name)
@@ -57,6 +72,7 @@ def test_gpt_oss_is_counted_to_the_byte(name: str) -> None:
     )
 
 
+@pytest.mark.golden
 def test_deepseek_v3_has_a_layer_that_is_not_counted() -> None:
     published, spec, precision = counted("deepseek-ai/DeepSeek-V3")
     deeper = replace(spec, num_hidden_layers=spec.num_hidden_layers + 1)
@@ -76,6 +92,7 @@ def test_deepseek_v3_has_a_layer_that_is_not_counted() -> None:
     assert header_is_plausible(left, tensors)
 
 
+@pytest.mark.golden
 @pytest.mark.parametrize("name", GPTQ)
 def test_gptq_stores_an_order_of_inputs_and_empty_biases(name: str) -> None:
     published, spec, precision = counted(name)
@@ -87,6 +104,7 @@ def test_gptq_stores_an_order_of_inputs_and_empty_biases(name: str) -> None:
     assert header_is_plausible(left, layers * (7 * 5 + 2) + 3)
 
 
+@pytest.mark.golden
 @pytest.mark.parametrize("other", ["int4-g128-zp", "int4-g32", "int8-g128", "int8-zp"])
 def test_the_tests_above_can_fail(other: str) -> None:
     """A format without zero points, or with other groups, is off by more than all the rest."""
@@ -96,3 +114,153 @@ def test_the_tests_above_can_fail(other: str) -> None:
     assert (
         abs(weights(spec, replace(precision, weights=other)) - weights(spec, precision)) > 3 * rest
     )
+
+
+@pytest.mark.parametrize(("devices", "heads"), [(1, 4), (2, 2), (4, 1), (8, 1), (16, 1)])
+def test_a_kv_head_is_copied_where_there_are_fewer_than_devices(devices: int, heads: int) -> None:
+    held = memory(SMALL, Workload(3, 50, 51), layout=Layout(devices))
+    # 100 positions of 3 sequences in 4 layers: keys and values of `heads` heads of 64 bf16 values.
+    assert held.kv_cache == 3 * 100 * 4 * 2 * heads * 64 * 2
+
+
+def test_the_cache_of_groups_of_experts_is_divided_by_sequences() -> None:
+    held = memory(MIXTURE, Workload(6, 20, 1), layout=Layout(expert_parallel=4))
+    assert held.kv_cache == kv_cache_bytes(MIXTURE, 2, 20)
+
+
+def test_a_tied_matrix_is_held_at_both_ends() -> None:
+    spec = load_model("0.5B").spec
+    held = memory(spec, Workload(1, 8, 8), layout=Layout(pipeline_parallel=2))
+    table = spec.vocab_size * spec.hidden_size * 2
+    assert (held.embedding, held.lm_head) in {(table, 0), (0, table)}
+
+
+def resized(workload: Workload, **changes: Any) -> Workload:
+    return replace(workload, **changes)
+
+
+@pytest.mark.property
+@given(specs(), workloads(), precisions, st.floats(1e6, 1e13))
+def test_capacity_is_the_last_size_that_fits(
+    spec: ModelSpec, workload: Workload, precision: Precision, limit: float
+) -> None:
+    def needs(**changes: int) -> float:
+        return float(memory(spec, resized(workload, **changes), precision).total)
+
+    batch = largest_batch(spec, workload, precision, limit)
+    assert batch == 0 or needs(batch_size=batch) <= limit
+    assert needs(batch_size=batch + 1) > limit
+    context = longest_context(spec, workload, precision, limit)
+    prompt = context - int(workload.output_length)
+    assert context == 0 or needs(input_length=prompt) <= limit
+    assert needs(input_length=max(prompt, 0) + 1) > limit
+
+
+@pytest.mark.property
+@given(specs(layers=()), st.integers(1, 64), st.integers(1, 5000), precisions)
+def test_cache_grows_by_the_same_for_every_token(
+    spec: ModelSpec, batch: int, tokens: int, precision: Precision
+) -> None:
+    # In values, which are whole; a width with the share of a scale need not be, in binary.
+    held = [
+        kv_cache_bytes(spec, batch, tokens + more, precision) / precision.cache.bytes
+        for more in range(3)
+    ]
+    first, second, third = map(round, held)
+    assert held == pytest.approx([first, second, third], rel=1e-12)
+    values = 2 * spec.num_hidden_layers * spec.key_value_size * spec.streams * batch
+    assert third - second == second - first == values
+
+
+@pytest.mark.property
+@given(specs(), st.integers(2, 300), st.integers(1, 5000))
+def test_a_window_caps_the_cache(spec: ModelSpec, window: int, tokens: int) -> None:
+    """A window as long as the text changes nothing; a shorter one keeps what it can still see."""
+    windowed = replace(spec, layers=(LayerGroup(Attention(window)),))
+    whole = replace(spec, layers=())
+    seen = spec.prefix + tokens
+    kept = min(seen, window - 1)
+    assert kv_cache_bytes(windowed, 1, tokens) * seen == kv_cache_bytes(whole, 1, tokens) * kept
+
+
+@pytest.mark.property
+@given(specs(), workloads())
+def test_narrower_weights_weigh_less(spec: ModelSpec, workload: Workload) -> None:
+    held = [
+        memory(spec, workload, Precision(weights=dtype)).layers
+        for dtype in ("fp32", "bf16", "int8", "int4")
+    ]
+    plain = parameters(spec).attention + parameters(spec).mlp + parameters(spec).small
+    assert held[0] == 4.0 * plain
+    assert held[1] == 2.0 * plain
+    if min(spec.hidden_size, spec.intermediate_size, spec.query_size) >= 8:
+        assert held[0] > held[1] > held[2] > held[3]
+
+
+def test_a_narrow_cache_holds_a_larger_batch() -> None:
+    spec, work = load_model("1.6B").spec.with_streams(8), Workload(1, 100, 30_000)
+    wide, fp8, int4 = (
+        largest_batch(spec, work, Precision(kv_cache=cache), 80e9)
+        for cache in ("bf16", "fp8", "int4")
+    )
+    assert 1.4 * wide < fp8 < 2 * wide + 2
+    assert fp8 < int4 < 4 * wide + 4
+
+
+CHAIN = (
+    "fp32", "bf16", "int8-g128-zp", "int8-g128", "int8", "int4-g32-zp", "nvfp4", "mxfp4",
+    "int4-g128",
+)  # fmt: skip
+"""Each narrower than the one before, for matrices wide enough to share scales."""
+
+
+@pytest.mark.property
+@given(specs(), workloads())
+def test_narrower_formats_never_weigh_more(spec: ModelSpec, workload: Workload) -> None:
+    wide = [
+        size
+        for size in (spec.hidden_size, spec.intermediate_size, spec.query_size)
+        if size % 128 == 0
+    ]
+    held = [memory(spec, workload, Precision(weights=name)).layers for name in CHAIN]
+    if len(wide) == 3 and not spec.layers:
+        assert held == sorted(held, reverse=True)
+    assert held[0] == 2 * held[1]
+    assert held[2] >= held[3] >= held[4]
+
+
+@pytest.mark.property
+@given(specs(), workloads(), st.sampled_from(["fp8", "int8", "int4", "int4-g32-zp"]))
+def test_a_narrower_cache_never_fits_less(spec: ModelSpec, work: Workload, cache: str) -> None:
+    wide, narrow = Precision(), Precision(kv_cache=cache)
+    limit = 2.0 * float(memory(spec, work, wide).total)
+    assert largest_batch(spec, work, narrow, limit) >= largest_batch(spec, work, wide, limit)
+    added = memory(spec, work, narrow).kv_cache / memory(spec, work, wide).kv_cache
+    assert added == pytest.approx(dtype_named(cache).bytes / 2)
+
+
+@pytest.mark.property
+@given(specs(), workloads(), precisions, layouts)
+def test_devices_together_hold_no_less_than_one(
+    spec: ModelSpec, workload: Workload, precision: Precision, layout: Layout
+) -> None:
+    assume(fitting(layout, spec))
+    alone, each = (memory(spec, workload, precision, way) for way in (Layout(), layout))
+    assert each.total * layout.devices >= (alone.weights + alone.kv_cache) * (1 - 1e-12)
+    if layout.pipeline_parallel == 1:  # else the fullest stage need not have most of each
+        assert each.weights * layout.devices >= alone.weights * (1 - 1e-12)
+        assert each.kv_cache * layout.devices >= alone.kv_cache * (1 - 1e-12)
+
+
+@pytest.mark.property
+@given(specs(), workloads(), precisions, layouts, st.sampled_from(WAYS))
+def test_a_device_of_more_never_holds_more(
+    spec: ModelSpec, workload: Workload, precision: Precision, layout: Layout, way: str
+) -> None:
+    """But for the logits that are gathered, and a tied matrix that is held at both ends."""
+    if way == "pipeline_parallel":
+        spec = replace(spec, tie_word_embeddings=False)
+    before = replace(layout, **{way: 1})
+    assume(fitting(layout, spec) and fitting(before, spec))
+    many, few = (memory(spec, workload, precision, one) for one in (layout, before))
+    assert many.weights + many.kv_cache <= (few.weights + few.kv_cache) * (1 + 1e-12)

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from cost_analysis import Engine, Hardware, ModelSpec, Precision, forward_pass, load_engine
+from cost_analysis import (
+    Engine,
+    Hardware,
+    ModelSpec,
+    Precision,
+    Workload,
+    estimate,
+    forward_pass,
+    kv_cache_bytes,
+    load_engine,
+    load_hardware,
+    load_model,
+)
 from cost_analysis.dtypes import dtype_named
 from cost_analysis.kernel_time import operator_time, transfer_time
 from cost_analysis.layout import Layout
 from cost_analysis.ledger import Operator
 from cost_analysis.system import AttentionKernels
+from tests.helpers.cases import FOUR_A_NODE, PLAIN, SMALL
 
 DEVICE = Hardware(
     "d", "d", memory=1e11, bandwidth=1e12, peak={"bf16": 1e14}, interconnect=2e11,
     reached_flops=0.5, reached_bandwidth=0.8,
 )  # fmt: skip
-PLAIN = Engine("plain")
 MEASURED = replace(PLAIN, device_shares=True, soft_roofs=True, kernel_floor=4e-6)
 BF16 = dtype_named("bf16")
 PRODUCT = Operator("p", "mlp", flops=4e9, weight_bytes=3.2e7, kernels=1.0, compute=BF16,
@@ -92,31 +105,11 @@ def test_elementwise_kernels_have_their_own_share() -> None:
     assert time.seconds == pytest.approx(3 * 4e-6 + 40e-6)
 
 
-SPEC = ModelSpec(1024, 4096, 4, 16, 4, vocab_size=8000, qkv_bias=False)
-
-
-@pytest.mark.parametrize("devices", [2, 4, 8])
-def test_a_group_divides_the_work_and_sums_twice_a_layer(devices: int) -> None:
-    alone, group = (
-        {op.name: op for op in forward_pass(SPEC, 2, 7, 0, layout=Layout(tensor_parallel=count))}
-        for count in (1, devices)
-    )
-    assert "all-reduce" not in alone
-    for name in ("gate, up projection", "down projection", "output projection", "lm head"):
-        assert group[name].flops == alone[name].flops / devices
-        assert group[name].weight_bytes == alone[name].weight_bytes / devices
-    # Four KV heads: each of 8 devices still holds a whole one.
-    assert group["attention"].flops == alone["attention"].flops / devices
-    cached = alone["attention"].cache_bytes / min(devices, 4)
-    assert group["attention"].cache_bytes == cached
-    assert group["input norm"] == alone["input norm"]
-
-
 LINKED = replace(MEASURED, link_latency=5e-6, link_share=0.5)
 
 
 def first_reduction(rows: int) -> Operator:
-    reductions = [op for op in forward_pass(SPEC, rows, 1, 0, layout=Layout(4))
+    reductions = [op for op in forward_pass(SMALL, rows, 1, 0, layout=Layout(4))
                   if op.name == "all-reduce"]  # fmt: skip
     assert [op.part for op in reductions] == ["embedding", "attention", "mlp"]
     return reductions[1]
@@ -140,7 +133,7 @@ def test_a_long_all_reduce_starts_later_and_takes_the_whole_link() -> None:
 
 def test_attention_that_does_not_divide_the_context_fills_part_of_the_device() -> None:
     """Sixteen heads and three streams: 48 blocks in a decode step, three times that at 129."""
-    spec = replace(SPEC, streams=3)
+    spec = replace(SMALL, streams=3)
     whole = replace(MEASURED, attention=replace(MEASURED.attention, filling_blocks=0.0))
     undivided = replace(whole, attention=replace(whole.attention, filling_blocks=192.0))
     for queries, share in ((1, 48 / 192), (129, 144 / 192), (500, 1.0)):
@@ -151,11 +144,11 @@ def test_attention_that_does_not_divide_the_context_fills_part_of_the_device() -
 
 
 def test_groups_of_several_sizes_in_one_call() -> None:
-    together = forward_pass(SPEC, 2, 7, 0, layout=Layout(np.array([1, 4])))
+    together = forward_pass(SMALL, 2, 7, 0, layout=Layout(np.array([1, 4])))
     engine = replace(load_engine("graphs"), link_latency=5e-6)
     seconds = sum(operator_time(op, DEVICE, engine).seconds for op in together)
     for place, count in enumerate((1, 4)):
-        single = forward_pass(SPEC, 2, 7, 0, layout=Layout(tensor_parallel=count))
+        single = forward_pass(SMALL, 2, 7, 0, layout=Layout(tensor_parallel=count))
         alone = sum(operator_time(op, DEVICE, engine).seconds for op in single)
         assert seconds[place] == pytest.approx(alone, rel=1e-12)
 
@@ -176,9 +169,96 @@ def test_eight_bit_products_need_no_widening() -> None:
     assert four.compute == pytest.approx(4 * native.compute)
 
 
-def test_weights_below_16_bits_are_marked() -> None:
-    passes = forward_pass(SPEC, 1, 1, 0, Precision("int4"))
-    marked = {op.name for op in passes if op.stored and op.stored.bits < 16}
-    assert marked == {
-        "q, k, v projection", "output projection", "gate, up projection", "down projection",
-    }  # fmt: skip
+def test_a_group_that_leaves_its_node_pays_the_network() -> None:
+    operator = Operator(
+        "x", "mlp", link_bytes=1e9, messages=2.0, kernels=1.0, kind="exchange", spans=4.0
+    )
+    # In a node 100 GB/s each way, and 1.9 us a message after 6.4 us; beyond it 10 GB/s.
+    inside = transfer_time(operator, FOUR_A_NODE, PLAIN)
+    beyond = transfer_time(replace(operator, spans=5.0), FOUR_A_NODE, PLAIN)
+    assert inside == pytest.approx(1e9 / 1e11 + 6.4e-6 + 2 * 1.9e-6)
+    assert beyond == pytest.approx(1e9 / 1e10 + 7.4e-6 + 2 * 4.0e-6)
+    short = replace(operator, link_bytes=10.0, spans=5.0)
+    assert transfer_time(short, FOUR_A_NODE, PLAIN) == pytest.approx(2 * 2.7e-6, rel=1e-3)
+    both = transfer_time(replace(operator, spans=np.array([4.0, 5.0])), FOUR_A_NODE, PLAIN)
+    assert both.tolist() == [inside, beyond]
+
+
+def compute_seconds(device: str, weights: str, activations: str) -> float:
+    """Time at the compute roof of one product of a layer, in a prefill."""
+    cost = estimate(
+        load_model("1.6B").spec,
+        Workload(8, 512, 1),
+        load_hardware(device),
+        Engine("plain"),
+        Precision(weights, activations, "bf16"),
+    )
+    (time,) = (time for time in cost.prefill.times if time.operator.name == "down projection")
+    return float(time.compute)
+
+
+@pytest.mark.parametrize(
+    ("device", "weights", "activations", "peak"),
+    [
+        ("a100", "bf16", "bf16", 312e12),
+        ("a100", "int8", "bf16", 312e12),
+        ("a100", "int8", "int8", 624e12),
+        ("a100", "int8-g128", "int8", 624e12),
+        ("a100", "fp8", "fp8", 312e12),
+        ("a100", "int4", "int4", 1248e12),
+        ("h100", "fp8", "fp8", 1978.9e12),
+        ("h100", "fp8-b128", "fp8-b128", 1978.9e12),
+        ("h100", "int4", "fp8", 1978.9e12),
+        ("h100", "int4", "int4", 1978.9e12),
+        ("h100", "nvfp4", "nvfp4", 1978.9e12),
+        ("h100", "mxfp4", "bf16", 989.4e12),
+        ("b200", "nvfp4", "nvfp4", 9000e12),
+        ("b200", "mxfp4", "fp8", 4500e12),
+        ("v100-sxm-16gb", "fp8", "fp8", 125e12),
+        ("epyc-9654", "fp8", "fp8", None),
+    ],
+)
+def test_compute_takes_the_peak_of_the_nearest_units(
+    device: str, weights: str, activations: str, peak: float | None
+) -> None:
+    spec = load_model("1.6B").spec
+    flops = 2.0 * 8 * 512 * spec.hidden_size * spec.intermediate_size * spec.num_hidden_layers
+    if peak is None:
+        peak = load_hardware(device).peak["bf16"]
+    assert compute_seconds(device, weights, activations) == pytest.approx(flops / peak)
+
+
+def test_an_8_bit_prefill_is_faster_where_there_are_units() -> None:
+    def ttft(device: str, formats: Precision) -> float:
+        spec, engine = load_model("1.6B").spec.with_streams(8), load_engine("graphs")
+        cost = estimate(spec, Workload(4, 512, 2), load_hardware(device), engine, formats)
+        return float(cost.ttft)
+
+    wide = Precision()
+    for device, eight in (("a100", "int8"), ("h100", "fp8")):
+        assert ttft(device, Precision(eight, eight)) < 0.75 * ttft(device, wide)
+    # Without units the weights are widened, which costs more than it saves.
+    assert ttft("a100", Precision("fp8", "fp8")) > ttft("a100", wide)
+
+
+@pytest.mark.parametrize(
+    ("cache", "share"),
+    [("fp8", 1 / 2), ("int8", 1 / 2), ("int4", 4.125 / 16), ("int4-g32-zp", 4.625 / 16)],
+)
+def test_a_narrow_cache(cache: str, share: float) -> None:
+    spec, formats = load_model("1.6B").spec.with_streams(8), Precision(kv_cache=cache)
+    assert kv_cache_bytes(spec, 2, 1000, formats) == share * kv_cache_bytes(spec, 2, 1000)
+    work, engine, device = Workload(4, 2000, 2), Engine("plain"), load_hardware("a100")
+
+    def attention(precision: Precision) -> Any:
+        cost = estimate(spec, work, device, engine, precision)
+        (found,) = (time for time in cost.decode.times if time.operator.name == "attention")
+        return found
+
+    narrow, wide = attention(formats), attention(Precision())
+    assert narrow.bound == wide.bound == "memory"
+    # Of what attention moves, queries and results stay 16-bit.
+    moved = wide.operator.activation_bytes
+    left = share * (wide.operator.bytes - moved) + moved
+    assert narrow.seconds / wide.seconds == pytest.approx(left / wide.operator.bytes)
+    assert narrow.operator.compute.name == "bf16"

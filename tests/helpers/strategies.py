@@ -1,4 +1,4 @@
-"""Random models and workloads that make sense."""
+"""Random models, workloads, devices and layouts that make sense."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from cost_analysis import ModelSpec, Precision, Workload
+from cost_analysis import InputError, ModelSpec, Precision, Workload, load_engine, load_hardware
 from cost_analysis.dtypes import DTYPES, EXAMPLES
 from cost_analysis.layers import (
     QWEN2,
@@ -18,6 +18,8 @@ from cost_analysis.layers import (
     LayerGroup,
     Mlp,
 )
+from cost_analysis.layout import Layout
+from cost_analysis.profiles import profile_names
 
 _dense, _experts = Mlp(bias=True), Experts(8, 3, width=40, shared_width=24, bias=True)
 _latent = LatentAttention(kv_rank=48, rope_dim=8, plain_dim=16, value_dim=20, q_rank=64, bias=True)
@@ -74,3 +76,19 @@ def workloads(draw: st.DrawFn) -> Workload:
 
 dtypes = st.sampled_from([*DTYPES, *EXAMPLES, "int8-zp", "fp8-g7", "int8-b3"])
 precisions = st.builds(Precision, weights=dtypes, activations=dtypes, kv_cache=dtypes)
+
+ENGINES = [load_engine(name) for name in profile_names("engines")]
+DEVICES = [load_hardware(name) for name in ("a100-sxm-80gb", "h100-sxm-80gb", "t4", "epyc-9654")]
+engines, devices = st.sampled_from(ENGINES), st.sampled_from(DEVICES)
+
+WAYS = ("tensor_parallel", "pipeline_parallel", "expert_parallel", "stream_parallel")
+layouts = st.builds(Layout, *(st.sampled_from([1, 2, 3, 4, 8, 16]) for _ in WAYS))
+
+
+def fitting(layout: Layout, spec: ModelSpec) -> bool:
+    """Whether a model can be divided so."""
+    try:
+        layout.check(spec)
+    except InputError:
+        return False
+    return True

@@ -31,11 +31,11 @@ from cost_analysis.layers import LatentAttention
 from cost_analysis.model_configs import ARCHITECTURES, model_of
 from cost_analysis.stock_models import build_stock
 from cost_analysis.torch_model import ParallelModel
-from tests.helpers.data import DATA, read_rows
+from tests.helpers.cases import CONFIGS
+from tests.helpers.data import read_rows
 
 pytestmark = [pytest.mark.crosscheck, pytest.mark.torch]
 
-CONFIGS = DATA / "configs"
 PUBLISHED = read_rows("config_parameter_counts.csv")
 STREAMS, PREFIX = 4, 5
 

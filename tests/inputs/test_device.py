@@ -1,18 +1,28 @@
-"""Measured products: what lies between the rows that were measured, and what a profile may say."""
+"""A device: its peaks, and what measured products take between the rows that were measured."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cost_analysis import Engine, Hardware, InputError, Precision, Workload, estimate, load_hardware
+from cost_analysis import (
+    Engine,
+    Hardware,
+    InputError,
+    ModelSpec,
+    Precision,
+    Workload,
+    estimate,
+    load_hardware,
+)
+from cost_analysis.dtypes import dtype_named
 from cost_analysis.product_rates import ProductRates
-from cost_analysis.spec import ModelSpec
 
 RATES = ProductRates((1, 2, 8, 64), (20e9, 40e9, 40e9, 10e9), (1e-5, 1e-5, 1e-5, 3e-5))
 SPEC = ModelSpec(256, 1024, 4, 8, 2, vocab_size=1000)
@@ -89,3 +99,31 @@ def test_profiles_that_make_no_sense(content: str, message: str, tmp_path: Path)
     )
     with pytest.raises(InputError, match=message):
         load_hardware(str(path))
+
+
+def test_device_computes_in_the_nearest_wider_type() -> None:
+    device = Hardware("d", "d", 1e9, 1e9, {"fp32": 1e12, "fp16": 4e12})
+    assert device.peak_dtype(dtype_named("fp16")) == "fp16"
+    assert device.peak_dtype(dtype_named("bf16")) == "fp32"
+    assert device.peak_dtype(dtype_named("fp8")) == "fp16"
+    assert device.matmul_peak(dtype_named("int4")) == 4e12
+    narrow = Hardware("n", "n", 1e9, 1e9, {"int8": 1e12})
+    with pytest.raises(InputError, match="no peak for bf16 or a wider type"):
+        narrow.peak_dtype(dtype_named("bf16"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"memory": 0}, {"bandwidth": -1.0}, {"bandwidth": "fast"}, {"peak": {}},
+     {"peak": {"bf16": 0.0}}, {"peak": {"bf17": 1.0}}, {"memory": float("inf")}],
+)  # fmt: skip
+def test_device_refuses(changes: dict[str, Any]) -> None:
+    fields: dict[str, Any] = {"memory": 1e9, "bandwidth": 1e9, "peak": {"bf16": 1e12}}
+    with pytest.raises(InputError):
+        Hardware("d", "d", **(fields | changes))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.2, float("nan")])
+def test_what_a_device_reaches_is_a_share(share: float) -> None:
+    with pytest.raises(InputError, match="reached_flops"):
+        Hardware("d", "d", memory=1, bandwidth=1, peak={"fp32": 1.0}, reached_flops=share)

@@ -1,12 +1,20 @@
+"""Bytes and units of the storage formats, and what each part of a model is kept in."""
+
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cost_analysis import InputError
+from cost_analysis import (
+    InputError,
+    Precision,
+)
 from cost_analysis.dtypes import DTYPES, EXAMPLES, WIDER, dtype_named
+from tests.helpers.strategies import dtypes
 
 INPUTS, OUTPUTS = 300.0, 10.0
 
@@ -104,3 +112,62 @@ def test_refused_names(name: Any, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence) as error:
         dtype_named(name)
     assert "\n" not in str(error.value)
+
+
+def test_precision_of_parts() -> None:
+    quantised = Precision(weights="int4")
+    assert quantised.matrix.name == "int4"
+    assert quantised.unquantised.name == "bf16"
+    assert quantised.compute.name == "bf16"
+    assert Precision("int4", "fp32", "bf16").unquantised.name == "bf16"
+    assert Precision("int4", "fp16", "bf16").unquantised.name == "fp16"
+    eight = Precision("int8", "int8", "int8")
+    assert eight.compute.name == "int8"
+    assert eight.accumulate.name == eight.unquantised.name == eight.head_compute.name == "bf16"
+    assert Precision("fp32", "bf16", "bf16").compute.name == "fp32"
+    assert Precision("bf16", "fp32", "bf16").compute.name == "fp32"
+    assert Precision("fp16", "fp16", "fp8").cache.bytes == 1
+    with pytest.raises(InputError, match="unknown data type 'int5'"):
+        Precision(kv_cache="int5")
+
+
+sizes = st.integers(1, 20_000).map(float)
+
+
+groups = st.integers(2, 65_536)
+
+
+@pytest.mark.property
+@given(sizes, sizes, st.sampled_from(["int4", "int8", "fp8"]), groups, groups)
+def test_more_values_a_scale_never_cost_more(
+    inputs: float, outputs: float, values: str, one: int, other: int
+) -> None:
+    few, many = sorted((one, other))
+    for shape in ("g", "b") if values != "int4" else ("g",):
+        fine, coarse = (
+            dtype_named(f"{values}-{shape}{size}").matrix_bytes(inputs, outputs)
+            for size in (few, many)
+        )
+        assert fine >= coarse >= inputs * outputs * DTYPES[values].bits / 8
+    assert dtype_named(f"{values}-g{few}").bytes >= dtype_named(f"{values}-g{many}").bytes
+
+
+@pytest.mark.property
+@given(sizes, sizes, st.sampled_from(["int4", "int8", "int4-g32", "int8-g7"]))
+def test_zero_points_cost_their_own_width(inputs: float, outputs: float, name: str) -> None:
+    plain, zeros = dtype_named(name), dtype_named(f"{name}-zp")
+    scales = plain.matrix_bytes(inputs, outputs) - inputs * outputs * plain.bits / 8
+    added = zeros.matrix_bytes(inputs, outputs) - plain.matrix_bytes(inputs, outputs)
+    assert added == pytest.approx(scales * plain.bits / 16)
+
+
+@pytest.mark.property
+@given(dtypes, dtypes)
+def test_nothing_is_computed_in_less_than_it_is_stored_in(weights: str, activations: str) -> None:
+    formats = Precision(weights, activations)
+    stored = max(formats.matrix.bits, formats.activation.bits)
+    assert formats.compute.bits == stored
+    assert formats.accumulate.bits >= 16
+    assert formats.head_compute.bits >= max(16, formats.unquantised.bits)
+    for wider in WIDER[formats.compute.unit]:
+        assert dtype_named(wider).bits >= stored

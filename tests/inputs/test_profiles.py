@@ -1,3 +1,5 @@
+"""Profiles of devices, engines and models: shipped ones and those of one's own."""
+
 from __future__ import annotations
 
 import tomllib

@@ -1,13 +1,21 @@
+"""Sizes of a model and of a request: what they are, and what is refused."""
+
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cost_analysis import Engine, Hardware, InputError, ModelSpec, Precision, Workload
-from cost_analysis.dtypes import dtype_named
-from cost_analysis.system import AttentionKernels, Spread
+from cost_analysis import (
+    InputError,
+    ModelSpec,
+    Workload,
+    parameters,
+)
+from cost_analysis.layers import Attention, LayerGroup
+from tests.helpers.cases import configured
 
 
 def make(**changes: Any) -> ModelSpec:
@@ -71,91 +79,17 @@ def test_workload() -> None:
         Workload(logits="some")
 
 
-def test_precision_of_parts() -> None:
-    quantised = Precision(weights="int4")
-    assert quantised.matrix.name == "int4"
-    assert quantised.unquantised.name == "bf16"
-    assert quantised.compute.name == "bf16"
-    assert Precision("int4", "fp32", "bf16").unquantised.name == "bf16"
-    assert Precision("int4", "fp16", "bf16").unquantised.name == "fp16"
-    eight = Precision("int8", "int8", "int8")
-    assert eight.compute.name == "int8"
-    assert eight.accumulate.name == eight.unquantised.name == eight.head_compute.name == "bf16"
-    assert Precision("fp32", "bf16", "bf16").compute.name == "fp32"
-    assert Precision("bf16", "fp32", "bf16").compute.name == "fp32"
-    assert Precision("fp16", "fp16", "fp8").cache.bytes == 1
-    with pytest.raises(InputError, match="unknown data type 'int5'"):
-        Precision(kv_cache="int5")
+def test_sizes_that_a_flag_changes_reach_every_layer() -> None:
+    spec = replace(configured("deepseek-v3"), num_hidden_layers=10)
+    assert [group.count for group in spec.groups] == [3, 7]
+    wider = replace(configured("mixtral-8x7b"), intermediate_size=2 * 14336)
+    assert parameters(wider).mlp == 2 * parameters(configured("mixtral-8x7b")).mlp
+    with pytest.raises(InputError, match="num_hidden_layers is 30, but its 2 kinds"):
+        replace(configured("gemma-2-2b"), num_hidden_layers=30)
+    with pytest.raises(InputError, match="num_hidden_layers is 3, but"):
+        replace(configured("deepseek-v3"), num_hidden_layers=3)
 
 
-def test_device_computes_in_the_nearest_wider_type() -> None:
-    device = Hardware("d", "d", 1e9, 1e9, {"fp32": 1e12, "fp16": 4e12})
-    assert device.peak_dtype(dtype_named("fp16")) == "fp16"
-    assert device.peak_dtype(dtype_named("bf16")) == "fp32"
-    assert device.peak_dtype(dtype_named("fp8")) == "fp16"
-    assert device.matmul_peak(dtype_named("int4")) == 4e12
-    narrow = Hardware("n", "n", 1e9, 1e9, {"int8": 1e12})
-    with pytest.raises(InputError, match="no peak for bf16 or a wider type"):
-        narrow.peak_dtype(dtype_named("bf16"))
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"memory": 0}, {"bandwidth": -1.0}, {"bandwidth": "fast"}, {"peak": {}},
-     {"peak": {"bf16": 0.0}}, {"peak": {"bf17": 1.0}}, {"memory": float("inf")}],
-)  # fmt: skip
-def test_device_refuses(changes: dict[str, Any]) -> None:
-    fields: dict[str, Any] = {"memory": 1e9, "bandwidth": 1e9, "peak": {"bf16": 1e12}}
-    with pytest.raises(InputError):
-        Hardware("d", "d", **(fields | changes))
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"flops_efficiency": 0.0}, {"flops_efficiency": 1.01}, {"bandwidth_efficiency": -0.5},
-     {"bandwidth_efficiency": float("nan")}, {"kernel_floor": -1e-6}, {"step_host_time": "1"},
-     {"layer_host_time": float("inf")}],
-)  # fmt: skip
-def test_engine_refuses(changes: dict[str, Any]) -> None:
-    with pytest.raises(InputError):
-        Engine("e", **changes)
-
-
-def test_engine_takes_the_users_efficiency() -> None:
-    engine = Engine("e", flops_efficiency=0.5, bandwidth_efficiency=0.6, kernel_floor=1e-6)
-    assert engine.with_efficiency(None, None) == engine
-    changed = engine.with_efficiency(0.9, None)
-    assert (changed.flops_efficiency, changed.bandwidth_efficiency) == (0.9, 0.6)
-    assert changed.kernel_floor == engine.kernel_floor
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [{"elementwise_share": 0.0}, {"link_share": -1.0}, {"link_latency": -1e-6},
-     {"quantised_flops_share": float("nan")}, {"link_latency": float("inf")}],
-)  # fmt: skip
-def test_measured_terms_out_of_range(changes: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=next(iter(changes))):
-        Engine("e", **changes)
-
-
-@pytest.mark.parametrize(
-    "changes", [{"flops_share": 0.0}, {"floor": -1.0}, {"score_bytes": -1.0}, {"cache_copies": -2}]
-)
-def test_attention_kernels_out_of_range(changes: dict[str, float]) -> None:
-    with pytest.raises(InputError, match=next(iter(changes))):
-        AttentionKernels(**changes)
-
-
-def test_an_interval_is_wider_on_devices_that_were_not_measured() -> None:
-    spread = Spread(0.9, 1.2, 0.5, 2.0, ("a100",))
-    assert spread.interval(10.0, "a100") == (9.0, 12.0)
-    assert spread.interval(10.0, "h100") == (5.0, 20.0)
-    with pytest.raises(InputError, match="low end"):
-        Spread(1.2, 0.9)
-
-
-@pytest.mark.parametrize("share", [0.0, 1.2, float("nan")])
-def test_what_a_device_reaches_is_a_share(share: float) -> None:
-    with pytest.raises(InputError, match="reached_flops"):
-        Hardware("d", "d", memory=1, bandwidth=1, peak={"fp32": 1.0}, reached_flops=share)
+def test_no_more_than_one_kind_takes_the_rest() -> None:
+    with pytest.raises(InputError, match="kinds of layers"):
+        ModelSpec(64, 64, 4, 4, layers=(LayerGroup(), LayerGroup(Attention(window=5))))

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from cost_analysis import ModelSpec, load_model, parameters
+from cost_analysis.parameters import active_parameters
 from cost_analysis.profiles import profile_names
 from cost_analysis.spec import family_intermediate_size
+from tests.helpers.cases import configured
 from tests.helpers.data import read_rows
-
-pytestmark = pytest.mark.golden
 
 RUNS = read_rows("training_runs.csv")
 COUNTS = read_rows("model_parameter_counts.csv")
@@ -28,6 +28,7 @@ def spec_of(run: dict[str, str]) -> ModelSpec:
     )
 
 
+@pytest.mark.golden
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: f"{run['size']}-P{run['P']}")
 def test_published_runs(run: dict[str, str]) -> None:
     counted = parameters(spec_of(run)).non_embedding
@@ -35,6 +36,7 @@ def test_published_runs(run: dict[str, str]) -> None:
     assert counted == int(run["non_embedding_parameters"])
 
 
+@pytest.mark.golden
 def test_published_runs_in_one_call() -> None:
     def column(name: str) -> np.ndarray:
         return np.array([int(run[name]) for run in RUNS])
@@ -43,6 +45,7 @@ def test_published_runs_in_one_call() -> None:
     assert (parameters(spec).non_embedding == column("non_embedding_parameters")).all()
 
 
+@pytest.mark.golden
 @pytest.mark.parametrize("row", COUNTS, ids=lambda row: row["model"])
 def test_model_profiles(row: dict[str, str]) -> None:
     counted = parameters(load_model(row["model"]).spec).total
@@ -56,15 +59,18 @@ def rounded_as(published: str, counted: int) -> float:
     return float(f"{counted:.{digits - 1}e}")
 
 
+@pytest.mark.golden
 def test_every_model_profile_has_a_published_count() -> None:
     assert {row["model"] for row in COUNTS} == set(profile_names("models"))
 
 
+@pytest.mark.golden
 def test_family_rule_gives_the_published_widths() -> None:
     for run in RUNS:
         assert family_intermediate_size(int(run["hidden_size"])) == int(run["intermediate_size"])
 
 
+@pytest.mark.golden
 @pytest.mark.parametrize(
     ("name", "checkpoint"),
     [("0.5b", "0.7B"), ("0.7b", "0.9B"), ("1.1b", "1.3B"), ("1.6b", "1.8B"), ("2.8b", "3B"),
@@ -77,3 +83,11 @@ def test_both_names_of_a_parscale_size(name: str, checkpoint: str) -> None:
     assert f"{counts.non_embedding / 1e9:.1f}b" == name
     # Checkpoints are called by their total, rounded up or down by less than 0.1B.
     assert abs(counts.total / 1e9 - float(checkpoint[:-1])) < 0.1
+
+
+def test_active_parameters() -> None:
+    """A hand count: of eight experts of Mixtral two are passed."""
+    spec = configured("mixtral-8x7b")
+    resting = 32 * 6 * 3 * 4096 * 14336
+    assert active_parameters(spec) == parameters(spec).total - resting == 12_879_925_248
+    assert active_parameters(configured("gpt2")) == 124_439_808

@@ -1,0 +1,55 @@
+"""What an engine reaches and waits for, and how far its times are spread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cost_analysis import Engine, InputError
+from cost_analysis.system import AttentionKernels, Spread
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"flops_efficiency": 0.0}, {"flops_efficiency": 1.01}, {"bandwidth_efficiency": -0.5},
+     {"bandwidth_efficiency": float("nan")}, {"kernel_floor": -1e-6}, {"step_host_time": "1"},
+     {"layer_host_time": float("inf")}],
+)  # fmt: skip
+def test_engine_refuses(changes: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        Engine("e", **changes)
+
+
+def test_engine_takes_the_users_efficiency() -> None:
+    engine = Engine("e", flops_efficiency=0.5, bandwidth_efficiency=0.6, kernel_floor=1e-6)
+    assert engine.with_efficiency(None, None) == engine
+    changed = engine.with_efficiency(0.9, None)
+    assert (changed.flops_efficiency, changed.bandwidth_efficiency) == (0.9, 0.6)
+    assert changed.kernel_floor == engine.kernel_floor
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"elementwise_share": 0.0}, {"link_share": -1.0}, {"link_latency": -1e-6},
+     {"quantised_flops_share": float("nan")}, {"link_latency": float("inf")}],
+)  # fmt: skip
+def test_measured_terms_out_of_range(changes: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(changes))):
+        Engine("e", **changes)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"flops_share": 0.0}, {"floor": -1.0}, {"score_bytes": -1.0}, {"cache_copies": -2}]
+)
+def test_attention_kernels_out_of_range(changes: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=next(iter(changes))):
+        AttentionKernels(**changes)
+
+
+def test_an_interval_is_wider_on_devices_that_were_not_measured() -> None:
+    spread = Spread(0.9, 1.2, 0.5, 2.0, ("a100",))
+    assert spread.interval(10.0, "a100") == (9.0, 12.0)
+    assert spread.interval(10.0, "h100") == (5.0, 20.0)
+    with pytest.raises(InputError, match="low end"):
+        Spread(1.2, 0.9)
