@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from itertools import compress
 from typing import Any
 
 import pytest
@@ -33,17 +34,21 @@ settings.load_profile("suite")
 
 LONG = (
     "measure/test_session.py",
+    "measure/test_runner.py",
+    "measure/test_validation.py",
     "telemetry/test_meter.py",
     "cli/test_measure.py",
-    "cli/test_sweep.py",
+    "search/test_sweep_files.py",
+    "search/test_sweep_workers.py",
 )
 """Files whose tests wait for processes of their own: they begin first, so that none is last."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests first, every other one in the second half, where the next worker begins."""
-    long = [item for item in items if item.path.as_posix().endswith(LONG)]
-    rest = [item for item in items if item not in long]
+    waiting = [item.path.as_posix().endswith(LONG) for item in items]
+    long = list(compress(items, waiting))
+    rest = [item for item, waits in zip(items, waiting, strict=True) if not waits]
     middle = len(rest) // 2
     items[:] = [*long[::2], *rest[:middle], *long[1::2], *rest[middle:]]
 

@@ -1,8 +1,7 @@
-"""claims, compare, crossover and fit as a user runs them."""
+"""claims, compare and crossover as a user runs them."""
 
 from __future__ import annotations
 
-import csv
 import io
 import subprocess
 import sys
@@ -12,6 +11,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
+from tests.helpers.data import DATA
 
 Answer = Callable[..., str]
 Record = Callable[..., Any]
@@ -27,7 +28,7 @@ def once(record: Record, *arguments: str) -> Any:
     return _FOUND[arguments]
 
 
-RUNS = Path(__file__).parents[1] / "data" / "training_runs.csv"
+RUNS = DATA / "training_runs.csv"
 
 
 def test_claims_in_one_screen(answer: Answer) -> None:
@@ -229,53 +230,6 @@ def test_crossover(answer: Answer, record: Record) -> None:
     )
     assert batch == 7
     assert got["ridge_tokens"]["a100-sxm-80gb"] > 50
-
-
-def test_fit_on_the_published_runs(answer: Answer, record: Record) -> None:
-    text = answer("fit")
-    assert "0.9978" in text
-    rows = {row["parameter"]: row for row in record("fit")["parameters"]}
-    assert rows["E"]["value"] == pytest.approx(0.6912, abs=5e-5)
-    assert rows["k"]["value"] == pytest.approx(0.3935, abs=5e-5)
-    for row in rows.values():
-        assert row["bootstrap_low"] < row["value"] < row["bootstrap_high"]
-        assert row["leave_one_out_low"] < row["value"] < row["leave_one_out_high"]
-    same = record("fit", str(RUNS), "--loss", "loss_stack_v2_python")
-    assert same["parameters"][0]["value"] == pytest.approx(rows["E"]["value"])
-
-
-def test_fit_predicts(answer: Answer, record: Record, refusal: Answer) -> None:
-    rows = {r["parameter"]: r for r in record("fit", "--predict", "1595669000", "8")["parameters"]}
-    loss = rows["loss at 1.60B, P = 8"]
-    assert loss["bootstrap_low"] < loss["value"] < loss["bootstrap_high"]
-    assert loss["value"] == pytest.approx(1.0383, abs=0.005)  # measured
-    assert rows["equal-loss N of 1.60B, P = 8"]["value"] == pytest.approx(2.90e9, rel=2e-3)
-    text = answer("fit", "--predict", "1e11", "16")
-    assert "P = 16 is beyond the runs" in text
-    assert "N = 100B is above the runs" in text
-    assert max(map(len, text.splitlines())) <= 80
-    assert "N is -1; it must be a positive number" in refusal("fit", "--predict", "-1", "2")
-    assert "P is 0; it must be at least 1" in refusal("fit", "--predict", "1e9", "0")
-
-
-def test_fit_on_runs_of_ones_own(tmp_path: Path, answer: Answer, refusal: Answer) -> None:
-    with RUNS.open() as file:
-        rows = list(csv.DictReader(file))
-    own = tmp_path / "mine.csv"
-
-    def write(chosen: list[dict[str, str]]) -> None:
-        lines = ["N,P,loss"]
-        lines += [f"{r['non_embedding_parameters']},{r['P']},{r['loss_pile']}" for r in chosen]
-        own.write_text("\n".join(lines) + "\n")
-
-    write(rows)
-    assert "on 24 runs" in answer("fit", str(own), "--samples", "20")
-    write(rows[:4])
-    assert "needs at least 5 runs" in refusal("fit", str(own))
-    write([row for row in rows if row["P"] == "1"])
-    assert "k takes runs at two values of P" in refusal("fit", str(own))
-    own.write_text("N,P,loss\n1e9,1,nan\n")
-    assert "nan" in refusal("fit", str(own))
 
 
 def test_help_of_every_command(answer: Answer) -> None:

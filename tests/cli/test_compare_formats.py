@@ -1,11 +1,10 @@
-"""Storage formats on the command line, and the claims by them."""
+"""The command `precision`, and storage formats in the flags of every command."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +18,9 @@ from cost_analysis import (
     load_model,
     memory,
 )
+from tests.helpers.data import ROOT
 
-DOC = (Path(__file__).parents[2] / "docs" / "precision.md").read_text()
+DOC = (ROOT / "docs" / "precision.md").read_text()
 Answer = Callable[..., str]
 
 

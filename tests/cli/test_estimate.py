@@ -1,11 +1,9 @@
-"""The program as a user runs it: real processes for what a process is, main() for the rest."""
+"""Estimates as a user asks for them: flags, records, refusals."""
 
 from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,8 +19,6 @@ from tests.helpers.cases import CONFIGS
 from tests.helpers.data import read_rows
 from tests.helpers.program import SEED, process
 
-ROOT = Path(__file__).parents[2]
-
 
 def test_seed_command_in_a_pipe() -> None:
     result = process(*SEED)
@@ -34,19 +30,6 @@ def test_seed_command_in_a_pipe() -> None:
     assert "…" not in result.stdout
     assert lines[3].startswith("Memory     8.92 GiB")
     assert "intermediate_size = 13824" in result.stdout
-
-
-def test_every_entrance_gives_the_same_answer() -> None:
-    outputs = {
-        subprocess.run([*command, *SEED], capture_output=True, check=True, cwd=ROOT).stdout
-        for command in (
-            [sys.executable, "-m", "cost_analysis"],
-            [sys.executable, "cli.py"],
-            [str(Path(sys.executable).with_name("parscale-cost"))],
-            [sys.executable, "-m", "cost_analysis", "estimate"],
-        )
-    }
-    assert len(outputs) == 1
 
 
 def test_published_script_numbers(answer: Callable[..., str]) -> None:
@@ -207,10 +190,6 @@ def test_bad_input(arguments: list[str], message: str, refusal: Callable[..., st
     assert message in refusal(*(arguments or ["estimate"]))
 
 
-def test_unknown_command(refusal: Callable[..., str]) -> None:
-    assert "No such command 'estimat'" in refusal("estimat")
-
-
 def test_too_long_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([*SEED, "--input_length", "3000", "--format", "json"])
@@ -218,40 +197,6 @@ def test_too_long_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     assert stop.value.code == 0
     assert printed.err.startswith("parscale-cost: warning: input and output take 3,063 positions")
     assert json.loads(printed.out)["warnings"] != []
-
-
-def test_help(answer: Callable[..., str]) -> None:
-    text = answer("--help")
-    assert answer() == answer("-h") == text
-    assert max(map(len, text.splitlines())) <= 80
-    for parameter in cli.commands["estimate"].params:
-        assert parameter.opts[0] in text
-    for name in cli.commands:
-        assert name in text
-        assert cli.commands[name].help
-    assert "0.1.0" in answer("--version")
-    assert "--version" in text
-    assert "\\b" not in text
-    assert "      parscale-cost --hidden_size 2560 --P 2 --batch_size 2" in text.splitlines()
-
-
-@pytest.mark.parametrize("P", ["1", "8"])
-@pytest.mark.parametrize("device", ["a100", "m2-ultra", "t4"])
-@pytest.mark.parametrize("cost_model", ["operators", "published"])
-def test_pages_fit_80_columns(
-    P: str,  # noqa: N803
-    device: str,
-    cost_model: str,
-    answer: Callable[..., str],
-) -> None:
-    flags = ["--model", "qwen2.5-72b", "--P", P, "--gpu_config", device]
-    flags += ["--batch_size", "4096", "--input_length", "100000", "--output_length", "100000"]
-    text = answer(*flags, "--cost_model", cost_model)
-    assert max(map(len, text.splitlines())) <= 80
-    assert "…" not in text
-    assert "Does not fit" in text
-    markdown = answer(*flags, "--cost_model", cost_model, "--format", "markdown")
-    assert "| --- |" in markdown.replace("---:", "---")
 
 
 def test_the_scripts_line_is_the_scripts(answer: Callable[..., str]) -> None:
@@ -276,6 +221,7 @@ flags = st.sampled_from(
 )
 
 
+@pytest.mark.property
 @given(st.lists(st.tuples(flags.filter(lambda flag: flag != "--output"), words), max_size=5))
 @example([("--gpu_config", "/")])
 @example([("--gpu_config", "~no such user/x.toml")])
@@ -289,12 +235,30 @@ def test_no_input_ends_in_a_traceback(pairs: list[tuple[str, str]]) -> None:
     assert stop.value.code in (0, 2)
 
 
-def test_what_would_fit_is_not_broken_in_a_number(answer: Callable[..., str]) -> None:
-    text = answer("--model", "llama-3.1-8b")
-    assert "largest batch 2,880, or\n         longest context " in text
-    assert "tokens (made for 131,072)\n" in text
-
-
 def test_the_published_cost_model_refuses_other_layers(refusal: Callable[..., str]) -> None:
     asked = ("--model", str(CONFIGS / "mixtral-8x7b.json"), "--cost_model", "published")
     assert "32 x attention + 2 of 8 experts" in refusal(*asked)
+
+
+def test_names_of_checkpoints(record: Callable[..., Any]) -> None:
+    named = record("--model", "ParScale/ParScale-1.8B-P8-Inst")
+    assert named["model"]["P"] == 8
+    assert named["parameters"] == record("--model", "1.6B", "--P", "8")["parameters"]
+    assert record("--model", "parscale-1.8b-p8", "--P", "2")["model"]["P"] == 2
+    assert "checkpoint ParScale-0.7B is 0.5b" in record("--model", "0.7B")["warnings"][0]
+
+
+def test_changed_profiles_say_so(answer: Callable[..., str], record: Callable[..., Any]) -> None:
+    same = record("--model", "qwen3-0.6b", "--num_attention_heads", "16")
+    assert same["model"]["head_dim"] == 128
+    changed = record("--model", "1.6B", "--hidden_size", "1024")
+    assert changed["assumed"]["head_dim"] == 64
+    assert "with another hidden_size" in answer("--model", "1.6B", "--hidden_size", "1024")
+
+
+def test_a_device_with_one_peak(tmp_path: Path, answer: Callable[..., str]) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('memory = "24 GiB"\nbandwidth = "1 TB/s"\n[peak]\nbf16 = "100 TFLOP/s"\n')
+    for cost_model in ("operators", "published"):
+        text = answer(*SEED, "--gpu_config", str(file), "--cost_model", cost_model)
+        assert "of 24.0 GiB left" in text

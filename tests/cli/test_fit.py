@@ -1,4 +1,4 @@
-"""The accuracy and fit-latency commands: every row answered, errors of time, refusals."""
+"""The commands accuracy, fit-latency and fit: every row answered, intervals, refusals."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import io
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cost_analysis.profiles import profiles_folder
+from tests.helpers.data import DATA
 
 SHIPPED = profiles_folder() / "measurements.csv"
 
@@ -122,3 +124,55 @@ def test_a_value_that_is_no_number_is_refused(refusal: Callable[..., str], tmp_p
 def test_missing_files(refusal: Callable[..., str], tmp_path: Path) -> None:
     for arguments in (("accuracy", "--measurements"), ("fit-latency",)):
         assert "cannot read" in refusal(*arguments, str(tmp_path / "none.csv"))
+
+
+Answer = Callable[..., str]
+Record = Callable[..., Any]
+RUNS = DATA / "training_runs.csv"
+
+
+def test_fit_on_the_published_runs(answer: Answer, record: Record) -> None:
+    text = answer("fit")
+    assert "0.9978" in text
+    rows = {row["parameter"]: row for row in record("fit")["parameters"]}
+    assert rows["E"]["value"] == pytest.approx(0.6912, abs=5e-5)
+    assert rows["k"]["value"] == pytest.approx(0.3935, abs=5e-5)
+    for row in rows.values():
+        assert row["bootstrap_low"] < row["value"] < row["bootstrap_high"]
+        assert row["leave_one_out_low"] < row["value"] < row["leave_one_out_high"]
+    same = record("fit", str(RUNS), "--loss", "loss_stack_v2_python")
+    assert same["parameters"][0]["value"] == pytest.approx(rows["E"]["value"])
+
+
+def test_fit_predicts(answer: Answer, record: Record, refusal: Answer) -> None:
+    rows = {r["parameter"]: r for r in record("fit", "--predict", "1595669000", "8")["parameters"]}
+    loss = rows["loss at 1.60B, P = 8"]
+    assert loss["bootstrap_low"] < loss["value"] < loss["bootstrap_high"]
+    assert loss["value"] == pytest.approx(1.0383, abs=0.005)  # measured
+    assert rows["equal-loss N of 1.60B, P = 8"]["value"] == pytest.approx(2.90e9, rel=2e-3)
+    text = answer("fit", "--predict", "1e11", "16")
+    assert "P = 16 is beyond the runs" in text
+    assert "N = 100B is above the runs" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "N is -1; it must be a positive number" in refusal("fit", "--predict", "-1", "2")
+    assert "P is 0; it must be at least 1" in refusal("fit", "--predict", "1e9", "0")
+
+
+def test_fit_on_runs_of_ones_own(tmp_path: Path, answer: Answer, refusal: Answer) -> None:
+    with RUNS.open() as file:
+        rows = list(csv.DictReader(file))
+    own = tmp_path / "mine.csv"
+
+    def write(chosen: list[dict[str, str]]) -> None:
+        lines = ["N,P,loss"]
+        lines += [f"{r['non_embedding_parameters']},{r['P']},{r['loss_pile']}" for r in chosen]
+        own.write_text("\n".join(lines) + "\n")
+
+    write(rows)
+    assert "on 24 runs" in answer("fit", str(own), "--samples", "20")
+    write(rows[:4])
+    assert "needs at least 5 runs" in refusal("fit", str(own))
+    write([row for row in rows if row["P"] == "1"])
+    assert "k takes runs at two values of P" in refusal("fit", str(own))
+    own.write_text("N,P,loss\n1e9,1,nan\n")
+    assert "nan" in refusal("fit", str(own))

@@ -12,7 +12,7 @@ import pytest
 
 from cost_analysis import layer_benchmarks, load_engine, load_hardware, microbenchmarks, parity
 from cost_analysis.commands import main
-from tests.helpers.data import DATA
+from tests.helpers.data import DATA, ROOT
 
 Answer = Callable[..., str]
 Record = Callable[..., Any]
@@ -137,7 +137,7 @@ def test_parity_that_fails_exits_with_1(tmp_path: Path, capsys: pytest.CaptureFi
 def test_report_merges_runs(
     record: Record, answer: Answer, refusal: Answer, tmp_path: Path
 ) -> None:
-    runs = sorted((Path(__file__).parents[2] / "profiles" / "runs").glob("*.jsonl"))
+    runs = sorted((ROOT / "profiles" / "runs").glob("*.jsonl"))
     assert len(runs) >= 4
     single = [record("report", str(run)) for run in runs[:2]]
     merged = record("report", *map(str, runs[:2]))

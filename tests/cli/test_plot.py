@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from cost_analysis import plot_command
+from cost_analysis.options import stream_counts
+from tests.helpers.data import ROOT
+from tests.helpers.figure_cases import STREAMS
 
 FIGURES = (
     "accuracy", "breakdown", "crossover", "figure2", "figure3", "figure4", "pareto",
@@ -29,7 +32,7 @@ def test_every_figure_is_a_command() -> None:
 
 
 def test_measured_runs(answer: Callable[..., str], refusal: Callable[..., str]) -> None:
-    runs = sorted((Path(__file__).parents[2] / "profiles" / "runs").glob("*.jsonl"))
+    runs = sorted((ROOT / "profiles" / "runs").glob("*.jsonl"))
     assert answer("plot", "measured", *map(str, runs), "--output", "a.svg") == "wrote a.svg\n"
     text = Path("a.svg").read_text()
     assert all(run.name in text for run in runs)
@@ -213,3 +216,9 @@ def test_help_loads_nothing_heavy() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.endswith("[]\n")
+
+
+def test_stream_counts() -> None:
+    assert stream_counts(1) == (1,)
+    assert stream_counts(8) == STREAMS
+    assert stream_counts(6) == (1, 2, 4, 6)

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from cost_analysis.model_configs import ARCHITECTURES, TEXT_MODELS
+from tests.helpers.data import ROOT
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 CONFIGS = ROOT / "tests" / "data" / "configs"
 TEXTS = [README, *(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))]

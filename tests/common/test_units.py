@@ -92,6 +92,7 @@ def test_format(text: str, expected: str) -> None:
     assert text == expected
 
 
+@pytest.mark.property
 @given(st.floats(1e-9, 1e30))
 def test_formats_stay_within_their_column(value: float) -> None:
     for text in (format_bytes(value), format_flops(value), format_rate(value, "B/s")):
@@ -99,6 +100,7 @@ def test_formats_stay_within_their_column(value: float) -> None:
     assert len(format_seconds(value)) <= 12
 
 
+@pytest.mark.property
 @given(st.floats(1e4, 1e17))
 def test_format_and_parse_agree_to_the_digits_shown(value: float) -> None:
     shown = parse_quantity(format_bytes(value), "B")

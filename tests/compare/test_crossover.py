@@ -1,4 +1,4 @@
-"""Crossovers against a brute-force scan of every value."""
+"""Crossovers against a brute-force scan of every value, and where the published ones lie."""
 
 from __future__ import annotations
 
@@ -9,15 +9,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cost_analysis import ModelSpec, Precision, load_engine, load_hardware, load_model
-from cost_analysis.baselines import FAMILY, law_baseline
-from cost_analysis.crossings import Contest, tokens_of
-from cost_analysis.crossover import first_loss
+from cost_analysis import (
+    Engine,
+    Hardware,
+    ModelSpec,
+    Precision,
+    load_engine,
+    load_hardware,
+    load_model,
+)
+from cost_analysis.baselines import FAMILY, law_baseline, measured_baseline
+from cost_analysis.claims import Law, fitted_laws
+from cost_analysis.crossings import Contest, crossings, tokens_of
+from cost_analysis.crossover import compute_bound_penalty, first_loss, ridge_tokens
 from cost_analysis.request_costs import Setting, System, request_cost
 from cost_analysis.scaling_law import ScalingLaw
 from cost_analysis.spec import Workload
-
-pytestmark = pytest.mark.property
+from cost_analysis.training_runs import published_runs
 
 LAWS = [ScalingLaw(0.6912, 1.131e7, 0.1894, 0.3935), ScalingLaw(1.2888, 1.97e8, 0.1963, 0.3345)]
 DEVICES = ("a100-sxm-80gb", "h100-sxm-80gb", "rtx-4090", "m2-ultra")
@@ -38,6 +46,7 @@ requests = st.builds(
 )
 
 
+@pytest.mark.property
 @settings(max_examples=40)
 @given(
     st.sampled_from(FAMILY),
@@ -74,6 +83,7 @@ def test_solutions_equal_a_scan(
     assert solved.first == scan("P", 2, 64)
 
 
+@pytest.mark.property
 @pytest.mark.parametrize("metric", ["latency", "memory"])
 @pytest.mark.parametrize("cost_model", ["published", "operators"])
 def test_advantage_is_what_two_single_requests_say(cost_model: str, metric: str) -> None:
@@ -94,8 +104,61 @@ def test_advantage_is_what_two_single_requests_say(cost_model: str, metric: str)
     assert solved == pytest.approx(single, rel=1e-9)
 
 
+@pytest.mark.property
 @given(st.integers(1, 50_000), st.integers(1, 60_000))
 def test_first_loss_finds_any_single_sign_change(crossing: int, last: int) -> None:
     solved = first_loss(lambda values: crossing - 0.5 - values, 1, last)
     assert solved.first == (crossing if crossing <= last else None)
     assert solved.never == (crossing == 1)
+
+
+BASE = load_model("1.6b").spec
+
+
+@pytest.fixture(scope="module")
+def laws() -> dict[str, Law]:
+    return fitted_laws(samples=100)
+
+
+@pytest.fixture(scope="module")
+def system(a100: Hardware, graphs: Engine) -> System:
+    return System(a100, graphs, Precision())
+
+
+@pytest.mark.golden
+def test_published_latency_crosses_at_batch_7(system: System, laws: dict[str, Law]) -> None:
+    spec = BASE.with_streams(8)
+    baseline = measured_baseline(spec, published_runs("stack"))
+    law = laws["stack"].fitted.law
+    contest = Contest(spec, baseline, law, Setting((1,)), system, "published", "latency")
+    assert contest.solve("batch_size").first == 7
+
+
+@pytest.mark.golden
+def test_compute_bound_limit(laws: dict[str, Law]) -> None:
+    multiplier = laws["stack"].fitted.law.multiplier(8)
+    assert compute_bound_penalty(multiplier, 8) == pytest.approx(4.4, abs=0.05)
+
+
+@pytest.mark.golden
+def test_ridge_of_the_roofs(a100: Hardware, ideal: Engine) -> None:
+    # 312 TFLOP/s over 2,039 GB/s, a 2-byte weight for 2 FLOPs a token.
+    assert ridge_tokens(a100, ideal, Precision()) == pytest.approx(312e12 / 2039e9)
+    assert ridge_tokens(a100, ideal, Precision(weights="int8")) == pytest.approx(
+        312e12 / 2039e9 / 2
+    )
+
+
+@pytest.mark.golden
+def test_crossings_of_another_family(system: System, laws: dict[str, Law]) -> None:
+    spec = load_model("qwen3-0.6b").spec.with_streams(4)
+    from cost_analysis.baselines import law_baseline
+
+    law = laws["stack"].fitted.law
+    solved = crossings(spec, Setting((1,)), system, law_baseline(spec, law), law, ("operators",))
+    assert {crossing.axis for crossing in solved} == {
+        "batch_size",
+        "input_length",
+        "P",
+        "prompt_share",
+    }

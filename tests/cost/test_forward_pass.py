@@ -160,9 +160,7 @@ WIDE_SPEC = ModelSpec(
     256, 640, 2, 8, 4, vocab_size=1000, qkv_bias=False, streams=2, prefix_tokens=4
 )
 
-
 WIDE_BATCH, WIDE_PROMPT, WIDE_ROWS = 3, 5, 2 * 3 * 5
-
 
 PRODUCTS = {
     "q, k, v projection": (256, 512),

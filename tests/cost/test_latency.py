@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,9 +30,10 @@ from cost_analysis.layout import Layout, micro_batches
 from cost_analysis.operators import context_growth
 from cost_analysis.pipeline import make_pipeline
 from tests.helpers.cases import EIGHT_A_NODE, FOUR_A_NODE, PLAIN, SMALL
+from tests.helpers.data import DATA
 from tests.helpers.strategies import devices, engines, fitting, precisions, specs, workloads
 
-CASES = json.loads((Path(__file__).parents[1] / "data" / "plain_roofline.json").read_text())
+CASES = json.loads((DATA / "plain_roofline.json").read_text())
 
 
 @pytest.mark.golden

@@ -6,9 +6,7 @@ it in words. Files begin with a header that lists their tensors.
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,11 +27,10 @@ from cost_analysis.dtypes import dtype_named
 from cost_analysis.layers import Attention, LayerGroup
 from cost_analysis.layout import Layout
 from tests.helpers.cases import MIXTURE, SMALL
+from tests.helpers.data import read_rows
 from tests.helpers.strategies import WAYS, fitting, layouts, precisions, specs, workloads
 
-DATA = Path(__file__).parents[1] / "data" / "checkpoint_bytes.csv"
-with DATA.open(newline="") as lines:
-    ROWS = {row["checkpoint"]: row for row in csv.DictReader(lines)}
+ROWS = {row["checkpoint"]: row for row in read_rows("checkpoint_bytes.csv")}
 GPTQ = [name for name in ROWS if name.endswith("GPTQ")]
 
 

@@ -1,10 +1,9 @@
-"""The fit of the latency model: it finds what made the data, and sees no row that judges it."""
+"""The fit of the latency model finds what made the data, and is what the profiles hold."""
 
 from __future__ import annotations
 
 import csv
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,13 +12,12 @@ from cost_analysis import latency_folds
 from cost_analysis.accuracy import represented
 from cost_analysis.coefficients import COEFFICIENTS, with_coefficients
 from cost_analysis.latency_fit import EngineFit, fit_engines
-from cost_analysis.latency_folds import described, held_out_errors
+from cost_analysis.latency_folds import described
 from cost_analysis.measurements import MEMORY_METRIC, Measurement, read_measurements
 from cost_analysis.predictions import class_engines, engine_of, in_own_unit, rows_of, stacked_engine
+from tests.helpers.data import DATA
 
-pytestmark = pytest.mark.golden
-
-HELD_OUT = Path(__file__).parents[1] / "data" / "held_out_times.csv"
+HELD_OUT = DATA / "held_out_times.csv"
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +38,7 @@ def source(row: Measurement) -> str:
     return row.texts["source_id"]
 
 
+@pytest.mark.golden
 def test_it_finds_the_coefficients_that_made_the_data(rows: list[Measurement]) -> None:
     """Rows of graphs engines, their values replaced by what known coefficients would measure."""
     chosen = [row for row in rows if row.engine_class == "graphs"]
@@ -57,43 +56,7 @@ def test_it_finds_the_coefficients_that_made_the_data(rows: list[Measurement]) -
         assert getattr(fit.engines["vllm"], name) == pytest.approx(value, rel=0.25), name
 
 
-def test_a_fold_is_never_in_its_own_fit(
-    rows: list[Measurement], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[set[str]] = []
-    fit = EngineFit(class_engines(), {}, {})
-
-    def spy(measurements: list[Measurement], most_evaluations: int) -> EngineFit:
-        assert most_evaluations > 0
-        seen.append({source(row) for row in measurements})
-        return fit
-
-    monkeypatch.setattr(latency_folds, "fit_engines", spy)
-    errors = held_out_errors(rows, source)
-    sources = sorted({source(row) for row in rows})
-    assert np.isfinite(errors).all()
-    assert [set(sources) - kept for kept in seen] == [{name} for name in sources]
-
-
-def test_a_single_source_is_held_out_against_the_priors(rows: list[Measurement]) -> None:
-    """With no row left, the engines are where physics and single operators start them."""
-    few = [row for row in rows if source(row) == "GPTFAST"]
-    errors = held_out_errors(few, source, 2)
-    assert np.isfinite(errors).all()
-    assert np.median(np.abs(np.expm1(errors))) < 0.5
-
-
-def test_a_recorded_fold_is_what_the_fit_gives(
-    rows: list[Measurement], recorded: dict[str, dict[str, str]]
-) -> None:
-    kept = [row for row in rows if source(row) != "FT"]
-    held = [row for row in rows if source(row) == "FT"]
-    ratios = np.exp(fit_engines(kept).errors(held))
-    for row, ratio in zip(held, ratios, strict=True):
-        expected = float(recorded[row.texts["id"]]["held out by source"])
-        assert ratio == pytest.approx(expected, rel=0.02)
-
-
+@pytest.mark.golden
 def test_every_shipped_engine_predicts_what_the_fit_recorded(
     rows: list[Measurement], recorded: dict[str, dict[str, str]]
 ) -> None:
@@ -105,22 +68,7 @@ def test_every_shipped_engine_predicts_what_the_fit_recorded(
         assert ratio == pytest.approx(expected, rel=0.02)
 
 
-WIDE = ("bf16", "fp16", "fp32")
-
-
-@pytest.mark.parametrize("name", ["eager", "graphs", "native"])
-def test_intervals_cover_four_in_five_held_out_rows(
-    recorded: dict[str, dict[str, str]], name: str
-) -> None:
-    spread = class_engines()[name].spread
-    assert spread is not None
-    own = [row for row in recorded.values() if row["engine_class"] == name]
-    ratios = [1 / float(row["held out by source"]) for row in own if row["weight_dtype"] in WIDE]
-    covered = np.mean([spread.low <= ratio <= spread.high for ratio in ratios])
-    assert len(ratios) > 50
-    assert covered == pytest.approx(0.8, abs=0.07)
-
-
+@pytest.mark.golden
 def test_a_device_without_measurements_has_the_wider_interval() -> None:
     for name in ("eager", "graphs", "native"):
         spread = class_engines()[name].spread
@@ -129,6 +77,7 @@ def test_a_device_without_measurements_has_the_wider_interval() -> None:
         assert other[0] <= known[0] < 1 < known[1] <= other[1]
 
 
+@pytest.mark.golden
 def test_a_fit_says_what_it_rests_on(rows: list[Measurement]) -> None:
     few = [row for row in rows if source(row) in ("GPTFAST", "ITREX")]
     fit = fit_engines(few, 2)

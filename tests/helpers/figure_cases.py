@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 from cost_analysis import Workload, load_engine, load_hardware, load_model
 from cost_analysis.accuracy import Prediction, predictions, represented
@@ -22,9 +21,10 @@ from cost_analysis.serving_view import ServingView, serving_view
 from cost_analysis.spec import Precision
 from cost_analysis.training_runs import published_runs
 from cost_analysis.verdicts import Verdict, read_verdicts
+from tests.helpers.data import ROOT
 
 BASE = load_model("1.6B").spec
-RUNS = Path(__file__).parents[2] / "profiles" / "runs"
+RUNS = ROOT / "profiles" / "runs"
 STREAMS = (1, 2, 4, 8)
 BATCHES = (1, 2, 4, 8)
 

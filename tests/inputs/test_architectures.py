@@ -15,17 +15,9 @@ from cost_analysis.model_configs import ARCHITECTURES, model_of
 from tests.helpers.cases import configuration, configured
 
 LLAMA = configuration("llama-3.2-1b")
-
-
 MIXTRAL = configuration("mixtral-8x7b")
-
-
 GEMMA = configuration("gemma-2-2b")
-
-
 DEEPSEEK = configuration("deepseek-v3")
-
-
 OPT = configuration("opt-125m")
 
 

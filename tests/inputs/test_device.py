@@ -37,6 +37,7 @@ def test_by_hand() -> None:
     assert RATES.start(36) == pytest.approx(2e-5)
 
 
+@pytest.mark.property
 @given(st.lists(st.floats(0.5, 500), min_size=1, max_size=5))
 def test_numbers_and_arrays_agree(rows: list[float]) -> None:
     together = RATES.seconds(1e9, np.array(rows))

@@ -132,8 +132,6 @@ def test_precision_of_parts() -> None:
 
 
 sizes = st.integers(1, 20_000).map(float)
-
-
 groups = st.integers(2, 65_536)
 
 

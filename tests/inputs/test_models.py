@@ -22,8 +22,6 @@ from tests.helpers.program import process
 LLAMA = configuration("llama-3.2-1b")
 MIXTRAL = configuration("mixtral-8x7b")
 GEMMA = configuration("gemma-2-2b")
-
-
 ALIKE = {path.stem for path in CONFIGS.glob("*.json")} & set(profile_names("models"))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from cost_analysis import InputError, load_engine, load_hardware, load_model
 from cost_analysis.profiles import aliases, profile_names
+from tests.helpers.data import ROOT
 
 DEVICES = profile_names("hardware")
 REQUIRED = {
@@ -255,7 +256,7 @@ def test_what_a_device_reaches_is_its_own_or_its_generations(tmp_path: Path) -> 
 
 
 def test_every_generation_names_its_source() -> None:
-    text = (Path(__file__).parents[2] / "profiles" / "generations.toml").read_text()
+    text = (ROOT / "profiles" / "generations.toml").read_text()
     generations = tomllib.loads(text)
     assert all(len(row["source"]) > 20 for row in generations.values())
     used = {load_hardware(name).architecture.split()[0] for name in DEVICES}

@@ -1,6 +1,6 @@
-from __future__ import annotations
+"""Models of one stream that reach the loss of streams."""
 
-import math
+from __future__ import annotations
 
 import numpy as np
 import pytest
@@ -10,18 +10,14 @@ from hypothesis import strategies as st
 from cost_analysis import InputError, ModelSpec, load_model
 from cost_analysis.baselines import (
     TOLERANCE,
-    family,
     interpolation_weights,
     law_baseline,
     measured_baseline,
     size_of,
     sized_baseline,
-    widened,
 )
 from cost_analysis.comparison import size_multiple
-from cost_analysis.profiles import profile_names
 from cost_analysis.scaling_law import ScalingLaw
-from cost_analysis.spec import family_intermediate_size
 from cost_analysis.training_runs import published_runs
 
 STREAMED = load_model("1.6b").spec.with_streams(8)
@@ -60,52 +56,7 @@ def test_a_loss_that_no_measured_model_reaches() -> None:
         measured_baseline(load_model("1.6b").spec.with_streams(3), published_runs("stack"))
 
 
-OWN_WIDTHS = {"deepseek-v2-lite", "deepseek-v3"}
-"""Models whose experts have a width of their own."""
-
-
-@pytest.mark.parametrize("name", sorted(OWN_WIDTHS))
-def test_experts_of_a_width_of_their_own_are_not_widened(name: str) -> None:
-    with pytest.raises(InputError, match="cannot be widened"):
-        widened(load_model(name).spec, 1e9)
-
-
-@pytest.mark.parametrize("name", sorted(set(profile_names("models")) - OWN_WIDTHS))
-@pytest.mark.parametrize("factor", [0.25, 0.9, 1.0, 1.82, 3.0])
-def test_widened_hits_the_count_in_the_shape(name: str, factor: float) -> None:
-    spec = load_model(name).spec
-    target = size_of(spec) * factor
-    model = widened(spec, target)
-    assert abs(size_of(model) / target - 1) <= TOLERANCE
-    assert model.hidden_size % 128 == 0
-    assert model.streams == 1
-    assert model.num_hidden_layers == spec.num_hidden_layers
-    assert model.num_attention_heads == spec.num_attention_heads
-    if spec.head_dim * spec.num_attention_heads == spec.hidden_size:
-        assert model.hidden_size % model.num_attention_heads == 0
-        assert model.head_dim * model.num_attention_heads == model.hidden_size
-    else:
-        assert model.head_dim == spec.head_dim
-    step = math.lcm(128, spec.num_attention_heads)
-    if model.hidden_size >= 8 * step:  # coarser steps of the hidden size leave more to the MLP
-        ratio = model.intermediate_size / model.hidden_size
-        assert ratio == pytest.approx(spec.intermediate_size / spec.hidden_size, rel=0.2)
-
-
-def test_widened_finds_the_family_itself() -> None:
-    for member in family():
-        if member.hidden_size % 128 == 0:
-            model = widened(load_model("1.6b").spec, size_of(member))
-            assert model.hidden_size == member.hidden_size
-            inner = family_intermediate_size(member.hidden_size)
-            assert model.intermediate_size == pytest.approx(inner, rel=0.02)
-
-
-def test_widened_refuses_what_does_not_exist() -> None:
-    with pytest.raises(InputError, match="no model of"):
-        widened(load_model("1.6b").spec, 1e4)
-
-
+@pytest.mark.property
 @given(st.lists(st.floats(0.1, 100), min_size=2, max_size=6, unique=True), st.floats(-50, 200))
 def test_interpolation_weights(nodes: list[float], value: float) -> None:
     positions = np.sort(np.array(nodes))

@@ -1,4 +1,4 @@
-"""Plans and verdicts, from journals that are written by hand."""
+"""Verdicts, from journals that are written by hand."""
 
 from __future__ import annotations
 
@@ -6,46 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from cost_analysis import InputError, Workload
-from cost_analysis.baselines import size_of
+from cost_analysis import InputError
 from cost_analysis.increases import measured_increases
 from cost_analysis.scaling_law import ScalingLaw
-from cost_analysis.validation_plan import STREAMS, Member, groups, members, needed_bytes
+from cost_analysis.validation_plan import Member, members
 from cost_analysis.verdicts import verdicts, verdicts_of
 
 LAW = ScalingLaw(0.6912, 1.131e7, 0.1894, 0.3935)
-
-
-@pytest.mark.parametrize("size", ["tiny", "small", "paper"])
-def test_plans(size: str) -> None:
-    plan = members(size, LAW)
-    assert [member.role for member in plan].count("base") == 1
-    assert {m.spec.streams for m in plan if m.role == "streams"} == set(STREAMS)
-    assert len({member.label for member in plan}) == len(plan)
-    base = plan[0].spec
-    wider = [size_of(m.spec) for m in plan if m.role == "parameters"]
-    for member in plan:
-        if member.role == "streams":
-            equal = LAW.equal_loss_size(size_of(member.spec), member.spec.streams)
-            assert size_of(base) < equal < 1.02 * max(wider)
-
-
-@given(st.sampled_from(["tiny", "small", "paper"]), st.floats(1e8, 1e11), st.booleans())
-def test_groups_fit_and_lose_nobody(size: str, available: float, force: bool) -> None:
-    plan, work = members(size, LAW), Workload(1, 64, 16)
-    together, refused = groups(plan, work, "fp32", available, force=force)
-    ran = [member for group in together for member in group if member.role != "base"]
-    assert len(ran) + len(refused) == len(plan) - 1
-    assert not (force and refused)
-    assert not together or any(plan[0] in group for group in together)
-    for group in together:
-        need = sum(needed_bytes(member, work, "fp32") for member in group)
-        assert need <= available or len(group) == 1 or force
-    for _, reason in refused:
-        assert "are free" in reason
 
 
 def journal(

@@ -1,16 +1,14 @@
-"""Devices, engines and models as the program lists them and takes their names."""
+"""Devices, engines and models as the program lists them."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from cost_analysis import load_engine
 from cost_analysis.profiles import profile_names
-from tests.helpers.program import SEED
 
 
 def test_hardware_and_models(
@@ -30,30 +28,6 @@ def test_hardware_and_models(
     assert record("models", "qwen2.5-7b")["parameters_total"] == 7_615_616_512
     assert "did you mean" in refusal("hardware", "h1000")
     assert "did you mean" in refusal("models", "qwen2.5-8b")
-
-
-def test_names_of_checkpoints(record: Callable[..., Any]) -> None:
-    named = record("--model", "ParScale/ParScale-1.8B-P8-Inst")
-    assert named["model"]["P"] == 8
-    assert named["parameters"] == record("--model", "1.6B", "--P", "8")["parameters"]
-    assert record("--model", "parscale-1.8b-p8", "--P", "2")["model"]["P"] == 2
-    assert "checkpoint ParScale-0.7B is 0.5b" in record("--model", "0.7B")["warnings"][0]
-
-
-def test_changed_profiles_say_so(answer: Callable[..., str], record: Callable[..., Any]) -> None:
-    same = record("--model", "qwen3-0.6b", "--num_attention_heads", "16")
-    assert same["model"]["head_dim"] == 128
-    changed = record("--model", "1.6B", "--hidden_size", "1024")
-    assert changed["assumed"]["head_dim"] == 64
-    assert "with another hidden_size" in answer("--model", "1.6B", "--hidden_size", "1024")
-
-
-def test_a_device_with_one_peak(tmp_path: Path, answer: Callable[..., str]) -> None:
-    file = tmp_path / "mine.toml"
-    file.write_text('memory = "24 GiB"\nbandwidth = "1 TB/s"\n[peak]\nbf16 = "100 TFLOP/s"\n')
-    for cost_model in ("operators", "published"):
-        text = answer(*SEED, "--gpu_config", str(file), "--cost_model", cost_model)
-        assert "of 24.0 GiB left" in text
 
 
 def test_engines(

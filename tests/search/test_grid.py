@@ -90,6 +90,7 @@ def test_a_grid_refuses_before_it_holds_anything() -> None:
 AXES = ("model", "gpu_config", "hidden_size", "P", "batch_size", "output_length")
 
 
+@pytest.mark.property
 @given(
     st.lists(st.integers(1, 7), min_size=len(AXES), max_size=len(AXES)),
     st.integers(1, 200),

@@ -24,14 +24,11 @@ from cost_analysis import (
 )
 from cost_analysis.baselines import family, size_of
 from cost_analysis.candidates import Space, setups
-from cost_analysis.ladder import size_ladder
 from cost_analysis.planner import OBJECTIVES, InfeasibleError, Limits, plan
 from cost_analysis.request_lengths import Lengths
 from cost_analysis.scaling_law import ScalingLaw
 from cost_analysis.serving import Server, under_load
 from cost_analysis.units import parse_quantity
-
-pytestmark = pytest.mark.property
 
 LAW = ScalingLaw(0.6912, 11.3e6, 0.1894, 0.3935)
 DEVICES = [
@@ -106,6 +103,7 @@ def one_by_one(space: Space, limits: Limits) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.property
 @given(spaces())
 @settings(max_examples=80)
 def test_the_best_is_the_best_of_all(asked: tuple[Space, Limits, str]) -> None:
@@ -136,6 +134,7 @@ def test_the_best_is_the_best_of_all(asked: tuple[Space, Limits, str]) -> None:
     assert front == {(table.loss[i], table.memory[i], table.latency[i]) for i in found.pareto}
 
 
+@pytest.mark.property
 @given(spaces())
 @settings(max_examples=40)
 def test_what_binds_is_what_the_next_size_breaks(asked: tuple[Space, Limits, str]) -> None:
@@ -199,6 +198,7 @@ def test_what_is_said_to_be_possible_is(name: str) -> None:
     assert ask(Limits(**{name: 1.01 * fastest})).feasible.any()
 
 
+@pytest.mark.property
 def test_under_load_each_row_is_the_steady_state_of_its_model() -> None:
     found = ask(Limits(latency=3.0), rate=2.0, input_length=300, output_length=40)
     table = found.found
@@ -243,31 +243,3 @@ def test_a_limit_that_is_just_met_is_met() -> None:
 def test_bad_questions(limits: Limits, objective: str, options: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         ask(limits, objective, **options)
-
-
-@pytest.mark.parametrize("name", range(6))
-def test_the_ladder_holds_the_family_in_small_steps(name: int) -> None:
-    base = family()[name]
-    ladder = size_ladder(base)
-    sizes = size_of(ladder)
-    assert size_of(base) in sizes
-    assert (np.diff(sizes) >= 0).all()
-    large = sizes > 3e7
-    assert (sizes[large][1:] / sizes[large][:-1] < 1.0101).all()
-    assert sizes[-1] == pytest.approx(1e12, rel=0.01)
-    assert (ladder.hidden_size % 128 == 0).all()
-    shape = ladder.intermediate_size[large] / ladder.hidden_size[large]
-    assert (abs(np.log(shape / (base.intermediate_size / base.hidden_size))) < 0.75).all()
-
-
-def test_a_ladder_of_another_model_keeps_its_head_width() -> None:
-    base = replace(family()[0], head_dim=128)
-    ladder = size_ladder(base, 1e10)
-    assert ladder.head_dim == 128
-    assert size_of(base) in size_of(ladder)
-
-
-def test_more_setups_than_are_worth_waiting_for() -> None:
-    many = setups(DEVICES, [Precision()], tuple(range(1, 402)))
-    with pytest.raises(InputError, match="802 combinations"):
-        Space(family()[3], (1,), many, LAW)

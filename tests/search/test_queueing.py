@@ -17,8 +17,6 @@ from cost_analysis.memory import memory
 from cost_analysis.request_lengths import Lengths
 from cost_analysis.serving import Load, Server, under_load
 
-pytestmark = pytest.mark.property
-
 H100, GRAPHS, IDEAL = load_hardware("h100-sxm-80gb"), load_engine("graphs"), load_engine("ideal")
 BASE = family()[3]
 
@@ -94,6 +92,7 @@ SERVERS = {
 }
 
 
+@pytest.mark.property
 @pytest.mark.parametrize(("share", "near"), [(0.1, 0.03), (0.5, 0.04), (0.8, 0.12)])
 @pytest.mark.parametrize("name", SERVERS)
 def test_steady_state_is_that_of_a_simulation(name: str, share: float, near: float) -> None:
@@ -108,6 +107,7 @@ def test_steady_state_is_that_of_a_simulation(name: str, share: float, near: flo
     assert 0.96 < found.peak_share <= 1
 
 
+@pytest.mark.property
 @given(
     st.lists(st.integers(1, 16), min_size=1, max_size=4), st.floats(0.001, 60),
     st.sampled_from([(1, 2), (700, 65), (64, 1)]), st.sampled_from([2, 40, 1024]),
@@ -157,6 +157,7 @@ def test_a_single_token_needs_no_decoding() -> None:
     assert load.ttft[1] > load.ttft[0]
 
 
+@pytest.mark.property
 @given(st.integers(1, 8), st.floats(1e8, 9e10), st.sampled_from([(1, 1), (900, 30), (64, 2000)]))
 @settings(max_examples=40)
 def test_capacity_is_the_most_that_fits(

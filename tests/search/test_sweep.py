@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +15,7 @@ from hypothesis import strategies as st
 from cost_analysis import InputError, sweep
 from cost_analysis.records import answer, estimate_row
 from cost_analysis.request import make_request
-from cost_analysis.sweep_columns import COLUMNS
 from cost_analysis.sweep_summary import MEASURES, OBJECTIVES, merged, objectives_named, summary_of
-
-pytestmark = pytest.mark.property
 
 ASKED = {"P": "streams", "parscale_prefix_tokens": "prefix_tokens"}
 
@@ -45,6 +41,7 @@ def few(low: int, high: int) -> st.SearchStrategy[list[int]]:
     return st.lists(st.integers(low, high), min_size=1, max_size=2, unique=True)
 
 
+@pytest.mark.property
 @settings(max_examples=25, deadline=None)
 @given(
     hidden=few(1, 40).map(lambda sizes: [64 * size for size in sizes]),
@@ -77,6 +74,7 @@ def test_a_row_is_its_estimate(
                 assert ours == theirs, name
 
 
+@pytest.mark.property
 def test_its_sums_close() -> None:
     frame = sweep(model="1.6B,2.8B", P="1,4", batch_size="1:64:x4", output_length="1,100")
     for phase, whole in (("prefill", "latency_ttft_s"), ("decode", "latency_decode_s")):
@@ -92,16 +90,6 @@ def test_its_sums_close() -> None:
     assert frame[frame.output_length == 1].latency_tpot_s.isna().all()
 
 
-def test_the_columns_are_the_documented_ones() -> None:
-    frame = sweep(model="0.5B")
-    assert list(frame.columns) == [column.name for column in COLUMNS]
-    kinds = {"name": "O", "count": "i", "switch": "b", "number": "f"}
-    for column in COLUMNS:
-        kind = frame[column.name].dtype.kind
-        assert kind == kinds[column.kind] or column.kind == "name", column.name
-    assert all(column.text for column in COLUMNS)
-
-
 def test_what_does_not_fit_the_memory_is_refused() -> None:
     with pytest.raises(InputError, match="too many for the memory"):
         sweep(model="1.6B", batch_size="1:10000", input_length="1:10000")
@@ -111,6 +99,7 @@ def columns_of(frame: pd.DataFrame) -> dict[str, Any]:
     return {name: frame[name].to_numpy() for name in frame.columns}
 
 
+@pytest.mark.property
 @settings(max_examples=20, deadline=None)
 @given(
     objectives=st.lists(st.sampled_from([*MEASURES, "device_free_bytes"]), min_size=1, max_size=3,
@@ -159,9 +148,3 @@ def test_objectives_are_columns_of_numbers() -> None:
         objectives_named(["model"])
     with pytest.raises(InputError, match="each once"):
         objectives_named(["tokens_per_s", "tokens_per_s"])
-
-
-def test_every_column_is_documented() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "sweep.md").read_text()
-    for column in COLUMNS:
-        assert f"| `{column.name}` | {column.text} |" in page

@@ -1,4 +1,4 @@
-"""Energy of a run: of a stub GPU, and of processors whose counters are files."""
+"""Energy of a run: of a stub GPU that is sampled, and of processors whose counters are files."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from cost_analysis import meter
+from cost_analysis.errors import InputError
 from cost_analysis.host import cpu_energy
 from cost_analysis.journal import requests_of
 from cost_analysis.meter import Meter
+from cost_analysis.nvml import Unavailable
+from cost_analysis.telemetry import MOST_PER_SECOND, SHORTEST_TICK, Sampler
 from tests.helpers.nvml_scenarios import COMPILER, ask, build
 
 needs_stub = pytest.mark.skipif(COMPILER is None, reason="no C compiler `cc` to build a stub with")
@@ -43,6 +46,8 @@ def test_a_gpu_that_throttles_and_is_shared(stub: Path) -> None:
     assert "thermal" in text
 
 
+@pytest.mark.slow
+@pytest.mark.torch
 @needs_stub
 def test_short_requests_are_repeated_until_their_energy_can_be_told(
     stub: Path, tmp_path: Path
@@ -103,3 +108,88 @@ def test_processors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         _, energy = reader.run(work)
     assert energy["energy_joules"] is None
     assert energy["energy_missing"] == "NOT_FOUND"
+
+
+@needs_stub
+def test_energy_is_the_counters_and_power_agrees(stub: Path) -> None:
+    found = ask(stub, "watch", 1.5, power=200)
+    window = found["window"]
+    assert window["source"] == "counter"
+    assert window["reasons"] == []
+    # The tick is as it was timed: a late poll makes it a little short or long.
+    assert window["watts"] == pytest.approx(200, rel=2 * window["resolution"])
+    assert window["power_joules"] == pytest.approx(200 * window["seconds"])
+    assert found["tick"] >= SHORTEST_TICK
+    assert 0 < found["cost"] < 0.01
+    assert 0 < found["rate"] < MOST_PER_SECOND + 5  # with the marks
+    assert found["threads"] == 1
+    assert found["stopped"] is None
+    assert found["findings"] == []
+
+
+@needs_stub
+def test_a_window_of_few_ticks_is_too_short(stub: Path) -> None:
+    window = ask(stub, "watch", 0.2, tick=90)["window"]
+    assert window["joules"] is None
+    assert window["source"] is None
+    assert window["counter_joules"] > 0
+    assert [reason[:16] for reason in window["reasons"]] == ["window too short"] * 2
+
+
+@needs_stub
+def test_a_counter_that_stands_still_gives_way_to_power(stub: Path) -> None:
+    found = ask(stub, "watch", 1.5, still_after=0)
+    window = found["window"]
+    assert window["source"] == "power"
+    assert window["watts"] == pytest.approx(350)
+    assert window["counter_joules"] == 0
+    assert "stood still" in window["reasons"][0]
+    assert "integral of the power readings" in window["reasons"][1]
+    assert found["tick"] is None
+    assert "stood still" in found["findings"][0]
+
+
+@needs_stub
+def test_no_counter_gives_way_to_power_and_no_power_to_a_reason(stub: Path) -> None:
+    no_counter = "nvmlDeviceGetTotalEnergyConsumption=3"
+    window = ask(stub, "watch", 1.5, fail=no_counter)["window"]
+    assert window["source"] == "power"
+    assert "(NOT_SUPPORTED)" in window["reasons"][0]
+    both = f"{no_counter},nvmlDeviceGetPowerUsage=4"
+    window = ask(stub, "watch", 0.1, fail=both)["window"]
+    assert window["joules"] is None
+    assert "(NOT_SUPPORTED)" in window["reasons"][0]
+    assert "(NO_PERMISSION)" in window["reasons"][1]
+
+
+@needs_stub
+def test_a_device_lost_in_mid_run_keeps_what_was_read(stub: Path) -> None:
+    counter_alone = "nvmlDeviceGetTotalEnergyConsumption=3"
+    found = ask(stub, "watch", 0.8, lost_after=60, fail=counter_alone)
+    assert found["stopped"] == "the device answers no more (GPU_IS_LOST)"
+    assert found["samples"] > 2
+    assert found["fields"][:2] == [True, True]
+    assert found["stopped"] in found["window"]["reasons"]
+    assert found["window"]["joules"] is None
+    assert found["threads"] == 1
+
+
+@needs_stub
+def test_what_makes_a_run_unsteady_is_found(stub: Path) -> None:
+    found = ask(
+        stub, "watch", 0.6,
+        clocks="1980,1410", reasons=0x44, warming=10, processes=f"self:{2**30},1:{2**20}",
+    )  # fmt: skip
+    seen = "\n".join(found["findings"])
+    assert "clocks throttled (hw_thermal_slowdown) in 100% of the readings" in seen
+    assert "clocks throttled (sw_power_cap)" in seen
+    assert "1 other process on the device (pid 1)" in seen
+    assert "the SM clock wandered by" in seen
+    assert "the device warmed by" in seen
+    assert len(found["findings"]) == 5
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, 20.1, float("nan")])
+def test_a_rate_that_nothing_can_keep_is_refused(rate: float) -> None:
+    with pytest.raises(InputError, match="at most 20 per second"):
+        Sampler(Unavailable("NO_DEVICE", "none"), rate)
