@@ -35,7 +35,8 @@ _SWITCHES = ("device_shares", "soft_roofs")
 
 
 def _line(name: str, value: float, error: float | None) -> str:
-    figure = f'"{value * 1e6:.3g} us"' if name in (*ENGINE_TIMES, "floor") else f"{value:.3g}"
+    is_time = name in (*ENGINE_TIMES, "floor") and value  # no time at all has no unit
+    figure = f'"{value * 1e6:.3g} us"' if is_time else f"{value:.3g}"
     return f"{name} = {figure}" + (f"  # ±{error:.0%}" if error is not None else "")
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from cost_analysis import InputError
-from cost_analysis.layers import Experts, LatentAttention, Mlp
+from cost_analysis import InputError, parameters
+from cost_analysis.layers import Attention, Experts, LatentAttention, Mlp
 from cost_analysis.model_configs import ARCHITECTURES, model_of
 from tests.helpers.cases import configuration, configured
+from tests.helpers.data import read_rows
 
 LLAMA = configuration("llama-3.2-1b")
 MIXTRAL = configuration("mixtral-8x7b")
@@ -109,3 +110,77 @@ def test_what_a_configuration_leaves_out_is_said(
     assumed = record("--model", str(folder), "--num_key_value_heads", "8")["assumed"]
     assert assumed == {"head_dim": 256, "engine": "graphs"}
     assert "assumed: num_key_value_heads = 4" in answer("--model", str(folder))
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize(
+    "row", read_rows("config_parameter_counts.csv"), ids=lambda row: str(row["config"])
+)
+def test_parameters_of_published_configurations(row: dict[str, str]) -> None:
+    assert parameters(configured(row["config"])).total == int(row["parameters"])
+
+
+def test_windows_of_qwen2_are_those_of_its_last_layers() -> None:
+    windows = {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 20}
+    spec = model_of(configuration("qwen2-0.5b") | windows, "a test").spec
+    kinds = [(group.count, group.attention.window) for group in spec.groups]
+    assert kinds == [(20, None), (4, 8)]
+
+
+def test_norms_and_biases_of_qwen3() -> None:
+    spec = configured("qwen3-8b")
+    assert (spec.qk_norm, spec.qkv_bias, spec.head_dim) == (True, False, 128)
+    biased = model_of(configuration("qwen3-8b") | {"attention_bias": True}, "a test").spec
+    assert biased.qkv_bias
+    assert all(
+        isinstance(group.attention, Attention) and group.attention.output_bias
+        for group in biased.groups
+    )
+
+
+@pytest.mark.parametrize(("first", "counts"), [(0, [61]), (3, [3, 58]), (61, [61]), (99, [61])])
+def test_the_first_layers_of_deepseek_are_dense(first: int, counts: list[int]) -> None:
+    spec = model_of(DEEPSEEK | {"first_k_dense_replace": first}, "a test").spec
+    assert [group.count for group in spec.groups] == counts
+    assert all(isinstance(group.attention, LatentAttention) for group in spec.groups)
+    dense = [isinstance(group.mlp, Mlp) for group in spec.groups]
+    assert dense == [place == 0 and first > 0 for place in range(len(counts))]
+
+
+def test_dense_layers_among_experts_are_named_by_their_places() -> None:
+    qwen = configuration("qwen3-30b-a3b")
+    spec = model_of(qwen | {"mlp_only_layers": [0, 5, 5]}, "a test").spec
+    dense = [group for group in spec.groups if isinstance(group.mlp, Mlp)]
+    experts = [group for group in spec.groups if isinstance(group.mlp, Experts)]
+    assert sum(int(group.count or 0) for group in dense) == 2
+    assert sum(int(group.count or 0) for group in experts) == 46
+    for places, sentence in (
+        (5, "mlp_only_layers is 5; it must be a list"),
+        ([48], "mlp_only_layers holds 48; each must be from 0 to 47"),
+        ([-1], "holds -1"),
+        ([True], "holds True"),
+        (["0"], "holds '0'"),
+    ):
+        with pytest.raises(InputError) as error:
+            model_of(qwen | {"mlp_only_layers": places}, "a test")
+        assert sentence in str(error.value)
+
+
+def test_only_the_text_model_of_text_and_images_is_counted() -> None:
+    gemma = configuration("gemma-3-12b")
+    found = model_of(gemma, "a test")
+    assert found.remarks == (
+        "only the text model is counted; the configuration has a vision model, too",
+    )
+    tied = model_of(gemma | {"tie_word_embeddings": False}, "a test").spec
+    assert (found.spec.tie_word_embeddings, tied.tie_word_embeddings) == (True, False)
+    with pytest.raises(InputError, match="architectures is"):
+        model_of(gemma | {"architectures": ["Gemma3ForTokenClassification"]}, "a test")
+
+
+def test_what_is_stored_or_left_out_beside_is_said() -> None:
+    stored = {"quantization_config": {"quant_method": "gptq"}, "num_nextn_predict_layers": 1}
+    assert model_of(LLAMA | stored, "a test").remarks == (
+        "the layer that predicts a second token is not counted",
+        "its weights are stored in 'gptq'; what is counted is --weight_dtype",
+    )

@@ -23,6 +23,7 @@ from cost_analysis import (
 )
 from cost_analysis.dtypes import dtype_named
 from cost_analysis.product_rates import ProductRates
+from tests.helpers.cases import EIGHT_A_NODE, FOUR_A_NODE
 
 RATES = ProductRates((1, 2, 8, 64), (20e9, 40e9, 40e9, 10e9), (1e-5, 1e-5, 1e-5, 3e-5))
 SPEC = ModelSpec(256, 1024, 4, 8, 2, vocab_size=1000)
@@ -128,3 +129,43 @@ def test_device_refuses(changes: dict[str, Any]) -> None:
 def test_what_a_device_reaches_is_a_share(share: float) -> None:
     with pytest.raises(InputError, match="reached_flops"):
         Hardware("d", "d", memory=1, bandwidth=1, peak={"fp32": 1.0}, reached_flops=share)
+
+
+def test_measured_products_of_a_profile(tmp_path: Path) -> None:
+    path = tmp_path / "device.toml"
+    path.write_text(
+        'memory = "1 GiB"\nbandwidth = "1 GB/s"\npeak = {fp32 = "1 GFLOP/s"}\n'
+        "[product_rates.fp32]\nrows = [1, 8]\nrates = ['1 GB/s', '2 GB/s']\n"
+        "starts = ['1 us', 0]\n"
+    )
+    rates = load_hardware(str(path)).product_rates
+    assert rates == {"fp32": ProductRates((1, 8), (1e9, 2e9), (1e-6, 0))}
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("sources = 3", "field 'sources': 3 must be a table of texts"),
+        ("sources = {peak = 3}", "field 'sources': 3 must be text in quotes"),
+        ("reached = 3", "field 'reached': 3 must be a table"),
+        ("devices_per_node = 1.5", "field 'devices_per_node': 1.5 must be a whole number"),
+        ("devices_per_node = true", "field 'devices_per_node': True must be a whole number"),
+        ("devices_per_node = 0", "devices_per_node is 0"),
+    ],
+)
+def test_fields_of_another_kind(line: str, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "device.toml"
+    path.write_text(
+        f'{line}\nmemory = "1 GiB"\nbandwidth = "1 GB/s"\npeak = {{fp32 = "1 GFLOP/s"}}\n'
+    )
+    with pytest.raises(InputError) as error:
+        load_hardware(str(path))
+    assert sentence in str(error.value)
+
+
+def test_what_joins_devices() -> None:
+    assert [FOUR_A_NODE.link_among(count) for count in (1, 4, 5)] == [
+        "interconnect", "interconnect", "network",
+    ]  # fmt: skip
+    assert EIGHT_A_NODE.link_among(8) == "interconnect"
+    assert replace(EIGHT_A_NODE, devices_per_node=None).link_among(9999) == "interconnect"

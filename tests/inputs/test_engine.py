@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cost_analysis import Engine, InputError
-from cost_analysis.system import AttentionKernels, Spread
+from cost_analysis import Engine, InputError, load_engine
+from cost_analysis.engine_profile import engine_text
+from cost_analysis.profiles import profile_names
+from cost_analysis.system import ENGINE_SHARES, ENGINE_TIMES, AttentionKernels, Spread
 
 
 @pytest.mark.parametrize(
@@ -53,3 +57,35 @@ def test_an_interval_is_wider_on_devices_that_were_not_measured() -> None:
     assert spread.interval(10.0, "h100") == (5.0, 20.0)
     with pytest.raises(InputError, match="low end"):
         Spread(1.2, 0.9)
+
+
+def test_a_share_of_the_bandwidth_alone_is_changed() -> None:
+    engine = Engine("e", flops_efficiency=0.5, bandwidth_efficiency=0.6)
+    changed = engine.with_efficiency(None, 0.9)
+    assert (changed.flops_efficiency, changed.bandwidth_efficiency) == (0.5, 0.9)
+
+
+@pytest.mark.parametrize("name", profile_names("engines"))
+def test_an_engine_that_is_written_is_read_again(name: str, tmp_path: Path) -> None:
+    """But for the digits that a profile leaves out."""
+    engine, file = load_engine(name), tmp_path / f"{name}.toml"
+    file.write_text(engine_text(engine, {}))
+    again = load_engine(str(file))
+    for field in ("description", "engine_class", "words", "device_shares", "soft_roofs", "source"):
+        assert getattr(again, field) == getattr(engine, field)
+    for field in (*ENGINE_SHARES, *ENGINE_TIMES):
+        assert getattr(again, field) == pytest.approx(getattr(engine, field), rel=5e-3), field
+    for item in fields(AttentionKernels):
+        ours, theirs = (getattr(each.attention, item.name) for each in (again, engine))
+        assert ours == pytest.approx(theirs, rel=5e-3), item.name
+    assert (again.spread is None) == (engine.spread is None)
+    if again.spread is not None and engine.spread is not None:
+        assert again.spread.devices == engine.spread.devices
+        assert again.spread.low == pytest.approx(engine.spread.low, rel=5e-3)
+
+
+def test_standard_errors_stand_beside_their_coefficients() -> None:
+    told = {"kernel_floor": 0.123, "attention.floor": 0.5}
+    lines = engine_text(Engine("e", kernel_floor=2e-6), told).splitlines()
+    assert 'kernel_floor = "2 us"  # ±12%' in lines
+    assert "floor = 0  # ±50%" in lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from cost_analysis import (
     InputError,
     ModelSpec,
 )
+from cost_analysis.layers import Experts, LayerGroup
 from cost_analysis.layout import Layout, Share, stages
 from tests.helpers.cases import SMALL
 from tests.helpers.strategies import fitting, specs
@@ -67,3 +69,24 @@ def test_heads_are_divided_and_copied(spec: ModelSpec, group: int) -> None:
     assert share.query_heads * group == spec.num_attention_heads
     kept = share.key_value / spec.head_dim
     assert kept == max(spec.num_key_value_heads / group, 1)
+
+
+def test_a_row_that_cannot_be_divided_is_named_by_its_number() -> None:
+    with pytest.raises(InputError, match="tensor_parallel is 3; it must divide the 16 query heads"):
+        Layout(tensor_parallel=np.array([1, 2, 3, 4])).check(SMALL)
+
+
+def test_experts_are_divided_by_the_layers_with_fewest() -> None:
+    kinds = (LayerGroup(mlp=Experts(8, 2), count=1), LayerGroup(mlp=Experts(4, 2)))
+    spec = replace(SMALL, layers=kinds)
+    Layout(expert_parallel=4).check(spec)
+    with pytest.raises(InputError, match="expert_parallel is 8"):
+        Layout(expert_parallel=8).check(spec)
+
+
+def test_a_model_of_few_streams_has_few_groups_of_them() -> None:
+    layout = Layout(tensor_parallel=2, stream_parallel=4)
+    assert [layout.of_streams(count).stream_parallel for count in (1, 2, 8)] == [1, 2, 4]
+    rows = layout.of_streams(np.array([1.0, 2.0, 8.0]))
+    assert np.broadcast_to(rows.stream_parallel, 3).tolist() == [1, 2, 4]
+    assert Layout(tensor_parallel=2).of_streams(1) == Layout(tensor_parallel=2)

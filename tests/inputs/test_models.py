@@ -10,11 +10,12 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from cost_analysis import load_model
+from cost_analysis import InputError, hub_cache, load_model
 from cost_analysis.profiles import profile_names
 from tests.helpers.cases import CONFIGS, configuration, configured
 from tests.helpers.program import process
@@ -159,3 +160,60 @@ def test_download_fetches_the_configuration_alone(tmp_path: Path) -> None:
     assert fetched.stdout == again.stdout
     files = [path.name for path in tmp_path.rglob("snapshots/*/*")]
     assert files == ["config.json"]
+
+
+class ValidationError(ValueError):
+    """As huggingface_hub raises it for a name that is no id."""
+
+
+class HttpError(OSError):
+    """As huggingface_hub raises it for a file that it does not get."""
+
+
+def hub(**functions: Callable[..., Any]) -> Callable[[], Any]:
+    errors = SimpleNamespace(HFValidationError=ValidationError, HfHubHTTPError=HttpError)
+    return lambda: SimpleNamespace(errors=errors, **functions)
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def function(*_: object) -> None:
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize("error", [ValidationError("no id"), OSError("disk")])
+def test_a_cache_that_cannot_be_asked_has_nothing(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_cache, "_hub", hub(try_to_load_from_cache=raising(error)))
+    assert hub_cache.hub_config("somebody/something") is None
+    assert hub_cache.hub_config("no id at all") is None
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (HttpError("404 Client Error\nmore of it"), "404 Client Error"),
+        (ValueError(""), "ValueError"),
+        (OSError("x" * 1000), "x" * 200),
+    ],
+)
+def test_a_download_that_fails_is_one_sentence(
+    error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    functions = {"try_to_load_from_cache": lambda *_: None, "hf_hub_download": raising(error)}
+    monkeypatch.setattr(hub_cache, "_hub", hub(**functions))
+    with pytest.raises(InputError) as caught:
+        hub_cache.hub_config("somebody/something", download=True)
+    assert str(caught.value) == (f"cannot download config.json of 'somebody/something': {reason}")
+
+
+def test_what_is_downloaded_is_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA))
+    functions = {
+        "try_to_load_from_cache": lambda *_: None,
+        "hf_hub_download": lambda *_: str(tmp_path / "config.json"),
+    }
+    monkeypatch.setattr(hub_cache, "_hub", hub(**functions))
+    assert load_model("somebody/llama", download=True).spec.name == "somebody/llama"

@@ -270,3 +270,28 @@ def test_every_class_has_measured_terms(name: str) -> None:
     assert engine.device_shares
     assert engine.soft_roofs
     assert engine.spread is not None
+
+
+def test_a_home_that_nobody_has() -> None:
+    with pytest.raises(InputError, match=r"cannot read profile '~no such user/x\.toml'"):
+        load_hardware("~no such user/x.toml")
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("flops_efficiency = true", "field 'flops_efficiency': True must be a number"),
+        ("flops_efficiency = '1'", "field 'flops_efficiency': '1' must be a number"),
+        ("soft_roofs = 1", "field 'soft_roofs': 1 must be true or false"),
+        ("words = [3]", "field 'words': 3 must be text in quotes"),
+        ("kernel_floor = 1", "field 'kernel_floor': 1 is not a positive quantity in s"),
+    ],
+)
+def test_fields_of_an_engine_of_another_kind(tmp_path: Path, line: str, sentence: str) -> None:
+    file = tmp_path / "mine.toml"
+    needed = {"flops_efficiency": 1, "bandwidth_efficiency": 1}
+    rest = [f"{name} = {value}" for name, value in needed.items() if not line.startswith(name)]
+    file.write_text("\n".join([line, *rest]))
+    with pytest.raises(InputError) as error:
+        load_engine(str(file))
+    assert sentence in str(error.value)

@@ -14,7 +14,7 @@ from cost_analysis import (
     Workload,
     parameters,
 )
-from cost_analysis.layers import Attention, LayerGroup
+from cost_analysis.layers import Attention, LatentAttention, LayerGroup, Mlp
 from tests.helpers.cases import configured
 
 
@@ -93,3 +93,17 @@ def test_sizes_that_a_flag_changes_reach_every_layer() -> None:
 def test_no_more_than_one_kind_takes_the_rest() -> None:
     with pytest.raises(InputError, match="kinds of layers"):
         ModelSpec(64, 64, 4, 4, layers=(LayerGroup(), LayerGroup(Attention(window=5))))
+
+
+def test_kinds_of_layers_are_checked() -> None:
+    bad: dict[str, Any] = {"bias": 1}
+    with pytest.raises(InputError, match="bias is 1; it must be true or false"):
+        Mlp(**bad)
+    with pytest.raises(InputError, match="window is 0; it must be a whole number"):
+        Attention(window=0)
+
+
+def test_latents_in_words_and_widths() -> None:
+    kind = LatentAttention(kv_rank=512, rope_dim=64, plain_dim=128, value_dim=100)
+    assert str(kind) == "latent attention of rank 512"
+    assert (kind.latent, kind.key_dim) == (512 + 64, 64 + 128)
