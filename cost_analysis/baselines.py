@@ -207,14 +207,13 @@ def widened(spec: ModelSpec, size: float) -> ModelSpec:
             f"{_called(spec)} cannot be widened: its experts have a width of their own; name a "
             "model to compare with"
         )
-    scales_heads = spec.head_dim * spec.num_attention_heads == spec.hidden_size
-    multiple = math.lcm(128, spec.num_attention_heads if scales_heads else 1)
+    multiple = hidden_multiple(spec)
     shape = spec.intermediate_size / spec.hidden_size
     guess = spec.hidden_size * math.sqrt(size / size_of(spec.with_streams(1)))
     nearest = max(1, round(guess / multiple))
     best: tuple[float, ModelSpec] | None = None
     for step in range(max(1, nearest - 3), nearest + 4):
-        for model in _candidates(spec, step * multiple, size, scales_heads=scales_heads):
+        for model in _candidates(spec, step * multiple, size):
             if abs(size_of(model) / size - 1) <= TOLERANCE:
                 off = abs(math.log(model.intermediate_size / model.hidden_size / shape))
                 if best is None or off < best[0]:
@@ -228,28 +227,20 @@ def widened(spec: ModelSpec, size: float) -> ModelSpec:
     return best[1]
 
 
-def _candidates(
-    spec: ModelSpec, hidden: int, size: float, *, scales_heads: bool
-) -> Sequence[ModelSpec]:
+def hidden_multiple(spec: ModelSpec) -> int:
+    """What divides the hidden size of a model that could be built in the shape of another."""
+    return math.lcm(128, spec.num_attention_heads if spec.scales_heads else 1)
+
+
+def _candidates(spec: ModelSpec, hidden: int, size: float) -> Sequence[ModelSpec]:
     """Models of one hidden size, the MLP as near the count as multiples of 128, 64, … allow."""
-
-    def model(inner: int) -> ModelSpec:
-        return replace(
-            spec,
-            hidden_size=hidden,
-            intermediate_size=inner,
-            head_dim=hidden // spec.num_attention_heads if scales_heads else spec.head_dim,
-            streams=1,
-            name="",
-        )
-
-    bare, one = size_of(model(1)), size_of(model(2)) - size_of(model(1))
-    wanted = (size - bare) / one + 1
+    bare, two = (size_of(spec.with_widths(hidden, inner)) for inner in (1, 2))
+    wanted = (size - bare) / (two - bare) + 1
     found = []
     for multiple in (128, 64, 32, 16, 8, 4, 2, 1):
         inner = round(wanted / multiple) * multiple
         if inner >= 1:
-            found.append(model(inner))
+            found.append(spec.with_widths(hidden, inner))
     return found
 
 

@@ -111,11 +111,11 @@ def read_spending(path: Path, spec: ModelSpec) -> Spending:
         InputError: A file that cannot be read, or does not describe a method.
     """
     table = Table(path, parse(path, "method"))
-    kinds = {"int": size, "bool": switch, "float": number}
+    kinds = {"size": size, "switch": switch, "real": number}
     amounts: dict[str, Any] = {
-        item.name: table.take(item.name, kinds[str(item.type)], item.default)
+        item.name: table.take(item.name, kinds[item.metadata["kind"]], item.default)
         for item in fields(Spending)
-        if item.type in kinds
+        if item.metadata
     }
     name = table.take("name", text, path.stem)
     source = table.take("source", text)

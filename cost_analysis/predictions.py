@@ -24,7 +24,7 @@ from cost_analysis.measurements import (
 )
 from cost_analysis.profiles import load_engine, profile_names
 from cost_analysis.spec import ModelSpec, Workload
-from cost_analysis.system import AttentionKernels, Engine, Hardware
+from cost_analysis.system import ENGINE_SHARES, ENGINE_TIMES, AttentionKernels, Engine, Hardware
 
 Floats = npt.NDArray[np.float64]
 
@@ -146,13 +146,10 @@ def stacked_engine(engines: Sequence[Engine]) -> Engine:
         for item in fields(AttentionKernels)
     }
     numbers: dict[str, Any] = {
-        name: _column(getattr(engine, name) for engine in engines) for name in NUMBERS
+        name: _column(getattr(engine, name) for engine in engines)
+        for name in (*ENGINE_SHARES, *ENGINE_TIMES)
     }
     return replace(engines[0], attention=AttentionKernels(**kernels), **numbers)
-
-
-NUMBERS = tuple(item.name for item in fields(Engine) if item.type == "Number")
-"""Fields of `Engine` that are numbers."""
 
 
 @cache
