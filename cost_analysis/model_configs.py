@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from cost_analysis import dense_configs, expert_configs
-from cost_analysis.config_fields import Config, read_config
+from cost_analysis.config_fields import Config
 from cost_analysis.errors import LONGEST_PATH, InputError, shown, unknown_name
+from cost_analysis.files import read_json
 from cost_analysis.spec import ModelSpec
 
 
@@ -78,7 +79,12 @@ def read_model(path: Path, name: str) -> ConfiguredModel:
         InputError: A file that is no configuration, an architecture that is not known, or sizes
             that make no sense.
     """
-    return model_of(read_config(path), f"the configuration {shown(str(path), LONGEST_PATH)}", name)
+    content = read_json(path, CONFIGURATION)
+    return model_of(content, f"{CONFIGURATION} {shown(str(path), LONGEST_PATH)}", name)
+
+
+CONFIGURATION = "the configuration"
+"""What errors call the file."""
 
 
 def model_of(content: dict[str, Any], where: str, name: str = "") -> ConfiguredModel:

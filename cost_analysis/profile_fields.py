@@ -17,9 +17,6 @@ from cost_analysis.units import parse_quantity
 
 T = TypeVar("T")
 
-LARGEST_FILE = 1_000_000
-"""A profile is a page of text; a larger file is not one [B]."""
-
 
 def parse(path: Path, what: str = "profile") -> dict[str, Any]:
     """The tables of a TOML file; `what` names it in errors.
@@ -27,9 +24,9 @@ def parse(path: Path, what: str = "profile") -> dict[str, Any]:
     Raises:
         InputError: A file that cannot be read, is too large or is not TOML.
     """
-    name, text = read_small(path, what, LARGEST_FILE)
+    name, text = read_small(path, what)
     try:
-        return tomllib.loads(text.decode("utf-8-sig"))
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{name} is not TOML: {error}") from None
 

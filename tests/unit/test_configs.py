@@ -16,7 +16,7 @@ import pytest
 from conftest import DATA, process
 
 from cost_analysis import InputError, ModelSpec, load_model, parameters
-from cost_analysis.config_fields import LARGEST_CONFIG
+from cost_analysis.files import LARGEST_FILE
 from cost_analysis.layers import Attention, Experts, LatentAttention, LayerGroup, Mlp
 from cost_analysis.model_configs import ARCHITECTURES, model_of
 from cost_analysis.parameters import active_parameters
@@ -164,7 +164,7 @@ def test_an_empty_configuration_lacks_something(kind: str) -> None:
         ("[1, 2]", "is not a JSON object"),
         ("null", "is not a JSON object"),
         ("{}", "model_type is missing"),
-        (" " * (LARGEST_CONFIG + 1), "is larger than"),
+        (" " * (LARGEST_FILE + 1), "is larger than"),
         ("\ufeff" + json.dumps(LLAMA | {"hidden_size": -1}), "hidden_size is -1"),
     ],
 )
@@ -188,7 +188,7 @@ def test_paths_that_lead_nowhere(tmp_path: Path, refusal: Callable[..., str]) ->
     assert "holds no config.json" in refusal("--model", str(tmp_path))
     assert "No such file" in refusal("--model", str(tmp_path / "config.json"))
     assert "unknown model" in refusal("--model", "no-such-folder")
-    assert "is not JSON" in refusal("--model", str(make(tmp_path / "b", b"\xff\xfe\x00")))
+    assert "is not UTF-8 text" in refusal("--model", str(make(tmp_path / "b", b"\xff\xfe\x00")))
 
 
 def make(folder: Path, content: bytes) -> Path:
