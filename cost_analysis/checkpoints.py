@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from cost_analysis.model_configs import CONFIGURATION, read_model
 from cost_analysis.spec import ModelSpec
 from cost_analysis.torch_model import DTYPES, ParallelModel
 
-PREFIX = re.compile(r"model\.layers\.(\d+)\.self_attn\.prefix_([kv])")
 AGGREGATOR = "model.aggregate_layer."
 
 ARCHITECTURES = ("qwen2", "qwen2_parscale")
