@@ -27,7 +27,7 @@ from cost_analysis.training_runs import Runs
 from cost_analysis.units import format_count
 
 TOLERANCE = 0.01
-"""How far a widened model may miss the parameter count that it is built for."""
+"""Largest relative error of a widened model's parameter count."""
 
 FAMILY = ("0.5b", "0.7b", "1.1b", "1.6b", "2.8b", "4.4b")
 """The published sizes, smallest first."""
@@ -39,11 +39,11 @@ class Baseline:
 
     Attributes:
         method: "measured", "law", "widened" or "model".
-        description: What it is, in words.
+        description: A description for reports.
         parameters: Its parameters without embeddings, N; an array for samples of a law.
         specs: Models whose costs are mixed.
         weights: Share of each; they sum to 1 and may be arrays, one value a sample.
-        warnings: Sentences on what the choice stretches.
+        warnings: Sentences on where the choice extrapolates.
     """
 
     method: str
@@ -96,7 +96,7 @@ def measured_baseline(streamed: ModelSpec, runs: Runs) -> Baseline:
         raise InputError(
             f"no measured P = 1 model reaches the loss {target:.4f} of "
             f"{_called(streamed)} at P = {streamed.streams}: the best, {names[0]}, has "
-            f"{losses[0]:.4f}; the fitted law can say"
+            f"{losses[0]:.4f}; use the fitted law, --baseline law"
         )
     weights = interpolation_weights(target, losses)
     specs = tuple(load_model(str(name)).spec for name in names)
@@ -178,7 +178,7 @@ def model_baseline(model: ModelSpec) -> Baseline:
 
 
 def describe(model: ModelSpec) -> str:
-    """What an architecture is, in a line."""
+    """A one-line description of an architecture."""
     name = f"{model.name.upper()}: " if model.name else ""
     return (
         f"{name}{format_count(size_of(model))} parameters without embeddings, "
@@ -228,7 +228,7 @@ def widened(spec: ModelSpec, size: float) -> ModelSpec:
 
 
 def hidden_multiple(spec: ModelSpec) -> int:
-    """What divides the hidden size of a model that could be built in the shape of another."""
+    """The number whose multiples are hidden sizes of models of the same heads: 128 divides it."""
     return math.lcm(128, spec.num_attention_heads if spec.scales_heads else 1)
 
 

@@ -29,7 +29,7 @@ def streams_option(lowest: int) -> Callable[[Command], Command]:
 
 
 def lists(batch: str, lengths: str) -> Callable[[Command], Command]:
-    """Lists of batch sizes and lengths, with their defaults in words."""
+    """Lists of batch sizes and lengths; their help states the defaults."""
 
     def decorate(command: Command) -> Command:
         """Give a command lists of batch sizes and lengths."""

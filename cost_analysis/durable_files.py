@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever ends the program or the machine."""
+"""Atomic writes: a file is complete or absent, even after a kill or a power cut."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def put(path: Path, content: bytes) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Tell what could not be written.
+    """Name the file in the error of a write that fails.
 
     Raises:
         SweepError: It cannot be written.

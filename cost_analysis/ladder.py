@@ -1,4 +1,4 @@
-"""The sizes that a model could be built in: its depth, heads and shape, wider or narrower."""
+"""A range of models of one depth and one number of heads, from narrow to wide."""
 
 from __future__ import annotations
 

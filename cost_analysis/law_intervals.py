@@ -1,6 +1,6 @@
-"""How far the runs carry a fitted law: refits on resampled runs, and intervals from them.
+"""Uncertainty of a fitted law: refits on resampled runs, and percentile intervals from them.
 
-An interval is that of the law, not of a run: the scatter of single runs about it is not in it.
+An interval is that of the law, not of a run: it leaves out the scatter of single runs.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def bootstrap(fitted: Fit, samples: int = SAMPLES, seed: int = 0) -> LawSamples:
         seed: The same seed draws the same runs.
 
     Raises:
-        InputError: Fewer than 2 samples, or runs that hardly any draw of tells the parameters
-            apart.
+        InputError: Fewer than 2 samples, or runs of which hardly any resample identifies the
+            parameters.
     """
     if samples < 2:
         raise InputError(f"a bootstrap takes at least 2 samples, not {samples}")
@@ -102,7 +102,7 @@ def _draws(runs: Runs, samples: int, seed: int) -> Array:
         weights = np.concatenate([weights, drawn[resample_suffices(runs, drawn)]])
         if len(weights) >= samples:
             return weights[:samples]
-    raise InputError("hardly any resample of these runs tells the law's parameters apart")
+    raise InputError("hardly any resample of these runs identifies the law's parameters")
 
 
 def leave_one_size_out(fitted: Fit) -> LawSamples:

@@ -1,4 +1,4 @@
-"""Kinds of layers: what a model's layers have that its sizes do not say.
+"""Kinds of layers: attention and MLP variants beyond the sizes of a model.
 
 A layer is an attention and an MLP. Their sizes are the model's unless they state their own, so
 that a change of the model's sizes reaches every layer. A model is groups of layers of one kind.
@@ -35,7 +35,7 @@ class Attention:
         check_fields(self)
 
     def __str__(self) -> str:
-        """What it is, in words."""
+        """A short description."""
         kind = "16-bit attention" if self.wide else "attention"
         return kind if self.window is None else f"{kind} to the last {self.window}"
 
@@ -94,7 +94,7 @@ class LatentAttention:
         return self.kv_rank + self.rope_dim
 
     def __str__(self) -> str:
-        """What it is, in words."""
+        """A short description."""
         return f"latent attention of rank {self.kv_rank}"
 
 
@@ -113,7 +113,7 @@ class Mlp:
         check_fields(self)
 
     def __str__(self) -> str:
-        """What it is, in words."""
+        """A short description."""
         return "MLP"
 
 
@@ -147,7 +147,7 @@ class Experts:
             )
 
     def __str__(self) -> str:
-        """What it is, in words."""
+        """A short description."""
         shared = ", one shared" if self.shared_width else ""
         return f"{self.per_token} of {self.number} experts{shared}"
 
@@ -172,13 +172,13 @@ class LayerGroup:
             object.__setattr__(self, "count", whole_number("layers of a kind", self.count, 1))
 
     def __str__(self) -> str:
-        """What they are, in words."""
+        """A short description."""
         return f"{self.count} x {self.attention} + {self.mlp}"
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What is the same in every layer and around them, where it is not Qwen2's.
+    """Properties of the whole model that differ from Qwen2's.
 
     Attributes:
         norm_bias: Norms are LayerNorms with a bias, not RMSNorms.

@@ -1,4 +1,4 @@
-"""From the names of methods to what they do to a model, and what they cost on a request."""
+"""Methods by their names: how each changes a model, and what it costs on a request."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def contest(
         quality: A CSV file with the columns method and quality.
 
     Raises:
-        InputError: No such method, an amount that makes no sense, or one asked for twice.
+        InputError: An unknown method, an amount out of range, or a method that is asked for twice.
     """
     if len(set(methods)) < len(methods):
         raise InputError(f"a method is asked for twice: {', '.join(methods)}")
@@ -124,7 +124,7 @@ def read_spending(path: Path, spec: ModelSpec) -> Spending:
 
 
 def _read_quality(path: Path | None) -> dict[str, str]:
-    """What the user knows of each method, by how it is asked for."""
+    """The user's quality figure of each method, by the name that it is asked for."""
     if path is None:
         return {}
     table = read_table(path)

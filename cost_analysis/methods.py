@@ -1,8 +1,8 @@
-"""Ways of spending compute on a request, all described by one vector.
+"""Ways of spending compute on a request, all described by the same quantities.
 
-Parameters, passes over the weights, token-streams in each, cached entries, the prompt's passes,
-samples, and tokens: what a method changes of these beside a base with one stream is what it costs.
-What it gains is not said here: no law covers them all, and gains need not grow with the amount
+A method is described by how it changes a base model with one stream: parameters, passes over the
+weights, token-streams in each, cached entries, passes of the prompt, samples, and tokens. Its cost
+follows from these. Its gain in quality is not predicted: gains need not grow with the amount
 (LoopCoder-v2, arXiv 2606.18023: two loops gain, three lose).
 """
 
@@ -32,7 +32,7 @@ class Spending:
     """How a method spends compute.
 
     Attributes:
-        name: What it is called.
+        name: Its name in reports.
         spec: The model that runs: the base, a larger one, or one with streams.
         source: Where its figures come from.
         passes: Passes over the layers' weights that follow one another for each token.

@@ -76,8 +76,8 @@ def read_model(path: Path, name: str) -> ConfiguredModel:
         name: What to call the model.
 
     Raises:
-        InputError: A file that is no configuration, an architecture that is not known, or sizes
-            that make no sense.
+        InputError: A file that is not a configuration, an unknown architecture, or sizes out of
+            range.
     """
     content = read_json(path, CONFIGURATION)
     return model_of(content, f"{CONFIGURATION} {shown(str(path), LONGEST_PATH)}", name)
@@ -106,7 +106,7 @@ def model_of(content: dict[str, Any], where: str, name: str = "") -> ConfiguredM
     architecture = ARCHITECTURES.get(kind) if isinstance(kind, str) else None
     if architecture is None:
         error = unknown_name("architecture", str(kind), [*ARCHITECTURES, *TEXT_MODELS])
-        config.refuse(f"model_type: {error}; what its layers are made of is not guessed")
+        config.refuse(f"model_type: {error}; its layers cannot be described")
     _check_classes(outer, str(kind))
     try:
         spec = replace(architecture.read(config), name=name)

@@ -1,4 +1,4 @@
-"""What the model says for measurements: many rows, devices and engines in a few array calls."""
+"""Predicted times of measurements: many rows, devices and engines in a few array calls."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def stacked_hardware(devices: Sequence[Hardware]) -> Hardware:
 
 
 def stacked_engine(engines: Sequence[Engine]) -> Engine:
-    """Engines as one whose figures are arrays, (engines,); they share what is no number."""
+    """Engines as one whose figures are arrays, (engines,); all else is the first engine's."""
     kernels = {
         item.name: _column(getattr(engine.attention, item.name) for engine in engines)
         for item in fields(AttentionKernels)
@@ -167,7 +167,7 @@ def class_engines() -> dict[str, Engine]:
 
 
 def engine_of(row: Measurement) -> Engine:
-    """The engine that a row's `engine_detail` names; one that nobody knows is its class.
+    """The engine that a row's `engine_detail` names; an unknown one is its class.
 
     Raises:
         InputError: A class that does not exist.

@@ -55,7 +55,7 @@ class Table:
             ) from None
 
     def refuse_the_rest(self) -> None:
-        """Refuse fields that nobody took, with the nearest that exist."""
+        """Refuse fields that were not taken; the error suggests the nearest field that exists."""
         for field in self.content:
             if field not in self.taken:
                 error = unknown_name("field", field, self.taken - {"aliases"})
@@ -168,7 +168,7 @@ def spread(value: Any) -> Spread | None:
 
 
 def check_known(content: Mapping[str, Any], kind: type) -> None:
-    """Refuse what is no field of a dataclass, with the nearest that is."""
+    """Refuse names that are not fields of a dataclass; the error suggests the nearest one."""
     known = [item.name for item in fields(kind)]
     for name in content:
         if name not in known:

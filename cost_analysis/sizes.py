@@ -67,7 +67,7 @@ def _checks(made: type) -> tuple[tuple[str, int, int, bool], ...]:
     )
 
 
-def check_fields(made: object, called: Mapping[str, str] = FLAGS) -> None:
+def check_fields(made: Any, called: Mapping[str, str] = FLAGS) -> None:
     """Check the sizes and switches of a dataclass; sizes become Python ints, or float64 arrays.
 
     Args:
@@ -79,7 +79,7 @@ def check_fields(made: object, called: Mapping[str, str] = FLAGS) -> None:
         InputError: A size that is not a whole number within its limits, or a switch that is
             neither true nor false.
     """
-    for name, lowest, most, optional in _checks(type(made)):
+    for name, lowest, most, optional in _checks(made.__class__):
         value = getattr(made, name)
         if lowest < 0:
             if value is not True and value is not False:
@@ -131,7 +131,7 @@ def _short(value: int) -> str:
 
 
 def check_divides(whole: Number, part: Number, sentence: str) -> None:
-    """Refuse a size that is no multiple of another.
+    """Refuse a size that is not a multiple of another.
 
     Args:
         whole: The larger size.
@@ -139,7 +139,7 @@ def check_divides(whole: Number, part: Number, sentence: str) -> None:
         sentence: What is wrong where it does not.
 
     Raises:
-        InputError: It leaves a rest.
+        InputError: It leaves a remainder.
     """
     rest = whole % part
     if rest.__class__ is int and not rest:

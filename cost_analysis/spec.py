@@ -1,4 +1,4 @@
-"""What is asked: an architecture, a workload, a precision, a device and an engine.
+"""The specification of an estimate: architecture, workload and precision.
 
 Everything here is frozen, validated when it is made, and does no input or output. The numeric
 fields of `ModelSpec` and `Workload` take a number or a NumPy array; arrays broadcast against
@@ -165,7 +165,7 @@ def default_head_dim(hidden_size: Number, heads: Number) -> Number:
 
 
 def family_intermediate_size(hidden_size: int) -> int:
-    """The MLP width that the ParScale family has, or would have, at a hidden size.
+    """The MLP width of the ParScale family at a hidden size.
 
     27/5 of the hidden size, rounded to a multiple of 128: the rule gives the published width of
     all six sizes (`parametric_fit.py`, QwenLM/ParScale).

@@ -217,7 +217,7 @@ def test_ids_in_the_cache(
     answered = record("--model", "somebody/mixtral-copy", "--P", "4")
     assert answered["parameters"]["total"] > 46_702_792_704
     assert answered["model"]["name"] == "somebody/mixtral-copy"
-    assert "no Hugging Face id in the cache" in refusal("--model", "somebody/else")
+    assert "nor a Hugging Face id in the cache" in refusal("--model", "somebody/else")
     cached(tmp_path, "somebody/broken", {"model_type": "llama"})
     assert "is missing" in refusal("--model", "somebody/broken")
 
@@ -331,7 +331,7 @@ def test_download_fetches_the_configuration_alone(tmp_path: Path) -> None:
     server.server_close()
     again = process(*asked, env=home)
     assert offline.returncode == unknown.returncode == 2
-    assert "which --download fills" in offline.stderr
+    assert "--download fetches an id" in offline.stderr
     assert "cannot download config.json of 'somebody/else'" in unknown.stderr
     assert fetched.returncode == 0, fetched.stderr
     assert fetched.stdout == again.stdout
