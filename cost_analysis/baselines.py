@@ -27,7 +27,7 @@ from cost_analysis.training_runs import Runs
 from cost_analysis.units import format_count
 
 TOLERANCE = 0.01
-"""How far a widened model may miss the parameter count that it is built for."""
+"""Largest relative error of a widened model's parameter count."""
 
 FAMILY = ("0.5b", "0.7b", "1.1b", "1.6b", "2.8b", "4.4b")
 """The published sizes, smallest first."""
@@ -39,11 +39,11 @@ class Baseline:
 
     Attributes:
         method: "measured", "law", "widened" or "model".
-        description: What it is, in words.
+        description: A description for reports.
         parameters: Its parameters without embeddings, N; an array for samples of a law.
         specs: Models whose costs are mixed.
         weights: Share of each; they sum to 1 and may be arrays, one value a sample.
-        warnings: Sentences on what the choice stretches.
+        warnings: Sentences on where the choice extrapolates.
     """
 
     method: str
@@ -96,7 +96,7 @@ def measured_baseline(streamed: ModelSpec, runs: Runs) -> Baseline:
         raise InputError(
             f"no measured P = 1 model reaches the loss {target:.4f} of "
             f"{_called(streamed)} at P = {streamed.streams}: the best, {names[0]}, has "
-            f"{losses[0]:.4f}; the fitted law can say"
+            f"{losses[0]:.4f}; use the fitted law, --baseline law"
         )
     weights = interpolation_weights(target, losses)
     specs = tuple(load_model(str(name)).spec for name in names)
@@ -178,7 +178,7 @@ def model_baseline(model: ModelSpec) -> Baseline:
 
 
 def describe(model: ModelSpec) -> str:
-    """What an architecture is, in a line."""
+    """A one-line description of an architecture."""
     name = f"{model.name.upper()}: " if model.name else ""
     return (
         f"{name}{format_count(size_of(model))} parameters without embeddings, "
@@ -207,14 +207,13 @@ def widened(spec: ModelSpec, size: float) -> ModelSpec:
             f"{_called(spec)} cannot be widened: its experts have a width of their own; name a "
             "model to compare with"
         )
-    scales_heads = spec.head_dim * spec.num_attention_heads == spec.hidden_size
-    multiple = math.lcm(128, spec.num_attention_heads if scales_heads else 1)
+    multiple = hidden_multiple(spec)
     shape = spec.intermediate_size / spec.hidden_size
     guess = spec.hidden_size * math.sqrt(size / size_of(spec.with_streams(1)))
     nearest = max(1, round(guess / multiple))
     best: tuple[float, ModelSpec] | None = None
     for step in range(max(1, nearest - 3), nearest + 4):
-        for model in _candidates(spec, step * multiple, size, scales_heads=scales_heads):
+        for model in _candidates(spec, step * multiple, size):
             if abs(size_of(model) / size - 1) <= TOLERANCE:
                 off = abs(math.log(model.intermediate_size / model.hidden_size / shape))
                 if best is None or off < best[0]:
@@ -228,28 +227,20 @@ def widened(spec: ModelSpec, size: float) -> ModelSpec:
     return best[1]
 
 
-def _candidates(
-    spec: ModelSpec, hidden: int, size: float, *, scales_heads: bool
-) -> Sequence[ModelSpec]:
+def hidden_multiple(spec: ModelSpec) -> int:
+    """The number whose multiples are hidden sizes of models of the same heads: 128 divides it."""
+    return math.lcm(128, spec.num_attention_heads if spec.scales_heads else 1)
+
+
+def _candidates(spec: ModelSpec, hidden: int, size: float) -> Sequence[ModelSpec]:
     """Models of one hidden size, the MLP as near the count as multiples of 128, 64, … allow."""
-
-    def model(inner: int) -> ModelSpec:
-        return replace(
-            spec,
-            hidden_size=hidden,
-            intermediate_size=inner,
-            head_dim=hidden // spec.num_attention_heads if scales_heads else spec.head_dim,
-            streams=1,
-            name="",
-        )
-
-    bare, one = size_of(model(1)), size_of(model(2)) - size_of(model(1))
-    wanted = (size - bare) / one + 1
+    bare, two = (size_of(spec.with_widths(hidden, inner)) for inner in (1, 2))
+    wanted = (size - bare) / (two - bare) + 1
     found = []
     for multiple in (128, 64, 32, 16, 8, 4, 2, 1):
         inner = round(wanted / multiple) * multiple
         if inner >= 1:
-            found.append(model(inner))
+            found.append(spec.with_widths(hidden, inner))
     return found
 
 

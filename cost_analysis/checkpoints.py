@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
@@ -16,11 +13,19 @@ from transformers import AutoModelForCausalLM, Qwen2Config
 from transformers.initialization import no_init_weights
 
 from cost_analysis.errors import LONGEST_PATH, InputError, shown
+from cost_analysis.files import read_json
+from cost_analysis.hub_cache import CONFIG
+from cost_analysis.model_configs import CONFIGURATION, read_model
 from cost_analysis.spec import ModelSpec
 from cost_analysis.torch_model import DTYPES, ParallelModel
 
-PREFIX = re.compile(r"model\.layers\.(\d+)\.self_attn\.prefix_([kv])")
 AGGREGATOR = "model.aggregate_layer."
+
+ARCHITECTURES = ("qwen2", "qwen2_parscale")
+"""Architectures (`model_type`) whose checkpoints can be run."""
+
+SMOOTHING = 0.01
+"""Smoothing of the aggregation where a configuration states none."""
 
 
 def load_state(model: ParallelModel, state: Mapping[str, torch.Tensor]) -> None:
@@ -57,7 +62,7 @@ def load_checkpoint(
     """A published checkpoint from a local folder of `config.json` and safetensors files.
 
     Args:
-        folder: The folder.
+        folder: The folder; its configuration must be of one of `ARCHITECTURES`.
         device: Where to put it.
         dtype: Type of weights and activations.
         attention: transformers' attention implementation.
@@ -65,19 +70,17 @@ def load_checkpoint(
     Raises:
         InputError: A folder that holds no such checkpoint.
     """
-    content = read_json(folder / "config.json")
-    streams, prefix = content.get("parscale_n", 1), content.get("parscale_n_tokens", 48)
-    smoothing = content.get("parscale_attn_smooth", 0.01)
-    known = {key: value for key, value in content.items() if not key.startswith("parscale")}
-    known.pop("auto_map", None)
-    known.pop("model_type", None)
-    config = Qwen2Config(**known)
+    spec = spec_of_checkpoint(folder)
+    content = read_json(folder / CONFIG, CONFIGURATION)
+    smoothing = content.get("parscale_attn_smooth", SMOOTHING)
+    own = {"auto_map", "model_type", *(key for key in content if key.startswith("parscale"))}
+    config = Qwen2Config(**{key: value for key, value in content.items() if key not in own})
     with torch.device(device), no_init_weights():
         model = AutoModelForCausalLM.from_config(
             config, attn_implementation=attention, dtype=DTYPES[dtype]
         )
     model.tie_weights()
-    wrapped = ParallelModel(model, streams, prefix, smoothing)
+    wrapped = ParallelModel(model, spec.streams, spec.prefix_tokens, smoothing)
     load_state(wrapped, _tensors(sorted(folder.glob("*.safetensors")), folder))
     return wrapped
 
@@ -103,31 +106,15 @@ def spec_of_checkpoint(folder: Path) -> ModelSpec:
     """The architecture that a checkpoint's `config.json` states, with its streams.
 
     Raises:
-        InputError: A configuration that lacks a size or makes no sense.
+        InputError: A configuration that cannot be read, or of another architecture than Qwen2.
     """
-    content = read_json(folder / "config.json")
-    sizes: dict[str, Any] = {name: content.get(name) for name in _SIZES}
-    missing = [name for name, value in sizes.items() if value is None]
-    if missing:
-        raise InputError(f"config.json of the checkpoint lacks {', '.join(missing)}")
-    return ModelSpec(
-        **sizes,
-        streams=content.get("parscale_n", 1),
-        prefix_tokens=content.get("parscale_n_tokens", 48),
-        tie_word_embeddings=bool(content.get("tie_word_embeddings", False)),
-        name=folder.name,
-    )
-
-
-_SIZES = (
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "vocab_size",
-    "max_position_embeddings",
-)
+    found = read_model(folder / CONFIG, folder.name)
+    if found.architecture not in ARCHITECTURES:
+        raise InputError(
+            f"the checkpoint {shown(str(folder), LONGEST_PATH)} is of the architecture "
+            f"{found.architecture}; it must be one of {', '.join(ARCHITECTURES)}"
+        )
+    return found.spec
 
 
 def _named_targets(model: ParallelModel) -> Iterable[tuple[str, torch.Tensor]]:
@@ -144,22 +131,6 @@ def _named_targets(model: ParallelModel) -> Iterable[tuple[str, torch.Tensor]]:
 def _tied_names(model: ParallelModel) -> Iterable[str]:
     """Names that a state dict may leave out: the LM head where it is the embedding."""
     return ["lm_head.weight"] if model.config.tie_word_embeddings else []
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Raises:
-        InputError: A file that cannot be read or holds something else.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot read {shown(str(path), LONGEST_PATH)}: {reason}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{shown(str(path), LONGEST_PATH)} is not a JSON object")
-    return content
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:

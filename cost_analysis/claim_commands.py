@@ -16,7 +16,7 @@ from cost_analysis.delivery import deliver
 from cost_analysis.errors import InputError
 from cost_analysis.law_commands import level_option, samples_option, seed_option
 from cost_analysis.layout_options import layout_options
-from cost_analysis.option_types import NAMES
+from cost_analysis.option_types import NAMES, POSITIVE
 from cost_analysis.options import (
     base_option,
     baseline_option,
@@ -39,7 +39,7 @@ GPU_ENGINES = ("eager", "graphs", "native")
 
 @click.command(cls=SectionedCommand)
 @base_option("Claim")
-@streams_option
+@streams_option(1)
 @dataset_option("Claim", default=None)
 @lists("1, and the mean over 1,2,4,8", "the mean over 64,128,256,512, input = output")
 @system_options
@@ -111,7 +111,7 @@ def claims(
     help="With --with: a CSV file of your own figures, columns method and quality.",
 )
 @section_option(
-    "Claim", "--price_per_hour", type=float, metavar="$", help="Price of the device per hour."
+    "Claim", "--price_per_hour", type=POSITIVE, metavar="$", help="Price of the device per hour."
 )
 @workload_options
 @system_options
@@ -173,7 +173,7 @@ def _compare_methods(
 
 @click.command(cls=SectionedCommand)
 @base_option("Claim")
-@streams_option
+@streams_option(2)
 @baseline_option("Claim")
 @dataset_option("Claim")
 @lists("1", "the mean over 64,128,256,512, input = output")
@@ -199,8 +199,6 @@ def crossover(
     from cost_analysis.scaling_law import fit as fit_law
     from cost_analysis.training_runs import published_runs
 
-    if streams < 2:
-        raise InputError(f"P is {streams}; streams cross over from P = 2")
     (setting,) = settings(options, ((1,),))
     spec = profiles.load_model(base).spec.with_streams(streams)
     fitted = fit_law(published_runs(dataset))

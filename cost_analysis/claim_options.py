@@ -5,19 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from cost_analysis.option_types import NUMBERS
 from cost_analysis.sections import Command, section_option
 
 if TYPE_CHECKING:
     from cost_analysis.request_costs import Setting
 
-streams_option = section_option(
-    "Claim", "--P", "streams", type=int, default=8, show_default=True, help="Parallel streams."
-)
+
+def streams_option(lowest: int) -> Callable[[Command], Command]:
+    """The number of streams, from the least that the command takes."""
+    return section_option(
+        "Claim",
+        "--P",
+        "streams",
+        type=click.IntRange(lowest),
+        default=8,
+        show_default=True,
+        metavar="N",
+        help="Parallel streams.",
+    )
 
 
 def lists(batch: str, lengths: str) -> Callable[[Command], Command]:
-    """Lists of batch sizes and lengths, with their defaults in words."""
+    """Lists of batch sizes and lengths; their help states the defaults."""
 
     def decorate(command: Command) -> Command:
         """Give a command lists of batch sizes and lengths."""

@@ -9,9 +9,7 @@ import math
 from pathlib import Path
 
 from cost_analysis.errors import InputError
-
-LARGEST_FILE = 4_000_000
-"""Some 100,000 rows; a larger file is none that a person wrote [B]."""
+from cost_analysis.files import read_small
 
 
 class CsvTable:
@@ -109,15 +107,4 @@ def read_table(path: Path) -> CsvTable:
     Raises:
         InputError: A file that cannot be read, is too large or is not such a table.
     """
-    try:
-        with path.expanduser().open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot read {str(path)!r}: {reason}") from None
-    if len(content) > LARGEST_FILE:
-        raise InputError(f"{str(path)!r} is larger than {LARGEST_FILE} bytes")
-    try:
-        return CsvTable(str(path), content.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise InputError(f"{str(path)!r} is not UTF-8 text") from None
+    return CsvTable(str(path), read_small(path)[1])

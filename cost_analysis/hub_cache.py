@@ -18,7 +18,7 @@ _ID = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 
 
 def is_written_as_path(name: str) -> bool:
-    """Whether a name can be nothing but a path."""
+    """Whether a name is always taken for a path."""
     return name.endswith((".json", ".toml")) or "\\" in name or name.startswith((".", "/", "~"))
 
 
@@ -52,7 +52,7 @@ def hub_config(name: str, *, download: bool = False) -> Path | None:
         download: Fetch `config.json` from the hub where the cache lacks it.
 
     Returns:
-        Its path; None if the name is no id, or is not in the cache.
+        Its path; None if the name is not an id, or is not in the cache.
 
     Raises:
         InputError: It cannot be fetched, or huggingface_hub is not installed.

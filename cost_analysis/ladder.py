@@ -1,15 +1,14 @@
-"""The sizes that a model could be built in: its depth, heads and shape, wider or narrower."""
+"""A range of models of one depth and one number of heads, from narrow to wide."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from cost_analysis.arrays import Number
-from cost_analysis.baselines import TOLERANCE, family, in_family, size_of
+from cost_analysis.baselines import TOLERANCE, family, hidden_multiple, in_family, size_of
 from cost_analysis.spec import ModelSpec
 
 Array = npt.NDArray[np.float64]
@@ -32,36 +31,22 @@ def size_ladder(base: ModelSpec, largest: float = LARGEST) -> ModelSpec:
     Returns:
         One model whose widths are arrays (sizes,), N rising.
     """
-    scaled = base.head_dim * base.num_attention_heads == base.hidden_size
-    multiple = math.lcm(128, base.num_attention_heads if scaled else 1)
+    multiple = hidden_multiple(base)
     reach = math.sqrt(largest / size_of(base.with_streams(1)))
     steps = max(2, math.ceil(reach * base.hidden_size / multiple) + 2)
     hidden = np.arange(1, steps + 1) * float(multiple)
     widths = [pair for row in _bands(base, hidden) for pair in row]
     members = family() if in_family(base) else (base,)
     widths += [(float(m.hidden_size), float(m.intermediate_size)) for m in members]
-    found = _sized(base, *np.array(sorted(set(widths))).T)
+    found = base.with_widths(*np.array(sorted(set(widths))).T)
     sizes = size_of(found)
     order = np.argsort(sizes, kind="stable")[: np.count_nonzero(sizes <= largest)]
-    return _sized(base, found.hidden_size[order], found.intermediate_size[order])
-
-
-def _sized(base: ModelSpec, hidden: Array, inner: Array) -> ModelSpec:
-    """The base at other widths, with one stream."""
-    scaled = base.head_dim * base.num_attention_heads == base.hidden_size
-    return replace(
-        base,
-        hidden_size=hidden,
-        intermediate_size=inner,
-        head_dim=hidden / base.num_attention_heads if scaled else base.head_dim,
-        streams=1,
-        name="",
-    )
+    return base.with_widths(found.hidden_size[order], found.intermediate_size[order])
 
 
 def _bands(base: ModelSpec, hidden: Array) -> list[list[tuple[float, float]]]:
     """For each hidden size the MLP widths up to halfway to its neighbours' sizes."""
-    one, two = (size_of(_sized(base, hidden, np.full_like(hidden, width))) for width in (1, 2))
+    one, two = (size_of(base.with_widths(hidden, np.full_like(hidden, width))) for width in (1, 2))
     slope = two - one
     shape = base.intermediate_size / base.hidden_size
     middle = one + (shape * hidden - 1) * slope

@@ -1,18 +1,17 @@
-"""How far the runs carry a fitted law: refits on resampled runs, and intervals from them.
+"""Uncertainty of a fitted law: refits on resampled runs, and percentile intervals from them.
 
-An interval is that of the law, not of a run: the scatter of single runs about it is not in it.
+An interval is that of the law, not of a run: it leaves out the scatter of single runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 
-from cost_analysis.arrays import Number, as_float
+from cost_analysis.arrays import Number
 from cost_analysis.errors import InputError
 from cost_analysis.law_curve import Array, law_parameters, objective, points_of
 from cost_analysis.law_evidence import resample_suffices
@@ -49,13 +48,9 @@ class LawSamples:
 
     Attributes:
         law: The refitted laws: every parameter is an array, (samples,).
-        method: "bootstrap" or "leave one size out".
-        left_out: The size that each sample leaves out; empty for a bootstrap.
     """
 
     law: ScalingLaw
-    method: str
-    left_out: tuple[str, ...] = ()
 
     def interval(self, function: Callable[[ScalingLaw], Number], level: float = LEVEL) -> Interval:
         """Percentile interval of anything that follows from a law.
@@ -79,60 +74,6 @@ class LawSamples:
         low = np.quantile(values, tail, axis=-1, method="lower")
         return Interval(low, np.quantile(values, 1.0 - tail, axis=-1, method="higher"))
 
-    def parameters(self, level: float = LEVEL) -> dict[str, Interval]:
-        """Intervals of E, A, alpha and k."""
-        names = ("E", "A", "alpha", "k")
-        return {name: self.interval(attrgetter(name), level) for name in names}
-
-    def multiplier(self, streams: Number, level: float = LEVEL) -> Interval:
-        """Interval of 1 + k·ln P.
-
-        Args:
-            streams: Parallel streams, P, number or array.
-            level: Share of the samples.
-        """
-        count = _per_sample(streams)
-        return self.interval(lambda law: law.multiplier(count), level)
-
-    def loss(self, parameters: Number, streams: Number, level: float = LEVEL) -> Interval:
-        """Interval of a predicted loss.
-
-        Args:
-            parameters: Parameters without embeddings, N, number or array.
-            streams: Parallel streams, P, number or array.
-            level: Share of the samples.
-        """
-        size, count = _per_sample(parameters), _per_sample(streams)
-        return self.interval(lambda law: law.loss(size, count), level)
-
-    def equal_loss_size(
-        self, parameters: Number, streams: Number, level: float = LEVEL
-    ) -> Interval:
-        """Interval of the parameters at P = 1 that reach the loss of N at P.
-
-        Args:
-            parameters: Parameters without embeddings, N, number or array.
-            streams: Parallel streams, P, number or array.
-            level: Share of the samples.
-        """
-        size, count = _per_sample(parameters), _per_sample(streams)
-        return self.interval(lambda law: law.equal_loss_size(size, count), level)
-
-    def equal_loss_parameters(self, loss: Number, level: float = LEVEL) -> Interval:
-        """Interval of the parameters at P = 1 that reach a loss; infinite where none may.
-
-        Args:
-            loss: The loss, number or array.
-            level: Share of the samples.
-        """
-        target = _per_sample(loss)
-        return self.interval(lambda law: law.equal_loss_parameters(target), level)
-
-
-def _per_sample(value: Number) -> Array:
-    """A number or an array with a last axis for the samples."""
-    return np.asarray(as_float(value))[..., None]
-
 
 def bootstrap(fitted: Fit, samples: int = SAMPLES, seed: int = 0) -> LawSamples:
     """Refits on runs drawn with replacement; draws that cannot be fitted are drawn again.
@@ -143,12 +84,12 @@ def bootstrap(fitted: Fit, samples: int = SAMPLES, seed: int = 0) -> LawSamples:
         seed: The same seed draws the same runs.
 
     Raises:
-        InputError: Fewer than 2 samples, or runs that hardly any draw of tells the parameters
-            apart.
+        InputError: Fewer than 2 samples, or runs of which hardly any resample identifies the
+            parameters.
     """
     if samples < 2:
         raise InputError(f"a bootstrap takes at least 2 samples, not {samples}")
-    return LawSamples(_refitted(fitted, _draws(fitted.runs, samples, seed)), "bootstrap")
+    return LawSamples(_refitted(fitted, _draws(fitted.runs, samples, seed)))
 
 
 def _draws(runs: Runs, samples: int, seed: int) -> Array:
@@ -161,11 +102,11 @@ def _draws(runs: Runs, samples: int, seed: int) -> Array:
         weights = np.concatenate([weights, drawn[resample_suffices(runs, drawn)]])
         if len(weights) >= samples:
             return weights[:samples]
-    raise InputError("hardly any resample of these runs tells the law's parameters apart")
+    raise InputError("hardly any resample of these runs identifies the law's parameters")
 
 
 def leave_one_size_out(fitted: Fit) -> LawSamples:
-    """Refits without each size of models in turn.
+    """Refits without each size of models in turn, in the order of their first runs.
 
     Raises:
         InputError: The runs are too few without some size.
@@ -176,7 +117,7 @@ def leave_one_size_out(fitted: Fit) -> LawSamples:
     enough = resample_suffices(fitted.runs, weights)
     if not enough.all():
         raise InputError(f"without the size {names[int(np.argmin(enough))]} too few runs are left")
-    return LawSamples(_refitted(fitted, weights), "leave one size out", names)
+    return LawSamples(_refitted(fitted, weights))
 
 
 def _refitted(fitted: Fit, weights: Array) -> ScalingLaw:

@@ -1,4 +1,4 @@
-"""Kinds of layers: what a model's layers have that its sizes do not say.
+"""Kinds of layers: attention and MLP variants beyond the sizes of a model.
 
 A layer is an attention and an MLP. Their sizes are the model's unless they state their own, so
 that a change of the model's sizes reaches every layer. A model is groups of layers of one kind.
@@ -6,23 +6,11 @@ that a change of the model's sizes reaches every layer. A model is groups of lay
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, field
 
 from cost_analysis.arrays import Number, holds
-from cost_analysis.errors import InputError, shown
-from cost_analysis.sizes import whole_number
-
-
-def _check(kind: Any, lowest: int = 1) -> None:
-    """Check the fields of a kind: switches, and sizes from `lowest`; None where it may be."""
-    for item in fields(kind):
-        value = getattr(kind, item.name)
-        if item.type == "bool":
-            if not isinstance(value, bool):
-                raise InputError(f"{item.name} is {shown(value)}; it must be true or false")
-        elif not (value is None and item.default is None):
-            object.__setattr__(kind, item.name, whole_number(item.name, value, lowest))
+from cost_analysis.errors import InputError
+from cost_analysis.sizes import SIZE, SWITCH, check_fields, size_from, whole_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +25,17 @@ class Attention:
         wide: Its matrices stay 16-bit where those of the MLP are stored in fewer (gpt-oss).
     """
 
-    window: Number = None
-    output_bias: bool = False
-    sinks: bool = False
-    wide: bool = False
+    window: Number = field(default=None, metadata=size_from(2))
+    output_bias: bool = field(default=False, metadata=SWITCH)
+    sinks: bool = field(default=False, metadata=SWITCH)
+    wide: bool = field(default=False, metadata=SWITCH)
 
     def __post_init__(self) -> None:
         """Check every field."""
-        _check(self, lowest=2)
+        check_fields(self)
 
     def __str__(self) -> str:
-        """What it is, in words."""
+        """A short description."""
         kind = "16-bit attention" if self.wide else "attention"
         return kind if self.window is None else f"{kind} to the last {self.window}"
 
@@ -73,17 +61,17 @@ class LatentAttention:
             to keys and values first, as transformers does. A prefill always expands.
     """
 
-    kv_rank: Number
-    rope_dim: Number
-    plain_dim: Number
-    value_dim: Number
-    q_rank: Number = None
-    bias: bool = False
-    absorbed: bool = True
+    kv_rank: Number = field(metadata=SIZE)
+    rope_dim: Number = field(metadata=SIZE)
+    plain_dim: Number = field(metadata=SIZE)
+    value_dim: Number = field(metadata=SIZE)
+    q_rank: Number = field(default=None, metadata=SIZE)
+    bias: bool = field(default=False, metadata=SWITCH)
+    absorbed: bool = field(default=True, metadata=SWITCH)
 
     def __post_init__(self) -> None:
         """Check every field."""
-        _check(self)
+        check_fields(self)
 
     @property
     def window(self) -> Number:
@@ -106,7 +94,7 @@ class LatentAttention:
         return self.kv_rank + self.rope_dim
 
     def __str__(self) -> str:
-        """What it is, in words."""
+        """A short description."""
         return f"latent attention of rank {self.kv_rank}"
 
 
@@ -118,14 +106,14 @@ class Mlp:
         bias: Biases on its projections.
     """
 
-    bias: bool = False
+    bias: bool = field(default=False, metadata=SWITCH)
 
     def __post_init__(self) -> None:
         """Check every field."""
-        _check(self)
+        check_fields(self)
 
     def __str__(self) -> str:
-        """What it is, in words."""
+        """A short description."""
         return "MLP"
 
 
@@ -143,23 +131,23 @@ class Experts:
         router_bias: A bias on the router.
     """
 
-    number: Number
-    per_token: Number
-    width: Number = None
-    shared_width: Number = 0
-    bias: bool = False
-    router_bias: bool = False
+    number: Number = field(metadata=size_from(0))
+    per_token: Number = field(metadata=size_from(0))
+    width: Number = field(default=None, metadata=size_from(0))
+    shared_width: Number = field(default=0, metadata=size_from(0))
+    bias: bool = field(default=False, metadata=SWITCH)
+    router_bias: bool = field(default=False, metadata=SWITCH)
 
     def __post_init__(self) -> None:
         """Check every field."""
-        _check(self, lowest=0)
+        check_fields(self)
         if not holds((self.per_token >= 1) & (self.per_token <= self.number)):
             raise InputError(
                 f"{self.per_token} experts for each token; there must be one to {self.number}"
             )
 
     def __str__(self) -> str:
-        """What it is, in words."""
+        """A short description."""
         shared = ", one shared" if self.shared_width else ""
         return f"{self.per_token} of {self.number} experts{shared}"
 
@@ -184,13 +172,13 @@ class LayerGroup:
             object.__setattr__(self, "count", whole_number("layers of a kind", self.count, 1))
 
     def __str__(self) -> str:
-        """What they are, in words."""
+        """A short description."""
         return f"{self.count} x {self.attention} + {self.mlp}"
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What is the same in every layer and around them, where it is not Qwen2's.
+    """Properties of the whole model that differ from Qwen2's.
 
     Attributes:
         norm_bias: Norms are LayerNorms with a bias, not RMSNorms.
@@ -198,13 +186,13 @@ class Frame:
         position_rows: Rows of a table of learned positions; 0 means rotary positions.
     """
 
-    norm_bias: bool = False
-    post_norms: bool = False
-    position_rows: Number = 0
+    norm_bias: bool = field(default=False, metadata=SWITCH)
+    post_norms: bool = field(default=False, metadata=SWITCH)
+    position_rows: Number = field(default=0, metadata=size_from(0))
 
     def __post_init__(self) -> None:
         """Check every field."""
-        _check(self, lowest=0)
+        check_fields(self)
 
 
 QWEN2 = Frame()

@@ -1,4 +1,4 @@
-"""From the names of methods to what they do to a model, and what they cost on a request."""
+"""Methods by their names: how each changes a model, and what it costs on a request."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def contest(
         quality: A CSV file with the columns method and quality.
 
     Raises:
-        InputError: No such method, an amount that makes no sense, or one asked for twice.
+        InputError: An unknown method, an amount out of range, or a method that is asked for twice.
     """
     if len(set(methods)) < len(methods):
         raise InputError(f"a method is asked for twice: {', '.join(methods)}")
@@ -111,11 +111,11 @@ def read_spending(path: Path, spec: ModelSpec) -> Spending:
         InputError: A file that cannot be read, or does not describe a method.
     """
     table = Table(path, parse(path, "method"))
-    kinds = {"int": size, "bool": switch, "float": number}
+    kinds = {"size": size, "switch": switch, "real": number}
     amounts: dict[str, Any] = {
-        item.name: table.take(item.name, kinds[str(item.type)], item.default)
+        item.name: table.take(item.name, kinds[item.metadata["kind"]], item.default)
         for item in fields(Spending)
-        if item.type in kinds
+        if item.metadata
     }
     name = table.take("name", text, path.stem)
     source = table.take("source", text)
@@ -124,7 +124,7 @@ def read_spending(path: Path, spec: ModelSpec) -> Spending:
 
 
 def _read_quality(path: Path | None) -> dict[str, str]:
-    """What the user knows of each method, by how it is asked for."""
+    """The user's quality figure of each method, by the name that it is asked for."""
     if path is None:
         return {}
     table = read_table(path)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from cost_analysis import dense_configs, expert_configs
-from cost_analysis.config_fields import Config, read_config
+from cost_analysis.config_fields import Config
 from cost_analysis.errors import LONGEST_PATH, InputError, shown, unknown_name
+from cost_analysis.files import read_json
 from cost_analysis.spec import ModelSpec
 
 
@@ -75,10 +76,15 @@ def read_model(path: Path, name: str) -> ConfiguredModel:
         name: What to call the model.
 
     Raises:
-        InputError: A file that is no configuration, an architecture that is not known, or sizes
-            that make no sense.
+        InputError: A file that is not a configuration, an unknown architecture, or sizes out of
+            range.
     """
-    return model_of(read_config(path), f"the configuration {shown(str(path), LONGEST_PATH)}", name)
+    content = read_json(path, CONFIGURATION)
+    return model_of(content, f"{CONFIGURATION} {shown(str(path), LONGEST_PATH)}", name)
+
+
+CONFIGURATION = "the configuration"
+"""What errors call the file."""
 
 
 def model_of(content: dict[str, Any], where: str, name: str = "") -> ConfiguredModel:
@@ -100,7 +106,7 @@ def model_of(content: dict[str, Any], where: str, name: str = "") -> ConfiguredM
     architecture = ARCHITECTURES.get(kind) if isinstance(kind, str) else None
     if architecture is None:
         error = unknown_name("architecture", str(kind), [*ARCHITECTURES, *TEXT_MODELS])
-        config.refuse(f"model_type: {error}; what its layers are made of is not guessed")
+        config.refuse(f"model_type: {error}; its layers cannot be described")
     _check_classes(outer, str(kind))
     try:
         spec = replace(architecture.read(config), name=name)

@@ -17,8 +17,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, Qwen2Config
 
-from cost_analysis.checkpoints import load_state, read_json, read_tensors
+from cost_analysis.checkpoints import load_state, read_tensors
 from cost_analysis.errors import InputError
+from cost_analysis.files import read_json
 from cost_analysis.torch_model import ParallelModel
 
 SMOOTHING = 0.01

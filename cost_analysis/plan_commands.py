@@ -15,7 +15,7 @@ from cost_analysis.errors import InputError
 from cost_analysis.options import output_options
 from cost_analysis.plan_options import answered, plan_options, question
 from cost_analysis.sections import SectionedCommand, section_option
-from cost_analysis.serving_options import checked_rate, serving_options, view_from
+from cost_analysis.serving_options import serving_options, view_from
 
 
 @click.command(cls=SectionedCommand)
@@ -64,7 +64,7 @@ def serving(rows: str | None, form: str | None, output: str | None, **options: A
 
     if rows is not None and chosen_format(form, output) != "csv":
         raise InputError("--rows chooses the rows of a CSV; give --format csv with it")
-    rate = checked_rate(options.pop("request_rate"))
+    rate = options.pop("request_rate")
     view = view_from(options)
     record = serving_pages.serving_record(view, rate)
     page = serving_pages.serving_page(view, rate)

@@ -19,7 +19,7 @@ from cost_analysis.sections import Command, section_option
 FORM_OF_ENDING = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 
 MOST_STREAMS = 256
-"""Largest P of a figure: more curves or bars could not be told apart."""
+"""Largest P of a figure: more curves or bars could not be distinguished."""
 
 LENGTHS = "64,128,256,512, input = output"
 

@@ -26,7 +26,7 @@ SHOWN = "bf16,int8,int4,int8/bf16/fp8,int4/bf16/fp8,int8/int8,int8/int8/fp8"
 
 @click.command(cls=SectionedCommand)
 @base_option("Claim")
-@streams_option
+@streams_option(1)
 @baseline_option("Claim", default="measured")
 @dataset_option("Claim")
 @section_option(

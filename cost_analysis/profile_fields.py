@@ -17,9 +17,6 @@ from cost_analysis.units import parse_quantity
 
 T = TypeVar("T")
 
-LARGEST_FILE = 1_000_000
-"""A profile is a page of text; a larger file is not one [B]."""
-
 
 def parse(path: Path, what: str = "profile") -> dict[str, Any]:
     """The tables of a TOML file; `what` names it in errors.
@@ -27,9 +24,9 @@ def parse(path: Path, what: str = "profile") -> dict[str, Any]:
     Raises:
         InputError: A file that cannot be read, is too large or is not TOML.
     """
-    name, text = read_small(path, what, LARGEST_FILE)
+    name, text = read_small(path, what)
     try:
-        return tomllib.loads(text.decode("utf-8-sig"))
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{name} is not TOML: {error}") from None
 
@@ -58,7 +55,7 @@ class Table:
             ) from None
 
     def refuse_the_rest(self) -> None:
-        """Refuse fields that nobody took, with the nearest that exist."""
+        """Refuse fields that were not taken; the error suggests the nearest field that exists."""
         for field in self.content:
             if field not in self.taken:
                 error = unknown_name("field", field, self.taken - {"aliases"})
@@ -171,7 +168,7 @@ def spread(value: Any) -> Spread | None:
 
 
 def check_known(content: Mapping[str, Any], kind: type) -> None:
-    """Refuse what is no field of a dataclass, with the nearest that is."""
+    """Refuse names that are not fields of a dataclass; the error suggests the nearest one."""
     known = [item.name for item in fields(kind)]
     for name in content:
         if name not in known:

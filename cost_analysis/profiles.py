@@ -149,13 +149,13 @@ def _unknown_model(name: str) -> InputError:
     if not is_id(name):
         return error
     return InputError(
-        f"{error}; it is no path, and no Hugging Face id in the cache ({cache_folder()}), which "
-        "--download fills"
+        f"{error}; it is neither a path nor a Hugging Face id in the cache "
+        f"({cache_folder()}); --download fetches an id"
     )
 
 
 def aliases(kind: str) -> dict[str, str]:
-    """Every other name of the profiles of a kind, in lower case, and the profile it stands for."""
+    """The aliases of the profiles of a kind, in lower case, and the profile that each names."""
     found = {}
     for name in profile_names(kind):
         table = parse(profiles_folder() / kind / f"{name}.toml")

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import csv
-import errno
 import io
 import json
-import os
-import stat
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +16,7 @@ from rich.padding import Padding
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from cost_analysis.durable_files import put
 from cost_analysis.errors import LONGEST_PATH, InputError, shown
 
 if TYPE_CHECKING:
@@ -142,7 +139,7 @@ def progress(*, rates: bool = False) -> Progress:
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all: beside it first, then renamed.
+    """Write a file whole or not at all; a pipe or a device is written into.
 
     Raises:
         InputError: It cannot be written; nothing half-written is left.
@@ -152,31 +149,10 @@ def write_file(path: Path, content: str | bytes) -> None:
         if path.exists() and not path.is_file():
             path.write_bytes(data)
         else:
-            _replace(path.resolve(), data)
+            put(path.resolve(), data)
     except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"cannot write {shown(str(path), LONGEST_PATH)}: {reason}") from None
-
-
-def _replace(target: Path, data: bytes) -> None:
-    """Put a new file in the place of an old one, with its permissions."""
-    if target.exists():
-        if not os.access(target, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        mode = stat.S_IMODE(target.stat().st_mode)
-    else:
-        umask = os.umask(0)
-        os.umask(umask)
-        mode = 0o666 & ~umask
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".parscale-cost-")
-    beside = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        beside.chmod(mode)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _body(page: Page, *, styled: bool) -> Group:

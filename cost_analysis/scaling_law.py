@@ -51,7 +51,7 @@ class ScalingLaw:
             object.__setattr__(self, name, value)
 
     def multiplier(self, streams: Number) -> Number:
-        """What P streams multiply the parameters by, 1 + k·ln P.
+        """Factor by which P streams multiply the effective parameters, 1 + k·ln P.
 
         Args:
             streams: Parallel streams, P, at least 1.
@@ -140,7 +140,7 @@ def fit(runs: Runs) -> Fit:
         runs: At least five, of three sizes and two values of P.
 
     Raises:
-        InputError: Runs that cannot tell the four parameters apart.
+        InputError: Runs from which the four parameters cannot be identified.
     """
     refuse_unfit(runs)
     points = points_of(runs.parameters, runs.streams, runs.loss)
@@ -150,7 +150,7 @@ def fit(runs: Runs) -> Fit:
     values = objective(found, points, weights)
     best = found[np.argmin(values)]
     if best[1] <= LOWEST[1] or best[1] + best[2] <= SMALLEST_ALPHA:
-        raise InputError("the losses of the runs do not fall with N; there is no law to fit")
+        raise InputError("the losses of the runs do not fall with N; a law cannot be fitted")
     law = ScalingLaw(*law_parameters(best, points))
     unexplained = np.sum(prediction_errors(law, runs) ** 2)
     r_squared = 1.0 - unexplained / np.sum((runs.loss - runs.loss.mean()) ** 2)
@@ -161,11 +161,11 @@ NOTHING = 1e-9
 """A parameter below this share of what it is added to has no effect."""
 
 BOUNDLESS = 100.0
-"""From here on 1 + k·ln P is k·ln P, as far as losses can tell."""
+"""From this k on, losses do not distinguish 1 + k·ln P from k·ln P."""
 
 
 def fit_warnings(fitted: Fit) -> list[str]:
-    """A sentence for every parameter that the runs do not bound."""
+    """A sentence for every parameter that the runs do not determine."""
     floor, k = fitted.law.E, fitted.law.k
     sentences = []
     if floor < NOTHING * fitted.runs.loss.min():
@@ -173,7 +173,9 @@ def fit_warnings(fitted: Fit) -> list[str]:
     if k < NOTHING:
         sentences.append("k is 0: the runs show no gain from streams")
     if k > BOUNDLESS:
-        sentences.append(f"k is above {BOUNDLESS:g}: the runs tell little but the ratio of A and k")
+        sentences.append(
+            f"k is above {BOUNDLESS:g}: the runs determine little more than the ratio of A and k"
+        )
     return sentences
 
 
@@ -184,7 +186,7 @@ def prediction_errors(law: ScalingLaw, runs: Runs) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Residual:
-    """What a law misses a run by.
+    """The error of a law at one run.
 
     Attributes:
         size: Name of the run's size.
@@ -202,7 +204,7 @@ class Residual:
 
 
 def residuals(law: ScalingLaw, runs: Runs) -> list[Residual]:
-    """Every run and what the law misses it by, the largest miss first."""
+    """The residual of every run, the largest in size first."""
     errors = prediction_errors(law, runs)
     return [
         Residual(

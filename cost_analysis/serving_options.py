@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cost_analysis.errors import InputError
 from cost_analysis.layout_options import layout_options
-from cost_analysis.option_types import BYTES, NUMBERS, Several
+from cost_analysis.option_types import BYTES, NUMBERS, POSITIVE, Several
 from cost_analysis.options import (
     baseline_option,
     dataset_option,
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 rate_option = section_option(
     "Workload",
     "--request_rate",
-    type=float,
+    type=POSITIVE,
     metavar="RATE",
     help="Requests a second that arrive at random.",
 )
@@ -110,17 +109,6 @@ def view_from(options: dict[str, Any]) -> ServingView:
         dataset=dataset,
         layout=request.layout,
     )
-
-
-def checked_rate(rate: float | None) -> float | None:
-    """A rate of requests, or None.
-
-    Raises:
-        InputError: It is not above 0.
-    """
-    if rate is not None and not 0 < rate < math.inf:
-        raise InputError(f"request_rate is {rate:g}; it must be above 0")
-    return rate
 
 
 def _lengths(options: dict[str, Any]) -> Lengths:

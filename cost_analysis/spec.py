@@ -1,4 +1,4 @@
-"""What is asked: an architecture, a workload, a precision, a device and an engine.
+"""The specification of an estimate: architecture, workload and precision.
 
 Everything here is frozen, validated when it is made, and does no input or output. The numeric
 fields of `ModelSpec` and `Workload` take a number or a NumPy array; arrays broadcast against
@@ -7,15 +7,15 @@ each other, so that one description can stand for a million rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, replace
 
 from cost_analysis.arrays import Number, as_float, holds
 from cost_analysis.dtypes import DType, dtype_named
-from cost_analysis.errors import InputError, shown
+from cost_analysis.errors import InputError
 from cost_analysis.layers import QWEN2, Frame, LayerGroup
 from cost_analysis.sizes import FLAGS as FLAGS
 from cost_analysis.sizes import LARGEST_SIZE as LARGEST_SIZE
-from cost_analysis.sizes import check_divides, whole_number
+from cost_analysis.sizes import SIZE, SWITCH, check_divides, check_fields, size_from, whole_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,53 +46,39 @@ class ModelSpec:
         frame: Norms, positions and what else is not part of one kind of layer.
     """
 
-    hidden_size: Number
-    intermediate_size: Number
-    num_hidden_layers: Number = 36
-    num_attention_heads: Number = 16
-    num_key_value_heads: Number = 2
-    head_dim: Number = None
-    vocab_size: Number = 151936
-    max_position_embeddings: Number = 2048
-    streams: Number = 1
-    prefix_tokens: Number = 48
-    gated_mlp: bool = True
-    qkv_bias: bool = True
-    qk_norm: bool = False
-    tie_word_embeddings: bool = True
+    hidden_size: Number = field(metadata=SIZE)
+    intermediate_size: Number = field(metadata=SIZE)
+    num_hidden_layers: Number = field(default=36, metadata=SIZE)
+    num_attention_heads: Number = field(default=16, metadata=SIZE)
+    num_key_value_heads: Number = field(default=2, metadata=SIZE)
+    head_dim: Number = field(default=None, metadata=SIZE)
+    vocab_size: Number = field(default=151936, metadata=SIZE)
+    max_position_embeddings: Number = field(default=2048, metadata=SIZE)
+    streams: Number = field(default=1, metadata=SIZE)
+    prefix_tokens: Number = field(default=48, metadata=size_from(0))
+    gated_mlp: bool = field(default=True, metadata=SWITCH)
+    qkv_bias: bool = field(default=True, metadata=SWITCH)
+    qk_norm: bool = field(default=False, metadata=SWITCH)
+    tie_word_embeddings: bool = field(default=True, metadata=SWITCH)
     name: str = ""
     layers: tuple[LayerGroup, ...] = ()
     frame: Frame = QWEN2
 
     def __post_init__(self) -> None:
         """Check every field; fill in head_dim."""
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if item.name in _NO_SIZES or (item.name == "head_dim" and value is None):
-                continue
-            if item.type == "bool":
-                if not isinstance(value, bool):
-                    raise InputError(f"{item.name} is {shown(value)}; it must be true or false")
-                continue
-            lowest = 0 if item.name == "prefix_tokens" else 1
-            object.__setattr__(self, item.name, whole_number(item.name, value, lowest))
+        check_fields(self)
+        heads = self.num_attention_heads
         if self.head_dim is None:
-            check_divides(
-                self.hidden_size,
-                self.num_attention_heads,
-                "hidden_size must be divisible by num_attention_heads, or head_dim be given",
-            )
-            object.__setattr__(self, "head_dim", self.hidden_size // self.num_attention_heads)
+            object.__setattr__(self, "head_dim", default_head_dim(self.hidden_size, heads))
         check_divides(
-            self.num_attention_heads,
+            heads,
             self.num_key_value_heads,
             "num_attention_heads must be divisible by num_key_value_heads",
         )
-        self._check_layers()
+        if self.layers:
+            self._check_layers()
 
     def _check_layers(self) -> None:
-        if not self.layers:
-            return
         stated = [group.count for group in self.layers if group.count is not None]
         kinds, total, wanted = len(self.layers), sum(stated), self.num_hidden_layers
         if len(stated) == kinds:
@@ -126,6 +112,11 @@ class ModelSpec:
         return not self.layers and self.frame == QWEN2
 
     @property
+    def scales_heads(self) -> bool:
+        """Whether the width of a head follows from the hidden size, and changes with it."""
+        return holds(self.num_attention_heads * self.head_dim == self.hidden_size)
+
+    @property
     def query_size(self) -> Number:
         """Width of all query heads together."""
         return self.num_attention_heads * self.head_dim
@@ -144,12 +135,37 @@ class ModelSpec:
         """The same architecture with another number of streams."""
         return replace(self, streams=streams)
 
+    def with_widths(self, hidden_size: Number, intermediate_size: Number) -> ModelSpec:
+        """The same architecture at other widths, without a name and with one stream.
 
-_NO_SIZES = ("name", "layers", "frame")
+        The width of a head changes with the hidden size where it follows from it.
+        """
+        return replace(
+            self,
+            hidden_size=hidden_size,
+            intermediate_size=intermediate_size,
+            head_dim=None if self.scales_heads else self.head_dim,
+            streams=1,
+            name="",
+        )
+
+
+def default_head_dim(hidden_size: Number, heads: Number) -> Number:
+    """Width of a head where none is stated: hidden_size / num_attention_heads.
+
+    Raises:
+        InputError: The heads do not divide the hidden size.
+    """
+    check_divides(
+        hidden_size,
+        heads,
+        "hidden_size must be divisible by num_attention_heads, or head_dim be given",
+    )
+    return hidden_size // heads
 
 
 def family_intermediate_size(hidden_size: int) -> int:
-    """The MLP width that the ParScale family has, or would have, at a hidden size.
+    """The MLP width of the ParScale family at a hidden size.
 
     27/5 of the hidden size, rounded to a multiple of 128: the rule gives the published width of
     all six sizes (`parametric_fit.py`, QwenLM/ParScale).
@@ -215,8 +231,8 @@ class Precision:
 
     def __post_init__(self) -> None:
         """Check the names."""
-        for item in fields(self):
-            dtype_named(getattr(self, item.name))
+        for name in (self.weights, self.activations, self.kv_cache):
+            dtype_named(name)
 
     @property
     def matrix(self) -> DType:

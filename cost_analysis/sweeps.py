@@ -189,8 +189,7 @@ def _spec(request: Request, numbers: Mapping[str, Any]) -> ModelSpec:
             changed["hidden_size"]
         ).astype(np.float64)
     wide = {"hidden_size", "num_attention_heads"} & changed.keys()
-    whole = request.spec.head_dim * request.spec.num_attention_heads == request.spec.hidden_size
-    if wide and whole and "head_dim" not in sizes:
+    if wide and request.spec.scales_heads and "head_dim" not in sizes:
         changed["head_dim"] = None
     spec: ModelSpec = replace(request.spec, **changed)
     return spec

@@ -173,6 +173,6 @@ def test_fit_on_runs_of_ones_own(tmp_path: Path, answer: Answer, refusal: Answer
     write(rows[:4])
     assert "needs at least 5 runs" in refusal("fit", str(own))
     write([row for row in rows if row["P"] == "1"])
-    assert "k takes runs at two values of P" in refusal("fit", str(own))
+    assert "k can be identified from two values of P" in refusal("fit", str(own))
     own.write_text("N,P,loss\n1e9,1,nan\n")
     assert "nan" in refusal("fit", str(own))

@@ -48,7 +48,12 @@ def test_profile(record: Record, answer: Answer, tmp_path: Path) -> None:
 
 def test_profile_of_a_checkpoint(record: Record, refusal: Answer, tmp_path: Path) -> None:
     index = json.loads((DATA / "parity" / "index.json").read_text())
-    config = {**index["base"], "parscale_n": 2, "parscale_n_tokens": 48}
+    config = {
+        **index["base"],
+        "model_type": "qwen2_parscale",
+        "parscale_n": 2,
+        "parscale_n_tokens": 48,
+    }
     (tmp_path / "config.json").write_text(json.dumps(config))
     shutil.copy(DATA / "parity" / "P2_T48_seed12.weights.safetensors", tmp_path / "a.safetensors")
     short = ["--input_length", "4", "--output_length", "2", "--rounds", "5", "--time_limit", "3"]
@@ -56,8 +61,13 @@ def test_profile_of_a_checkpoint(record: Record, refusal: Answer, tmp_path: Path
     assert got["runs"] >= 1
     sentence = refusal("profile", "--checkpoint", "nobody/nothing", *short, *FLOAT32)
     assert "neither a folder nor a Hugging Face id in the cache" in sentence
-    (tmp_path / "config.json").write_text("{}")
-    assert "lacks hidden_size" in refusal(
+    del config["hidden_size"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert "hidden_size is missing" in refusal(
+        "profile", "--checkpoint", str(tmp_path), *short, *FLOAT32
+    )
+    (tmp_path / "config.json").write_text(json.dumps({**index["base"], "model_type": "llama"}))
+    assert "must be one of qwen2, qwen2_parscale" in refusal(
         "profile", "--checkpoint", str(tmp_path), *short, *FLOAT32
     )
 

@@ -69,8 +69,8 @@ def test_serving_rows(answer: Callable[..., str], rows: str) -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--request_rate", "-1"], "request_rate is -1"),
-        (["--request_rate", "nan"], "request_rate is nan"),
+        (["--request_rate", "-1"], "-1.0 is not in the range x>0"),
+        (["--request_rate", "nan"], "nan is not below 1e+12"),
         (["--input_length", "1,2", "--output_length", "1,2,3"], "cannot be paired"),
         (["--length_weights", "0"], "not all 0"),
         (["--lengths", "none.csv"], "cannot read 'none.csv'"),

@@ -70,7 +70,7 @@ def changed(base: dict[str, Any], **fields: Any) -> dict[str, Any]:
         (changed(LLAMA, num_hidden_layers=2**31 - 1), "it must be at most 10000"),
         (changed(LLAMA, tie_word_embeddings="yes"), "tie_word_embeddings is 'yes'"),
         (changed(LLAMA, num_key_value_heads=7), "num_attention_heads must be divisible by"),
-        (changed(LLAMA, num_attention_heads=31, head_dim=...), "is not divisible by 31"),
+        (changed(LLAMA, num_attention_heads=31, head_dim=...), "or head_dim be given: 2048 / 31"),
         (changed(LLAMA, sliding_window=4096), "sliding_window is 4096, which is not supported"),
         (changed(GEMMA, layer_types=["full_attention"]), "layer_types names 1 layers"),
         (changed(GEMMA, layer_types=["mamba"] * 26), "layer_types holds 'mamba'"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cost_analysis.config_fields import LARGEST_CONFIG
+from cost_analysis.files import LARGEST_FILE
 from tests.helpers.cases import configuration
 
 LLAMA = configuration("llama-3.2-1b")
@@ -28,7 +28,7 @@ LLAMA = configuration("llama-3.2-1b")
         ("[1, 2]", "is not a JSON object"),
         ("null", "is not a JSON object"),
         ("{}", "model_type is missing"),
-        (" " * (LARGEST_CONFIG + 1), "is larger than"),
+        (" " * (LARGEST_FILE + 1), "is larger than"),
         ("\ufeff" + json.dumps(LLAMA | {"hidden_size": -1}), "hidden_size is -1"),
     ],
 )

@@ -44,7 +44,7 @@ def test_paths_that_lead_nowhere(tmp_path: Path, refusal: Callable[..., str]) ->
     assert "holds no config.json" in refusal("--model", str(tmp_path))
     assert "No such file" in refusal("--model", str(tmp_path / "config.json"))
     assert "unknown model" in refusal("--model", "no-such-folder")
-    assert "is not JSON" in refusal("--model", str(make(tmp_path / "b", b"\xff\xfe\x00")))
+    assert "is not UTF-8 text" in refusal("--model", str(make(tmp_path / "b", b"\xff\xfe\x00")))
 
 
 def make(folder: Path, content: bytes) -> Path:
@@ -73,7 +73,7 @@ def test_ids_in_the_cache(
     answered = record("--model", "somebody/mixtral-copy", "--P", "4")
     assert answered["parameters"]["total"] > 46_702_792_704
     assert answered["model"]["name"] == "somebody/mixtral-copy"
-    assert "no Hugging Face id in the cache" in refusal("--model", "somebody/else")
+    assert "nor a Hugging Face id in the cache" in refusal("--model", "somebody/else")
     cached(tmp_path, "somebody/broken", {"model_type": "llama"})
     assert "is missing" in refusal("--model", "somebody/broken")
 
@@ -154,7 +154,7 @@ def test_download_fetches_the_configuration_alone(tmp_path: Path) -> None:
     server.server_close()
     again = process(*asked, env=home)
     assert offline.returncode == unknown.returncode == 2
-    assert "which --download fills" in offline.stderr
+    assert "--download fetches an id" in offline.stderr
     assert "cannot download config.json of 'somebody/else'" in unknown.stderr
     assert fetched.returncode == 0, fetched.stderr
     assert fetched.stdout == again.stdout

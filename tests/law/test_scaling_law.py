@@ -186,7 +186,9 @@ def test_parameters_that_the_runs_do_not_bound() -> None:
     useless = fit(Runs(size, streams, (1 + falling) * np.where(streams > 1, 1.01, 1.0)))
     assert "k is 0: the runs show no gain from streams" in fit_warnings(useless)
     many = fit(Runs(size, streams * 2, ScalingLaw(1, 1e14, 0.2, 1e7).loss(size, streams * 2)))
-    assert fit_warnings(many) == ["k is above 100: the runs tell little but the ratio of A and k"]
+    assert fit_warnings(many) == [
+        "k is above 100: the runs determine little more than the ratio of A and k"
+    ]
     assert not fit_warnings(FITS["stack"])
 
 

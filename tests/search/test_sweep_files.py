@@ -89,7 +89,7 @@ main()
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False)
     assert done.returncode == -signal.SIGKILL
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv.parts"]
-    assert list(tmp_path.glob("*/.rows.csv.*"))
+    assert list(tmp_path.glob("*/.parscale-cost-*"))
     run(*arguments, "--resume")
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
     assert len(rows_of(path)) == ROWS
