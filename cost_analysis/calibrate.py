@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from cost_analysis.dtypes import DTYPES
-from cost_analysis.host import host
+from cost_analysis.host import read_machine
 from cost_analysis.layer_benchmarks import (
     CONTEXTS,
     attention_times,
@@ -87,7 +87,7 @@ def calibrate(device: str, dtypes: tuple[str, ...]) -> Calibration:
         dtypes: Types to benchmark; the first is the one that the engine is for.
     """
     cuda = device != "cpu"
-    machine = host()
+    machine = read_machine()
     found = Calibration(
         name=torch.cuda.get_device_name(device) if cuda else machine.cpu or "CPU",
         kind="gpu" if cuda else "cpu",

@@ -26,7 +26,7 @@ SYSTEM_CPU = Path("/sys/devices/system/cpu")
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class Machine:
     """A machine as this process sees it.
 
     Attributes:
@@ -109,7 +109,7 @@ class CpuEnergy:
         }
 
 
-def host() -> Host:
+def read_machine() -> Machine:
     """The machine as this process sees it."""
     missing: dict[str, str] = {}
 
@@ -121,7 +121,7 @@ def host() -> Host:
     if limit is not None:
         room = max(limit - in_use, 0.0)
         available = room if available is None else min(available, room)
-    return Host(
+    return Machine(
         cpu=get("cpu", _cpu_name),
         cores=get("cores", lambda: int(_psutil().cpu_count(logical=False))),
         logical_cores=os.cpu_count(),

@@ -147,5 +147,7 @@ def test_report_merges_runs(
         text = answer("report", str(run))
         assert max(map(len, text.splitlines())) <= 80
     assert max(map(len, answer("report", *map(str, runs)).splitlines())) <= 80
-    (tmp_path / "a.jsonl").write_text('{"kind": "run"}\n')
+    (tmp_path / "a.jsonl").write_text('{"kind": "finished", "job": "a"}\n')
     assert "does not begin with the plan" in refusal("report", str(tmp_path / "a.jsonl"))
+    (tmp_path / "a.jsonl").write_text('{"kind": "run"}\n')
+    assert "a.jsonl', line 1: " in refusal("report", str(tmp_path / "a.jsonl"))
