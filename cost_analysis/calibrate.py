@@ -1,4 +1,4 @@
-"""This machine as profiles: what short benchmarks find, written as a device and an engine.
+"""This machine as profiles: short benchmarks, written as a device and an engine.
 
 The device carries the times of its matrix products themselves, by data type and rows; the engine
 what its kernels take beside them. Every figure keeps its samples.
@@ -25,7 +25,7 @@ from cost_analysis.layer_benchmarks import (
     linears_of_a_layer,
     prefill_attention_rate,
 )
-from cost_analysis.microbenchmarks import SHRINK, Figure, Product, products, sizes_of
+from cost_analysis.microbenchmarks import SIDE_RATIO, Figure, Product, products, sizes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +159,8 @@ def _device_sources(found: Calibration, best: str, peaks: Mapping[str, Figure]) 
     for dtype, kernels in found.kernels.items():
         samples = (f"{rows} rows: {_spread(product)}" for rows, product in kernels.products.items())
         sources[f"product_rates_{dtype}"] = (
-            f"calibrated here: matrices of {shapes}, and of a {SHRINK}th of their sides; lowest to "
-            f"highest GB/s and start of a product, of which a stock layer runs "
+            f"calibrated here: matrices of {shapes}, and of a {SIDE_RATIO}th of their sides; "
+            f"lowest to highest GB/s and start of a product, of which a stock layer runs "
             f"{linears_of_a_layer():.3g} for each that is counted; {'; '.join(samples)}"
         )
     return sources

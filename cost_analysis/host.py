@@ -170,7 +170,7 @@ def process_memory() -> ProcessMemory:
 
 
 def reset_peak_memory() -> str | None:
-    """Let the peak set size begin anew at the present one; the reason where that cannot be done."""
+    """Reset the peak set size to the present one; the reason where that cannot be done."""
     try:
         (PROC / "self/clear_refs").write_text("5")
     except OSError as error:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 GpuFigure = float | None | UnsetType
-"""A number that is read from a GPU: None where the driver does not tell it, UNSET without a GPU."""
+"""A number that is read from a GPU: None where the driver does not say, UNSET without a GPU."""
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"):

@@ -20,7 +20,7 @@ from cost_analysis.journal_rows import (
 )
 from cost_analysis.records import Record
 from cost_analysis.report import Page, Table
-from cost_analysis.stability import WIDEST_SPREAD, relative_spread
+from cost_analysis.stability import MAXIMUM_SPREAD, relative_spread
 from cost_analysis.units import format_bytes, format_seconds
 from cost_analysis.validation_plan import plan_of
 from cost_analysis.verdicts import CLAIM_NAMES, Verdict
@@ -160,23 +160,25 @@ def _notes(rows: Sequence[Row], found: Mapping[str, Measured]) -> list[str]:
 
 
 def _energy_note(rows: Sequence[Row]) -> list[str]:
-    reasons = {run.energy_missing for run in rows_of(rows, Run) if run.energy_missing}
-    return (
-        [f"energy cannot be told; reading it gave: {'; '.join(sorted(reasons))}"] if reasons else []
-    )
+    runs = [run for run in rows_of(rows, Run) if run.energy_missing]
+    if not runs:
+        return []
+    unread = any(run.energy_joules is None for run in runs)
+    reasons = "; ".join(sorted({run.energy_missing for run in runs}))
+    return [f"{'energy could not be read' if unread else 'energy'}: {reasons}"]
 
 
 def stability_notes(rows: Sequence[Row], found: Mapping[str, Measured]) -> list[str]:
-    """Why a measurement may not be trusted, and what would mend it."""
+    """Why a measurement may not be trusted, and what would help."""
     notes = [f"unstable: {finding.text}" for finding in rows_of(rows, Finding)]
     wide = [
         label
         for label, measured in found.items()
-        if relative_spread(measured.ratios["total"].tolist()) > WIDEST_SPREAD
+        if relative_spread(measured.ratios["total"].tolist()) > MAXIMUM_SPREAD
     ]
     if wide:
         notes.append(
-            f"unstable: times over the base's vary by more than {WIDEST_SPREAD:.0%} for "
+            f"unstable: times over the base's vary by more than {MAXIMUM_SPREAD:.0%} for "
             f"{', '.join(wide)}; close other programs, or give more --rounds"
         )
     return notes

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
-from cost_analysis.energy import LEAST_TICKS, POWER_AVERAGE, Window
+from cost_analysis.energy import MINIMUM_UPDATES, POWER_AVERAGE, Window
 from cost_analysis.host import CpuEnergy, cpu_energy
 from cost_analysis.nvml import Device, Unavailable, open_device
 from cost_analysis.readings import Description
@@ -112,7 +112,7 @@ class Meter:
         if self._sampler is None or self._sampler.stopped:
             return 0.0
         tick = self._sampler.tick
-        return 1.1 * (POWER_AVERAGE if tick is None else LEAST_TICKS * tick)
+        return 1.1 * (POWER_AVERAGE if tick is None else MINIMUM_UPDATES * tick)
 
     def run(
         self, work: Callable[[], Result], requests: int = 1, pid: int | None = None

@@ -16,7 +16,7 @@ from cost_analysis.journal import Journal, open_journal
 from cost_analysis.journal_rows import Failed, Loaded, Row, counted_runs, requests_of, rows_of
 from cost_analysis.measure import Job
 from cost_analysis.meter import Meter
-from cost_analysis.stability import WIDEST_SPREAD, relative_spread
+from cost_analysis.stability import MAXIMUM_SPREAD, relative_spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def profile_of(
 
 def _wide(times: Sequence[float]) -> list[str]:
     spread = relative_spread(times)
-    if spread <= WIDEST_SPREAD:
+    if spread <= MAXIMUM_SPREAD:
         return []
     return [f"times vary by {spread:.0%}; close other programs, or give more --rounds"]
 

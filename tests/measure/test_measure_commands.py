@@ -81,8 +81,8 @@ def test_calibrate_writes_profiles(
 ) -> None:
     small = microbenchmarks.Sizes(((512, 2048), (2048, 512)), 1, 64)
     monkeypatch.setattr(microbenchmarks, "CPU_SIZES", small)
-    monkeypatch.setattr(microbenchmarks, "STREAMED", 3e7)
-    monkeypatch.setattr(microbenchmarks, "LEAST_STREAMED", 3e7)
+    monkeypatch.setattr(microbenchmarks, "STREAMED_BYTES", 3e7)
+    monkeypatch.setattr(microbenchmarks, "MINIMUM_STREAMED_BYTES", 3e7)
     monkeypatch.setattr(microbenchmarks, "ROWS", (1, 8, 64))
     monkeypatch.setattr(layer_benchmarks, "CONTEXTS", (16, 128))
     monkeypatch.setattr(layer_benchmarks, "STREAMING_LAYERS", 2)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cost_analysis.energy import LEAST_TICKS, energy_window, standstill
+from cost_analysis.energy import MINIMUM_UPDATES, energy_window, longest_stall
 from cost_analysis.readings import Reading
 
 
@@ -51,8 +51,8 @@ def test_windows_add_up(first: float, second: float) -> None:
 
 def test_without_a_known_tick_the_changes_seen_are_counted() -> None:
     samples = readings(3.0)
-    assert energy_window(samples, 0.0, (LEAST_TICKS + 1) / 10).source == "counter"
-    short = energy_window(samples, 0.0, (LEAST_TICKS - 2) / 10)
+    assert energy_window(samples, 0.0, (MINIMUM_UPDATES + 1) / 10).source == "counter"
+    short = energy_window(samples, 0.0, (MINIMUM_UPDATES - 2) / 10)
     assert short.joules is None
     assert "window too short" in short.reasons[0]
 
@@ -66,8 +66,8 @@ def test_a_counter_that_stops_half_way_is_not_believed() -> None:
     assert found.source == "power"
     assert found.joules == pytest.approx(400.0)
     assert found.counter_joules == pytest.approx(200.0)
-    assert standstill(stuck) == pytest.approx(2.0)
-    assert standstill(samples) == 0.0
+    assert longest_stall(stuck) == pytest.approx(2.0)
+    assert longest_stall(samples) == 0.0
 
 
 def test_a_counter_that_runs_backwards_is_not_believed() -> None:
