@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
 
-from cost_analysis.journal import Row, requests_of
+from cost_analysis.journal_rows import Row, Run, counted_runs, requests_of
 from cost_analysis.validation_plan import Member, plan_of
 
 Array = npt.NDArray[np.float64]
@@ -42,35 +43,32 @@ class Measured:
 
 def measured_increases(rows: Sequence[Row]) -> dict[str, Measured]:
     """What a journal says of each model, by its label."""
-    jobs = {job["job"]: job for job in plan_of(rows)["jobs"]}
-    samples: dict[str, dict[int, Row]] = {}
-    for row in rows:
-        if row["kind"] == "run" and row["round"] >= 0:
-            samples.setdefault(row["job"], {})[row["round"]] = row
+    jobs = {job.job: job for job in plan_of(rows).jobs}
+    samples: dict[str, dict[int, Run]] = {}
+    for run in counted_runs(rows):
+        samples.setdefault(run.job, {})[run.round] = run
     found: dict[str, Measured] = {}
     for name, job in jobs.items():
-        own, base = samples.get(name, {}), samples.get(job["base"], {})
-        if own and base and job["label"] not in found:
-            found[job["label"]] = Measured(
+        own, base = samples.get(name, {}), samples.get(job.base, {})
+        if own and base and job.label not in found:
+            found[job.label] = Measured(
                 {
-                    metric: _ratios(metric, own, base, job["paired"])
+                    metric: _ratios(metric, own, base, job.paired)
                     for metric in METRICS
                     if all(_has(metric, row) for row in (*own.values(), *base.values()))
                 },
                 _needed(own),
-                job["paired"],
+                job.paired,
             )
     return found
 
 
-def _needed(rounds: dict[int, Row]) -> float:
+def _needed(rounds: dict[int, Run]) -> float:
     """What the process needs beyond what it held before the model was loaded [B]."""
-    return float(
-        np.median([r["memory_peak_bytes"] - r["memory_before_bytes"] for r in rounds.values()])
-    )
+    return float(np.median([r.memory_peak_bytes - r.memory_before_bytes for r in rounds.values()]))
 
 
-def _ratios(metric: str, own: dict[int, Row], base: dict[int, Row], paired: bool) -> Array:
+def _ratios(metric: str, own: dict[int, Run], base: dict[int, Run], paired: bool) -> Array:
     """Times over the base's of the same round; over the base's median where none is the same."""
     if paired:
         shared = sorted(own.keys() & base.keys())
@@ -79,18 +77,18 @@ def _ratios(metric: str, own: dict[int, Row], base: dict[int, Row], paired: bool
     return np.array([_value(metric, own[i]) / usual for i in sorted(own)])
 
 
-def _has(metric: str, row: Row) -> bool:
+def _has(metric: str, run: Run) -> bool:
     """Whether a run tells a metric: energy may be unreadable, one token takes no decode step."""
     if metric == "energy":
-        return row.get("energy_joules") is not None
-    return metric != "tpot" or bool(row["steps"])
+        return run.energy_joules is not None
+    return metric != "tpot" or bool(run.steps)
 
 
-def _value(metric: str, row: Row) -> float:
+def _value(metric: str, run: Run) -> float:
     if metric == "energy":
-        return float(row["energy_joules"])
-    of = {"ttft": "prefill", "tpot": "steps", "total": "total"}[metric]
-    return float(np.median([np.median(request[of]) for request in requests_of(row)]))
+        return float(run.energy_joules or 0.0)
+    of = attrgetter({"ttft": "prefill", "tpot": "steps", "total": "total"}[metric])
+    return float(np.median([np.median(of(request)) for request in requests_of(run)]))
 
 
 @dataclass(frozen=True, slots=True)

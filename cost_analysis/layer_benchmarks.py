@@ -1,6 +1,6 @@
-"""Short benchmarks of layers of this machine: attention, what is no product, and the floor of both.
+"""Short benchmarks of layers on this machine: attention, elementwise kernels, and the least time.
 
-Each asks for what the cost model has a term for, with stock transformers layers.
+Each measures one term of the cost model, with stock transformers layers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cost_analysis.stock_models import build
 from cost_analysis.torch_model import DTYPES, ParallelModel
 
 SHORT_REPEATS = 101
-"""Repeats of what takes a few milliseconds, so that a busy moment is not half of them."""
+"""Repeats of what takes a few milliseconds: a short disturbance does not move their median."""
 
 LAYERS = (2, 18)
 """Depths of the tiny models whose difference gives the time of a layer."""
@@ -45,8 +45,8 @@ def layer_floor(device: str) -> Figure:
     """What a layer of one row takes beside its products [s].
 
     On a CPU a step of a stock model, less its products alone: weights that stream through the
-    caches leave cold ones to what comes between. On a GPU the time in which the host launches a
-    tiny layer, from two depths.
+    caches leave cold ones to the kernels between them. On a GPU the time in which the host
+    launches a tiny layer, from two depths.
     """
     if device == "cpu":
         model = build(ModelSpec(1024, 4096, STREAMING_LAYERS, 8, 2, vocab_size=64))
@@ -137,7 +137,7 @@ def elementwise_rate(device: str, dtype: str, floor: float) -> Figure:
     spec = ModelSpec(2048, 8192, 4, 16, 2, head_dim=128, vocab_size=64)
     rows = sizes_of(device).rows
     model = build(spec, device=device, dtype=dtype)
-    _take_products_out(model, rows)
+    _replace_products(model, rows)
     times = in_turn(device, {"step": _step(model, batch=rows)})["step"]
     kinds = Precision(dtype, dtype, dtype)
     operators = [op for op in forward_pass(spec, rows, 1, 0, kinds) if op.kind != "product"]
@@ -146,8 +146,8 @@ def elementwise_rate(device: str, dtype: str, floor: float) -> Figure:
     return figure([moved / max(seconds - floors, 0.1 * seconds) for seconds in times])
 
 
-class _NoProduct(nn.Module):
-    """Stands for a linear layer: gives back one buffer instead of a product."""
+class _ConstantOutput(nn.Module):
+    """In place of a linear layer: returns one buffer instead of a product."""
 
     def __init__(self, linear: nn.Linear, rows: int) -> None:
         super().__init__()
@@ -159,10 +159,10 @@ class _NoProduct(nn.Module):
         return self.buffer
 
 
-def _take_products_out(model: nn.Module, rows: int) -> None:
+def _replace_products(model: nn.Module, rows: int) -> None:
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.Linear):
-            model.set_submodule(name, _NoProduct(module, rows))
+            model.set_submodule(name, _ConstantOutput(module, rows))
 
 
 @torch.inference_mode()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -28,6 +28,9 @@ from cost_analysis.options import (
 from cost_analysis.report import write_file
 from cost_analysis.sections import Command, SectionedCommand, section_option
 from cost_analysis.spec import FLAGS
+
+if TYPE_CHECKING:
+    from cost_analysis.journal_rows import Row
 
 UNSTABLE = 3
 """Exit code of a measurement whose times are not to be trusted."""
@@ -190,7 +193,7 @@ def report(journals: tuple[str, ...], form: str | None, output: str | None) -> N
     deliver(measure_pages.merged_page(judged), records, records, form, output)
 
 
-def _report(rows: list[dict[str, Any]], form: str | None, output: str | None) -> bool:
+def _report(rows: list[Row], form: str | None, output: str | None) -> bool:
     """Deliver what a journal says; False where its times are not to be trusted."""
     from cost_analysis import measure_pages
     from cost_analysis.verdicts import verdicts_of

@@ -1,7 +1,7 @@
-"""How short benchmarks of this machine are taken, and those of matrix products.
+"""Short benchmarks of this machine: how they are timed, and those of matrix products.
 
-Configurations of one benchmark are run in turn, so that a slow moment slows all of them, and every
-figure keeps its samples.
+Configurations of one benchmark are run in turn, so that a short disturbance slows all of them, and
+every figure keeps its samples.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from torch import nn
 from cost_analysis.torch_model import DTYPES
 
 REPEATS = 7
-STREAMED = 5.0e8
+STREAMED_BYTES = 5.0e8
 """Weights that a benchmark of products goes through [B]: beyond any cache."""
 
-LEAST_STREAMED = 1.0e8
+MINIMUM_STREAMED_BYTES = 1.0e8
 """The same where many rows make a pass long [B]."""
 
-LONGEST = 1.0
+MAXIMUM_PASS_TIME = 1.0
 """Time of a pass from which on fewer weights are streamed [s]."""
 
 ROWS = (1, 2, 3, 4, 6, 8, 16, 32, 64, 128, 256, 512)
@@ -59,7 +59,7 @@ def sizes_of(device: str) -> Sizes:
     return CPU_SIZES if device == "cpu" else GPU_SIZES
 
 
-SHRINK = 4
+SIDE_RATIO = 4
 """Sides of a large matrix over those of a small one."""
 
 K = TypeVar("K")
@@ -135,18 +135,18 @@ def products(device: str, dtype: str) -> dict[int, Product]:
         dtype: One of `DTYPES`.
     """
     kind, shapes = DTYPES[dtype], sizes_of(device).shapes
-    sizes = {"large": shapes, "small": tuple((a // SHRINK, b // SHRINK) for a, b in shapes)}
+    sizes = {"large": shapes, "small": tuple((a // SIDE_RATIO, b // SIDE_RATIO) for a, b in shapes)}
     each = {name: pair[0][0] * pair[0][1] * kind.itemsize for name, pair in sizes.items()}
     weights = {
-        name: _matrices(pair, kind, device, max(round(STREAMED / each[name]), 4))
+        name: _matrices(pair, kind, device, max(round(STREAMED_BYTES / each[name]), 4))
         for name, pair in sizes.items()
     }
     works, counts = {}, {}
     for rows, name in product(ROWS, sizes):
         inputs = [torch.ones(rows, size[0], dtype=kind, device=device) for size in sizes[name]]
-        least = weights[name][: max(round(LEAST_STREAMED / each[name]), 4)]
+        least = weights[name][: max(round(MINIMUM_STREAMED_BYTES / each[name]), 4)]
         seconds = seconds_of(device, partial(_stream, inputs, least)) / len(least)
-        used = least if seconds * len(weights[name]) > LONGEST else weights[name]
+        used = least if seconds * len(weights[name]) > MAXIMUM_PASS_TIME else weights[name]
         works[rows, name], counts[rows, name] = partial(_stream, inputs, used), len(used)
     times = in_turn(device, works)
     each_time = {key: np.array(taken) / counts[key] for key, taken in times.items()}

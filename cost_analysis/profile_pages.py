@@ -103,5 +103,5 @@ def _notes(profile: Profile) -> list[str]:
     if profile.energy is not None:
         notes.append(f"energy of a request: {profile.energy:.3g} J")
     elif profile.energy_missing:
-        notes.append(f"energy cannot be told: {profile.energy_missing}")
+        notes.append(f"energy could not be read: {profile.energy_missing}")
     return [*notes, *(f"unstable: {sentence}" for sentence in profile.unstable)]

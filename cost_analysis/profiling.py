@@ -9,13 +9,14 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from cost_analysis.campaign import Limits, Tell, run_group
+from cost_analysis.campaign import Limits, OnProgress, run_group
 from cost_analysis.errors import InputError
 from cost_analysis.estimate import Estimate
-from cost_analysis.journal import Journal, Row, open_journal, requests_of
+from cost_analysis.journal import Journal, open_journal
+from cost_analysis.journal_rows import Failed, Loaded, Row, counted_runs, requests_of, rows_of
 from cost_analysis.measure import Job
 from cost_analysis.meter import Meter
-from cost_analysis.stability import WIDEST_SPREAD, relative_spread
+from cost_analysis.stability import MAXIMUM_SPREAD, relative_spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,9 @@ class Profile:
     unstable: tuple[str, ...]
 
 
-def measure(job: Job, limits: Limits, path: Path | None, tell: Tell, meter: Meter) -> list[Row]:
+def measure(
+    job: Job, limits: Limits, path: Path | None, on_progress: OnProgress, meter: Meter
+) -> list[Row]:
     """Run a job and return its journal, which is kept only where a path is given.
 
     Raises:
@@ -89,14 +92,14 @@ def measure(job: Job, limits: Limits, path: Path | None, tell: Tell, meter: Mete
     with TemporaryDirectory() as folder:
         target = path or Path(folder) / "run.jsonl"
         with open_journal(target, resume=False) as journal:
-            run_group([job], limits, journal, tell, meter)
+            run_group([job], limits, journal, on_progress, meter)
             _raise_failure(journal)
             return journal.rows
 
 
 def _raise_failure(journal: Journal) -> None:
-    for row in journal.of("failed"):
-        raise InputError(f"the model could not be run: {row['reason']}")
+    for failed in journal.of(Failed):
+        raise InputError(f"the model could not be run: {failed.reason}")
 
 
 def profile_of(
@@ -110,37 +113,37 @@ def profile_of(
         findings: What makes the readings of a GPU doubtful.
         on_device: Whether the user named the device that the model ran on.
     """
-    runs = [row for row in rows if row["kind"] == "run" and row["round"] >= 0]
-    loaded = next(row for row in rows if row["kind"] == "loaded")
-    energy = [row["energy_joules"] for row in runs if row["energy_joules"] is not None]
+    runs = counted_runs(rows)
+    loaded = rows_of(rows, Loaded)[0]
+    energy = [run.energy_joules for run in runs if run.energy_joules is not None]
     steps = float(cost.workload.decode_steps)
-    requests = [request for row in runs for request in requests_of(row)]
-    phases = [_phase("prefill", [r["prefill"] for r in requests], cost.ttft, cost.prefill_flops,
+    requests = [request for run in runs for request in requests_of(run)]
+    phases = [_phase("prefill", [r.prefill for r in requests], cost.ttft, cost.prefill_flops,
                      cost.prefill.bytes, on_device)]  # fmt: skip
     if steps:
-        each = [step for request in requests for step in request["steps"]]
+        each = [step for request in requests for step in request.steps]
         phases.append(_phase("decode step", each, cost.tpot, cost.decode_flops / steps,
                              cost.decode.bytes / steps, on_device))  # fmt: skip
-    phases.append(_phase("request", [r["total"] for r in requests], cost.total, cost.flops,
+    phases.append(_phase("request", [r.total for r in requests], cost.total, cost.flops,
                          cost.prefill.bytes + cost.decode.bytes, on_device))  # fmt: skip
-    held = [row["memory_peak_bytes"] - row["memory_before_bytes"] for row in runs]
+    held = [run.memory_peak_bytes - run.memory_before_bytes for run in runs]
     return Profile(
         cost=cost,
         on_device=on_device,
         phases=tuple(phases),
         memory=float(np.median(held)),
-        load_seconds=loaded["load_seconds"],
-        threads=loaded["threads"],
+        load_seconds=loaded.load_seconds,
+        threads=loaded.threads,
         rounds=len(runs),
         energy=float(np.median(energy)) if len(energy) == len(runs) else None,
-        energy_missing=runs[0]["energy_missing"],
-        unstable=(*findings, *_wide([request["total"] for request in requests])),
+        energy_missing=runs[0].energy_missing,
+        unstable=(*findings, *_wide([request.total for request in requests])),
     )
 
 
 def _wide(times: Sequence[float]) -> list[str]:
     spread = relative_spread(times)
-    if spread <= WIDEST_SPREAD:
+    if spread <= MAXIMUM_SPREAD:
         return []
     return [f"times vary by {spread:.0%}; close other programs, or give more --rounds"]
 

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from cost_analysis.energy import STANDSTILL, standstill
+from cost_analysis.energy import STALL_TIME, longest_stall
 from cost_analysis.readings import Process, Reading, own_and_others
 
 HARMLESS = frozenset({"gpu_idle", "applications_clocks_setting"})
@@ -15,7 +15,7 @@ HARMLESS = frozenset({"gpu_idle", "applications_clocks_setting"})
 CLOCK_SPREAD = 0.05
 """Share of its median over which a clock may vary."""
 
-WIDEST_SPREAD = 0.10
+MAXIMUM_SPREAD = 0.10
 """Distance of the quartiles of repeated times, as a share of their median, that may be trusted."""
 
 WARMING = 10.0
@@ -69,10 +69,10 @@ def stability(samples: Sequence[Reading]) -> tuple[Finding, ...]:
     """
     return (
         *_throttling(samples),
-        *_company(samples),
-        *_wandering(samples),
+        *_other_processes(samples),
+        *_clock_variation(samples),
         *_warming(samples),
-        *_standing(samples),
+        *_counter_stalls(samples),
     )
 
 
@@ -93,11 +93,11 @@ def _throttling(samples: Sequence[Reading]) -> Iterator[Finding]:
         yield Finding(f"clocks throttled ({event}) in {share:.0%} of the readings", cause, remedy)
 
 
-def _company(samples: Sequence[Reading]) -> Iterator[Finding]:
+def _other_processes(samples: Sequence[Reading]) -> Iterator[Finding]:
     others: dict[int, Process] = {}
     for sample in samples:
-        strangers = own_and_others(sample.processes or (), sample.own)[1]
-        others |= {process.pid: process for process in strangers}
+        seen = own_and_others(sample.processes or (), sample.own)[1]
+        others |= {process.pid: process for process in seen}
     if others:
         pids = ", ".join(str(pid) for pid in sorted(others)[:5])
         more = f" and {len(others) - 5} more" if len(others) > 5 else ""
@@ -109,7 +109,7 @@ def _company(samples: Sequence[Reading]) -> Iterator[Finding]:
         )
 
 
-def _wandering(samples: Sequence[Reading]) -> Iterator[Finding]:
+def _clock_variation(samples: Sequence[Reading]) -> Iterator[Finding]:
     busy = [s for s in samples if "gpu_idle" not in (s.clock_events or ())]
     for name, values in (
         ("SM", [s.sm_clock for s in busy if s.sm_clock is not None]),
@@ -122,7 +122,7 @@ def _wandering(samples: Sequence[Reading]) -> Iterator[Finding]:
         spread = (high - low) / (statistics.median(values) or 1.0)
         if spread > CLOCK_SPREAD:
             yield Finding(
-                f"the {name} clock wandered by {spread:.0%}",
+                f"the {name} clock varied by {spread:.0%}",
                 "the device's speed changed while it was measured",
                 f"warm up for longer, or {_LOCK}",
             )
@@ -139,9 +139,9 @@ def _warming(samples: Sequence[Reading]) -> Iterator[Finding]:
         )
 
 
-def _standing(samples: Sequence[Reading]) -> Iterator[Finding]:
-    still = standstill(samples)
-    if still >= STANDSTILL:
+def _counter_stalls(samples: Sequence[Reading]) -> Iterator[Finding]:
+    still = longest_stall(samples)
+    if still >= STALL_TIME:
         yield Finding(
             f"the energy counter stood still for {still:.2g} s",
             "the driver does not keep it up to date",

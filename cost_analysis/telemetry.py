@@ -1,4 +1,4 @@
-"""A device watched in the background: read at an honest rate, and every reading kept."""
+"""A device read in the background at a steady rate; every reading is kept."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from cost_analysis.errors import InputError, shown
 from cost_analysis.nvml import Device, Unavailable
 from cost_analysis.readings import Reading
 
-MOST_PER_SECOND = 20.0
+MAXIMUM_RATE = 20.0
 """Highest sampling rate [1/s]: the driver's figures change hardly faster."""
 
-SHORTEST_TICK = 0.01
-"""Updates of the energy counter that are believed [s]: none is known to be faster."""
+MINIMUM_TICK = 0.01
+"""Shortest time between updates of the energy counter [s]: none is known to be faster."""
 
 PROCESS_PERIOD = 1.0
 """Time between two looks at the processes on the device [s]."""
@@ -40,9 +40,9 @@ class Sampler:
         Raises:
             InputError: A rate that is not above 0 and at most 20.
         """
-        if not 0 < rate <= MOST_PER_SECOND:
+        if not 0 < rate <= MAXIMUM_RATE:
             raise InputError(
-                f"sampling rate {shown(rate)} is not above 0 and at most {MOST_PER_SECOND:g} per "
+                f"sampling rate {shown(rate)} is not above 0 and at most {MAXIMUM_RATE:g} per "
                 "second"
             )
         self.tick: float | None = None
@@ -71,7 +71,7 @@ class Sampler:
         self.stop()
 
     def start(self) -> None:
-        """Time the energy counter (0.5 s at most), take a first reading, and go on alone."""
+        """Time the energy counter (0.5 s at most), take a first reading, and start the thread."""
         if self._device is not None:
             self.tick = energy_tick(self._device)
             self._take(processes=True)
@@ -126,7 +126,7 @@ class Sampler:
             try:
                 reading = replace(self._device.read(processes=look), own=self.own)
             except Exception as error:
-                # What was recorded outlives whatever a driver or its binding comes up with.
+                # Whatever a driver or its binding raises, what was recorded is kept.
                 self.stopped = f"reading the device failed ({type(error).__name__}: {error})"
                 self._end.set()
                 return None
@@ -165,4 +165,4 @@ def energy_tick(device: Device, limit: float = 0.5) -> float | None:
     if len(changes) < 3:
         return None
     tick = statistics.median(after - before for before, after in pairwise(changes))
-    return max(tick, SHORTEST_TICK)
+    return max(tick, MINIMUM_TICK)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cost_analysis.baselines import size_of, widened
 from cost_analysis.errors import InputError
-from cost_analysis.journal import Row
+from cost_analysis.journal_rows import Plan, Row
 from cost_analysis.memory import memory
 from cost_analysis.profiles import load_model
 from cost_analysis.scaling_law import ScalingLaw
@@ -118,12 +118,13 @@ def too_large(need: float, available: float) -> str:
     return f"needs {need / 2**30:.1f} GiB, {available / 2**30:.1f} GiB are free"
 
 
-def plan_of(rows: Sequence[Row]) -> Row:
+def plan_of(rows: Sequence[Row]) -> Plan:
     """The first row of a journal: what was to be measured, where, and in which groups.
 
     Raises:
         InputError: Rows that are not those of a validation.
     """
-    if not rows or rows[0].get("kind") != "plan" or "jobs" not in rows[0]:
+    plan = next(iter(rows), None)
+    if not isinstance(plan, Plan):
         raise InputError("the journal does not begin with the plan of a validation")
-    return rows[0]
+    return plan

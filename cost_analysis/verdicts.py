@@ -21,7 +21,8 @@ from cost_analysis.increases import (
     increases_over_base,
     measured_increases,
 )
-from cost_analysis.journal import Row, read_journal
+from cost_analysis.journal import read_journal
+from cost_analysis.journal_rows import Plan, Row
 from cost_analysis.profiles import load_engine, load_hardware
 from cost_analysis.request_costs import Setting, System, mean_cost
 from cost_analysis.scaling_law import ScalingLaw, fit
@@ -77,8 +78,8 @@ def verdicts_of(rows: Sequence[Row]) -> tuple[dict[str, Measured], list[Verdict]
         InputError: Rows that are not those of a validation.
     """
     header = plan_of(rows)
-    law = fit(published_runs(header["dataset"])).law
-    plan = members(header["size"], law)
+    law = fit(published_runs(header.dataset)).law
+    plan = members(header.size, law)
     return measured_increases(rows), verdicts(rows, law, plan)
 
 
@@ -140,13 +141,11 @@ def verdicts(
 
 
 def _predicted(
-    member: Member, wide: Sequence[Member], weights: Array, header: Row
+    member: Member, wide: Sequence[Member], weights: Array, header: Plan
 ) -> dict[str, float]:
     """Ratios of increases by the paper's cost model, on the device that it takes."""
     system = System(load_hardware("a100-sxm-80gb"), load_engine("ideal"), Precision())
-    setting = Setting(
-        (header["batch_size"],), (header["input_length"],), (header["output_length"],)
-    )
+    setting = Setting((header.batch_size,), (header.input_length,), (header.output_length,))
 
     def of(spec: ModelSpec) -> Array:
         cost = mean_cost("published", spec, setting, system)

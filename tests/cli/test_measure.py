@@ -91,8 +91,8 @@ def test_calibrate_writes_profiles(
 ) -> None:
     small = microbenchmarks.Sizes(((512, 2048), (2048, 512)), 1, 64)
     monkeypatch.setattr(microbenchmarks, "CPU_SIZES", small)
-    monkeypatch.setattr(microbenchmarks, "STREAMED", 3e7)
-    monkeypatch.setattr(microbenchmarks, "LEAST_STREAMED", 3e7)
+    monkeypatch.setattr(microbenchmarks, "STREAMED_BYTES", 3e7)
+    monkeypatch.setattr(microbenchmarks, "MINIMUM_STREAMED_BYTES", 3e7)
     monkeypatch.setattr(microbenchmarks, "ROWS", (1, 8, 64))
     monkeypatch.setattr(layer_benchmarks, "CONTEXTS", (16, 128))
     monkeypatch.setattr(layer_benchmarks, "STREAMING_LAYERS", 2)
@@ -157,5 +157,7 @@ def test_report_merges_runs(
         text = answer("report", str(run))
         assert max(map(len, text.splitlines())) <= 80
     assert max(map(len, answer("report", *map(str, runs)).splitlines())) <= 80
-    (tmp_path / "a.jsonl").write_text('{"kind": "run"}\n')
+    (tmp_path / "a.jsonl").write_text('{"kind": "finished", "job": "a"}\n')
     assert "does not begin with the plan" in refusal("report", str(tmp_path / "a.jsonl"))
+    (tmp_path / "a.jsonl").write_text('{"kind": "run"}\n')
+    assert "a.jsonl', line 1: " in refusal("report", str(tmp_path / "a.jsonl"))

@@ -15,8 +15,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from cost_analysis.energy import Window
 from cost_analysis.journal import open_journal
+from cost_analysis.journal_rows import Failed, Run
 from cost_analysis.meter import Meter
 from cost_analysis.nvml import Unavailable, open_device
 from cost_analysis.spec import ModelSpec
@@ -78,16 +81,20 @@ def reopen() -> Any:
 def meter(seconds: str) -> Any:
     """The energy of a run beside a device, and what is found on the way."""
 
-    def work() -> dict[str, int]:
+    def work() -> int:
         time.sleep(float(seconds))
-        return {"run": 1}
+        return 1
 
     with Meter(0) as reader:
-        said, energy = reader.run(work)
+        said, readings = reader.run(work)
+        about, cost = reader.describe(), reader.cost()
+        assert about is not None
+        assert cost is not None
         return {
             "said": said,
-            "energy": energy,
-            "about": reader.describe(),
+            "readings": asdict(readings),
+            "about": asdict(about),
+            "cost": asdict(cost),
             "findings": reader.findings(),
         }
 
@@ -101,8 +108,8 @@ def group(journal: str) -> Any:
     with Meter(0) as reader, open_journal(Path(journal), resume=False) as kept:
         window = reader.shortest_window
         run_group([job], Limits(60, 5, 5), kept, lambda *_: None, reader)
-        return {"window": window, "failed": kept.of("failed"), "runs": kept.of("run"),
-                "findings": reader.findings()}  # fmt: skip
+        failed, runs = map(msgspec.to_builtins, (kept.of(Failed), kept.of(Run)))
+        return {"window": window, "failed": failed, "runs": runs, "findings": reader.findings()}
 
 
 def watch(seconds: str, rate: str = "20") -> Any:

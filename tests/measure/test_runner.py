@@ -6,13 +6,13 @@ import multiprocessing
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cost_analysis import ModelSpec, campaign
 from cost_analysis.campaign import Limits, run_group, spread
 from cost_analysis.journal import Journal, open_journal
+from cost_analysis.journal_rows import Failed, Finished, Loaded, Row, Run, counted_runs
 from cost_analysis.measure import Job
 from cost_analysis.meter import Meter
 
@@ -29,10 +29,10 @@ def test_a_compiled_step_is_compiled_once(tmp_path: Path) -> None:
     job = Job("x", SMALL.with_streams(2), 2, 7, 5, engine="graphs")
     with open_journal(tmp_path / "run.jsonl", resume=False) as journal:
         run_group([job], Limits(60, 5, 5), journal, no_tell, Meter())
-        assert journal.of("failed") == []
-        first, *later = journal.of("run")
-    assert all(len(row["steps"]) == 4 for row in later)
-    assert max(max(row["steps"]) for row in later) < first["steps"][0] / 10
+        assert journal.of(Failed) == []
+        first, *later = journal.of(Run)
+    assert all(len(row.steps) == 4 for row in later)
+    assert max(max(row.steps) for row in later) < first.steps[0] / 10
 
 
 def test_a_group_is_run_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,8 +40,8 @@ def test_a_group_is_run_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     jobs = [Job(name, SMALL.with_streams(p), 1, 4, 2) for name, p in (("a", 1), ("b", 2))]
     with open_journal(tmp_path / "run.jsonl", resume=False) as journal:
         run_group(jobs, Limits(60, 6, 5), journal, no_tell, Meter())
-        runs = [(row["job"], row["round"]) for row in journal.of("run")]
-        assert [row["job"] for row in journal.of("finished")] == ["a", "b"]
+        runs = [(row.job, row.round) for row in journal.of(Run)]
+        assert [row.job for row in journal.of(Finished)] == ["a", "b"]
     rounds = sorted({count for _, count in runs})
     assert rounds[:2] == [-5, -4]
     assert [count for count in rounds if count >= 0] == list(range(rounds[-1] + 1))
@@ -51,7 +51,7 @@ def test_a_group_is_run_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_the_fewest_rounds_are_run_however_short_the_time(tmp_path: Path) -> None:
     with open_journal(tmp_path / "run.jsonl", resume=False) as journal:
         run_group([Job("a", SMALL, 1, 4, 2)], Limits(0.0, 9, 5), journal, no_tell, Meter())
-        assert [row["round"] for row in journal.of("run")] == [-5, 0, 1, 2, 3, 4]
+        assert [row.round for row in journal.of(Run)] == [-5, 0, 1, 2, 3, 4]
 
 
 def test_running_out_of_memory_is_a_row(tmp_path: Path) -> None:
@@ -59,27 +59,27 @@ def test_running_out_of_memory_is_a_row(tmp_path: Path) -> None:
     jobs = [Job("huge", huge, 1, 4, 2), Job("small", SMALL, 1, 4, 2)]
     with open_journal(tmp_path / "run.jsonl", resume=False) as journal:
         run_group(jobs, Limits(60, 5, 5), journal, no_tell, Meter())
-        (failed,) = journal.of("failed")
-        assert failed["job"] == "huge"
-        assert "memory" in failed["reason"]
-        assert [row["job"] for row in journal.of("finished")] == ["small"]
-        assert len([row for row in journal.of("run") if row["round"] >= 0]) == 5
+        (failed,) = journal.of(Failed)
+        assert failed.job == "huge"
+        assert "memory" in failed.reason
+        assert [row.job for row in journal.of(Finished)] == ["small"]
+        assert len(counted_runs(journal.rows)) == 5
 
 
 def test_a_worker_that_dies_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     append = Journal.append
 
-    def kill_at_load(journal: Journal, row: dict[str, Any]) -> None:
+    def kill_at_load(journal: Journal, row: Row) -> None:
         append(journal, row)
-        if row["kind"] == "loaded":
+        if isinstance(row, Loaded):
             (child,) = multiprocessing.active_children()
             os.kill(child.pid or 0, signal.SIGKILL)
 
     monkeypatch.setattr(Journal, "append", kill_at_load)
     with open_journal(tmp_path / "run.jsonl", resume=False) as journal:
         run_group([Job("a", SMALL, 1, 4, 2)], Limits(60, 5, 5), journal, no_tell, Meter())
-        (failed,) = journal.of("failed")
-    assert "exit code -9" in failed["reason"]
+        (failed,) = journal.of(Failed)
+    assert "exit code -9" in failed.reason
 
 
 @pytest.mark.parametrize(

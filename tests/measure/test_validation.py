@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import random
@@ -18,6 +17,7 @@ import pytest
 import torch
 
 from cost_analysis.journal import read_journal
+from cost_analysis.journal_rows import Finished, Plan, counted_runs, rows_of
 
 pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("ready_workers")]
 START_METHODS = multiprocessing.get_all_start_methods()
@@ -76,12 +76,10 @@ def check_ended(path: Path) -> None:
     assert run.returncode in (0, 3), errors
     assert "Ratio of increases" in output
     rows = read_journal(path)
-    assert len([row for row in rows if row["kind"] == "plan"]) == 1
-    jobs = [job["job"] for job in rows[0]["jobs"]]
-    assert Counter(row["job"] for row in rows if row["kind"] == "finished") == Counter(jobs)
-    counted = Counter(
-        (r["job"], r["round"]) for r in rows if r["kind"] == "run" and r["round"] >= 0
-    )
+    (plan,) = rows_of(rows, Plan)
+    jobs = [planned.job for planned in plan.jobs]
+    assert Counter(row.job for row in rows_of(rows, Finished)) == Counter(jobs)
+    counted = Counter((run.job, run.round) for run in counted_runs(rows))
     assert max(counted.values()) == 1
     for job in jobs:
         rounds = sorted(count for name, count in counted if name == job)
@@ -96,7 +94,8 @@ def check_ended(path: Path) -> None:
 
 def test_a_journal_of_another_plan_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
-    path.write_text(json.dumps({"kind": "plan", "size": "paper", "jobs": []}) + "\n")
+    recorded = Path(__file__).parents[2] / "profiles" / "runs" / "paper-fp32.jsonl"
+    path.write_text(recorded.read_text().splitlines(keepends=True)[0])
     run = validate("--output", str(path), "--resume")
     _, errors = run.communicate(timeout=60)
     assert run.returncode == 2

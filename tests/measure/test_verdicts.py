@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from cost_analysis import InputError
+from cost_analysis.baselines import size_of
 from cost_analysis.increases import measured_increases
+from cost_analysis.journal_rows import Finished, Plan, PlannedJob, Row, Run, rows_of
 from cost_analysis.scaling_law import ScalingLaw
 from cost_analysis.validation_plan import Member, members
 from cost_analysis.verdicts import verdicts, verdicts_of
@@ -18,26 +21,24 @@ LAW = ScalingLaw(0.6912, 1.131e7, 0.1894, 0.3935)
 
 def journal(
     times: dict[str, Any], memory: dict[str, float], plan: list[Member], rounds: int = 20
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """A journal in which each model takes `times` (a number, or one for each round)."""
-    rows: list[dict[str, Any]] = [
-        {"kind": "plan", "size": "paper", "dataset": "stack", "batch_size": 1,
-         "input_length": 64, "output_length": 3, "dtype": "fp32", "engine": "eager",
-         "device": "cpu", "threads": None}
-    ]  # fmt: skip
-    base = plan[0].label
-    rows[0]["jobs"] = [
-        {"job": member.label, "label": member.label, "base": base, "role": member.role,
-         "paired": True, "group": 1}
+    jobs = tuple(
+        PlannedJob(job=member.label, label=member.label, base=plan[0].label, role=member.role,
+                   paired=True, group=1, parameters=size_of(member.spec))
         for member in plan
+    )  # fmt: skip
+    rows: list[Row] = [
+        Plan(size="paper", dataset="stack", batch_size=1, input_length=64, output_length=3,
+             dtype="fp32", engine="eager", device="cpu", jobs=jobs)
     ]  # fmt: skip
     for index in range(-2, rounds):
         for member in plan:
             scale = np.broadcast_to(times[member.label], rounds)[max(index, 0)]
-            rows.append({"kind": "run", "job": member.label, "round": index,
-                         "prefill": 2 * float(scale), "steps": [float(scale)] * 2,
-                         "total": 4 * float(scale), "memory_before_bytes": 100,
-                         "memory_peak_bytes": 100 + memory[member.label]})  # fmt: skip
+            rows.append(Run(job=member.label, round=index, prefill=2 * float(scale),
+                            steps=(float(scale),) * 2, total=4 * float(scale),
+                            memory_before_bytes=100,
+                            memory_peak_bytes=100 + memory[member.label]))  # fmt: skip
     return rows
 
 
@@ -66,12 +67,12 @@ def test_a_ratio_by_hand() -> None:
 def test_energy_is_judged_where_it_was_read() -> None:
     rows = journal(FLAT, FLAT, PLAN)
     assert {v.claim for v in verdicts(rows, LAW, PLAN)} == {"memory", "latency", "ttft", "tpot"}
-    for row in rows:
-        if row["kind"] == "run":
-            row["energy_joules"] = 7 * row["total"]
+    rows = [
+        replace(row, energy_joules=7 * row.total) if isinstance(row, Run) else row for row in rows
+    ]
     found = {(v.claim, v.streams): v for v in verdicts(rows, LAW, PLAN)}
     assert found["energy", 8].measured == pytest.approx(found["latency", 8].measured)
-    rows[-1]["energy_joules"] = None
+    rows[-1] = replace(rows[-1], energy_joules=None)
     assert "energy" not in {v.claim for v in verdicts(rows, LAW, PLAN)}
 
 
@@ -119,7 +120,9 @@ def test_free_streams_and_dear_streams() -> None:
 
 def test_unpaired_models_are_marked() -> None:
     rows = journal(FLAT, FLAT, PLAN)
-    rows[0]["jobs"][-1]["paired"] = False
+    (planned,) = rows_of(rows, Plan)
+    unpaired = replace(planned.jobs[-1], paired=False)
+    rows[0] = replace(planned, jobs=(*planned.jobs[:-1], unpaired))
     found = measured_increases(rows)
     assert not found["4.4B P=1"].paired
     assert np.median(found["4.4B P=1"].ratios["total"]) == pytest.approx(3.0)
@@ -127,6 +130,6 @@ def test_unpaired_models_are_marked() -> None:
 
 def test_journals_that_say_nothing() -> None:
     with pytest.raises(InputError, match="does not begin with the plan"):
-        verdicts_of([{"kind": "job"}])
+        verdicts_of([Finished(job="a")])
     with pytest.raises(InputError, match="no finished round of the base"):
         verdicts_of(journal(FLAT, FLAT, PLAN)[:1])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cost_analysis.energy import LEAST_TICKS, energy_window, standstill
+from cost_analysis.energy import MINIMUM_UPDATES, energy_window, longest_stall
 from cost_analysis.readings import CLOCK_EVENTS, Process, Reading, clock_event_names, own_and_others
 from cost_analysis.stability import HARMLESS, relative_spread, stability
 
@@ -57,8 +57,8 @@ def test_windows_add_up(first: float, second: float) -> None:
 
 def test_without_a_known_tick_the_changes_seen_are_counted() -> None:
     samples = readings(3.0)
-    assert energy_window(samples, 0.0, (LEAST_TICKS + 1) / 10).source == "counter"
-    short = energy_window(samples, 0.0, (LEAST_TICKS - 2) / 10)
+    assert energy_window(samples, 0.0, (MINIMUM_UPDATES + 1) / 10).source == "counter"
+    short = energy_window(samples, 0.0, (MINIMUM_UPDATES - 2) / 10)
     assert short.joules is None
     assert "window too short" in short.reasons[0]
 
@@ -72,8 +72,8 @@ def test_a_counter_that_stops_half_way_is_not_believed() -> None:
     assert found.source == "power"
     assert found.joules == pytest.approx(400.0)
     assert found.counter_joules == pytest.approx(200.0)
-    assert standstill(stuck) == pytest.approx(2.0)
-    assert standstill(samples) == 0.0
+    assert longest_stall(stuck) == pytest.approx(2.0)
+    assert longest_stall(samples) == 0.0
 
 
 def test_a_counter_that_runs_backwards_is_not_believed() -> None:
@@ -140,7 +140,7 @@ def test_a_bit_without_a_name_is_reported_too() -> None:
 def test_clocks_wander_over_five_percent_and_idle_readings_do_not_count() -> None:
     slow = [replace(sample, sm_clock=1.8e9) for sample in STEADY[:5]]
     (finding,) = stability([*slow, *STEADY[5:]])
-    assert finding.seen == "the SM clock wandered by 9%"
+    assert finding.seen == "the SM clock varied by 9%"
     idle = [replace(sample, clock_events=("gpu_idle",)) for sample in slow]
     assert stability([*idle, *STEADY[5:]]) == ()
     near = [replace(sample, sm_clock=1.9e9) for sample in STEADY[:5]]

@@ -14,8 +14,8 @@ from cost_analysis.host import (
     affinity,
     control_group,
     cpu_energy,
-    host,
     process_memory,
+    read_machine,
     reset_peak_memory,
     usable_cores,
 )
@@ -51,7 +51,7 @@ def test_a_system_that_does_not_say_lets_all_cores_be_used(monkeypatch: pytest.M
 
 
 def test_the_machine_is_described() -> None:
-    here = host()
+    here = read_machine()
     assert here.missing.keys() <= {"clock"}  # some systems do not say
     assert here.cpu
     assert here.cores is not None
@@ -106,7 +106,7 @@ def test_without_psutil_the_rest_is_read(monkeypatch: pytest.MonkeyPatch) -> Non
         raise ImportError
 
     monkeypatch.setattr(module, "_psutil", absent)
-    here = host()
+    here = read_machine()
     assert set(here.missing) >= {"cores", "threads"}
     assert set(here.missing.values()) == {"NO_PSUTIL"}
     assert here.cpu
