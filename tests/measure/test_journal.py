@@ -25,7 +25,7 @@ from cost_analysis.journal_rows import (
 )
 from cost_analysis.scaling_law import ScalingLaw
 from cost_analysis.spec import Workload
-from cost_analysis.validation_plan import members, needed_bytes
+from cost_analysis.validation_plan import STREAMS, groups, members, needed_bytes
 
 RUNS = sorted((Path(__file__).parents[2] / "profiles" / "runs").glob("*.jsonl"))
 
