@@ -1,11 +1,15 @@
-"""Increases over a baseline."""
+"""Increases over a baseline, and how many times one is another."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from cost_analysis.arrays import Number
+from cost_analysis.arrays import Number, as_float, is_finite, where
 from cost_analysis.estimate import Estimate
+
+ROUNDING = 1e-9
+"""An increase of at most this share of the base is rounding: nothing increases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +43,27 @@ def increase(model: Estimate, baseline: Estimate) -> dict[str, Increase]:
         "tpot": Increase(baseline.tpot, model.tpot),
         "total": Increase(baseline.total, model.total),
     }
+
+
+def ratio_of_increases(wider: Number, streams: Number, base: Number) -> Number:
+    """How many times what streams add to a cost a wider model adds to it.
+
+    Above 1 the streams add less; a wider model that saves something has a ratio below 0. Streams
+    that add nothing, or save something, have no finite ratio: where the wider model adds to the
+    cost they are free beside it, and the ratio is infinite; where that adds nothing either, there
+    is nothing to compare, and the ratio is nan. An increase counts from `ROUNDING` on, so that
+    none of this hangs on what rounding leaves of the difference of two costs. A cost that is not
+    finite is unknown, and so is its ratio: nan.
+
+    Args:
+        wider: What the wider model adds to the base, in the unit of the cost.
+        streams: What the streams add to it.
+        base: The base's cost, from 0.
+
+    Returns:
+        The ratio; a number for numbers, else an array of the shape that they broadcast to.
+    """
+    wider, streams, least = as_float(wider), as_float(streams), as_float(base) * ROUNDING
+    wider = where(is_finite(wider) & is_finite(streams), wider, math.nan)
+    divided = wider / where(streams > least, streams, 1.0)
+    return where(streams > least, divided, where(wider > least, math.inf, math.nan))

@@ -234,6 +234,11 @@ def whole(value: Any) -> Any:
     return int(number) if number.is_integer() and abs(number) < 2**63 else number
 
 
+def finite(value: float) -> float | None:
+    """A number as JSON knows it, whole or not; None where it is infinite or nan."""
+    return value if math.isfinite(value) else None
+
+
 def spec_record(spec: ModelSpec) -> Record:
     """An architecture under the names of the command line's flags."""
     record: Record = {

@@ -149,6 +149,15 @@ def test_free_streams_and_dear_streams() -> None:
     assert "parameters add less" in found["latency", 4].why
 
 
+def test_where_nothing_increases_nothing_can_be_told() -> None:
+    same = dict.fromkeys(LABELS, 1.0)
+    found = {(v.claim, v.streams): v for v in verdicts(journal(same, same, PLAN), LAW, PLAN)}
+    for verdict in found.values():
+        assert np.isnan([verdict.measured, verdict.low, verdict.high]).all()
+        assert verdict.verdict == "cannot be told"
+        assert verdict.why == "neither streams nor parameters add anything"
+
+
 def test_unpaired_models_are_marked() -> None:
     rows = journal(FLAT, FLAT, PLAN)
     rows[0]["jobs"][-1]["paired"] = False
