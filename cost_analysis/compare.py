@@ -1,12 +1,15 @@
-"""Increases over a baseline, and how many times one is another."""
+"""What a request costs beside the same with one stream: increases, and ratios of them."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 from cost_analysis.arrays import Number, as_float, is_finite, where
-from cost_analysis.estimate import Estimate
+from cost_analysis.estimate import Estimate, estimate
+from cost_analysis.published import PublishedCost, published_cost
+from cost_analysis.request import Request
 
 ROUNDING = 1e-9
 """An increase of at most this share of the base is rounding: nothing increases."""
@@ -67,3 +70,65 @@ def ratio_of_increases(wider: Number, streams: Number, base: Number) -> Number:
     wider = where(is_finite(wider) & is_finite(streams), wider, math.nan)
     divided = wider / where(streams > least, streams, 1.0)
     return where(streams > least, divided, where(wider > least, math.inf, math.nan))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An estimate, and the same model with one stream; of a single request, or of many at once.
+
+    It has no slots, so that what its columns share is calculated once.
+
+    Attributes:
+        request: What was asked; of many requests the first, with the sizes of all in `cost`.
+        cost: The estimate.
+        baseline: The estimate at P = 1; the same object when P is 1.
+        published: The paper's own numbers; None unless they were asked for.
+    """
+
+    request: Request
+    cost: Estimate
+    baseline: Estimate
+    published: PublishedCost | None = None
+
+    @cached_property
+    def increases(self) -> dict[str, Increase]:
+        """What the streams add, by the names of `increase`."""
+        return increase(self.cost, self.baseline)
+
+    @cached_property
+    def intervals(self) -> dict[str, tuple[Number, Number] | None]:
+        """The 80 % intervals of TTFT, TPOT and total time [s]; None where nothing was measured."""
+        times = ((name, each.value) for name, each in self.increases.items() if name != "memory")
+        return {name: self.cost.interval(seconds) for name, seconds in times}
+
+
+def answer(request: Request, *, with_published: bool = False) -> Answer:
+    """Everything that the estimate command reports."""
+
+    def run(streams: int) -> Estimate:
+        return estimate(
+            request.spec.with_streams(streams),
+            request.workload,
+            request.hardware,
+            request.engine,
+            request.precision,
+            request.layout.of_streams(streams),
+        )
+
+    cost = run(request.spec.streams)
+    return Answer(
+        request=request,
+        cost=cost,
+        baseline=cost if request.spec.streams == 1 else run(1),
+        published=_published(request) if with_published else None,
+    )
+
+
+def _published(request: Request) -> PublishedCost:
+    return published_cost(
+        request.spec,
+        request.workload,
+        request.hardware,
+        request.flops_efficiency,
+        request.bandwidth_efficiency,
+    )

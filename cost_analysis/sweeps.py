@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cost_analysis.compare import Answer
 from cost_analysis.errors import InputError
 from cost_analysis.estimate import estimate
 from cost_analysis.grid import Grid, Piece, broadcasts, make_grid
 from cost_analysis.layout import Layout
 from cost_analysis.request import Request, make_request
 from cost_analysis.spec import FLAGS, ModelSpec, Workload, family_intermediate_size
-from cost_analysis.sweep_columns import COLUMNS, Outcome, Values, columns_of
+from cost_analysis.sweep_columns import COLUMNS, Values, columns_of
 from cost_analysis.system import LINKS
 from cost_analysis.units import parse_quantity
 
@@ -99,7 +100,7 @@ def check(grid: Grid) -> None:
             _asked(few.piece(place))
 
 
-def outcome(piece: Piece) -> Outcome:
+def outcome(piece: Piece) -> Answer:
     """The estimates of a piece.
 
     Raises:
@@ -117,8 +118,8 @@ def outcome(piece: Piece) -> Outcome:
             request.layout.of_streams(model.streams),
         )
 
-    name = str(piece.names.get("model", request.title))
-    return Outcome(run(spec), run(spec.with_streams(1)), name)
+    title = str(piece.names.get("model", request.title))
+    return Answer(replace(request, title=title), run(spec), run(spec.with_streams(1)))
 
 
 def _asked(piece: Piece) -> tuple[Request, ModelSpec, Workload]:
