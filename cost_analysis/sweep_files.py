@@ -209,8 +209,14 @@ def _table(columns: Mapping[str, Values]) -> pyarrow.Table:
 
     arrays = {}
     for column in COLUMNS:
-        values = pa.array(columns[column.name], from_pandas=True)
-        arrays[column.name] = values.dictionary_encode() if column.kind == "name" else values
+        values = columns[column.name]
+        if column.kind != "name":
+            arrays[column.name] = pa.array(values, from_pandas=True)
+        elif values.strides == (0,):  # one name in all rows
+            places = np.zeros(len(values), np.int32)
+            arrays[column.name] = pa.DictionaryArray.from_arrays(places, values[:1])
+        else:
+            arrays[column.name] = pa.array(values, from_pandas=True).dictionary_encode()
     return pa.table(arrays)
 
 
