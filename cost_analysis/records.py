@@ -18,6 +18,7 @@ from cost_analysis.layout import micro_batches
 from cost_analysis.memory import NOT_COUNTED
 from cost_analysis.spec import FLAGS, ModelSpec
 from cost_analysis.sweep_columns import (
+    COST_MODEL,
     DECODE,
     DEVICE,
     ESTIMATE_COLUMNS,
@@ -26,6 +27,7 @@ from cost_analysis.sweep_columns import (
     INTERVALS,
     LAYOUT,
     MEMORY,
+    MODEL,
     PARAMETERS,
     PER_TOKEN,
     PUBLISHED,
@@ -42,8 +44,8 @@ def estimate_record(answer: Answer) -> Record:
     """The answer as the nested record that `--format json` prints."""
     cost, request = answer.cost, answer.request
     record: Record = {
-        "cost_model": "operators" if answer.published is None else "published",
-        "model": spec_record(cost.spec),
+        **_section(answer, COST_MODEL),
+        "model": _section(answer, MODEL),
         "workload": _section(answer, WORKLOAD),
         "precision": {
             item.name: getattr(cost.precision, item.name) for item in fields(cost.precision)

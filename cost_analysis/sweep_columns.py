@@ -93,6 +93,8 @@ _FORMATS = {
     "kv_cache": "format of the KV cache",
 }
 
+# Groups of columns, each in its order; a table puts some of them together in an order of its own.
+
 TITLE = (
     Column(
         "model",

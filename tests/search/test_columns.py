@@ -5,7 +5,7 @@ from __future__ import annotations
 from cost_analysis import load_model
 from cost_analysis.compare import Answer, answer
 from cost_analysis.grid import make_grid
-from cost_analysis.records import estimate_record, estimate_row
+from cost_analysis.records import estimate_record, estimate_row, layout_record, spec_record
 from cost_analysis.request import make_request
 from cost_analysis.sweep_columns import COLUMNS, ESTIMATE_COLUMNS, NAMED, PUBLISHED, columns_of
 from cost_analysis.sweeps import outcome
@@ -44,6 +44,16 @@ def test_the_row_of_an_estimate_has_its_columns() -> None:
     assert more == row | {name: more[name] for name in more if name.startswith("published_")} | {
         "cost_model": "published"
     }
+
+
+def test_sections_of_the_record_are_what_others_say_of_a_model_and_a_layout() -> None:
+    found = asked(with_published=False)
+    record = estimate_record(found)
+    assert list(record["model"].items()) == list(spec_record(found.cost.spec).items())
+    assert list(record["layout"].items()) == list(layout_record(found.cost).items())
+    row = estimate_row(found)
+    for section in ("model", "workload", "layout"):
+        assert record[section].items() <= row.items()
 
 
 def test_what_is_constant_in_a_piece_takes_no_memory() -> None:
