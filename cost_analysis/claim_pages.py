@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from cost_analysis.claims import Law, Ratio, Reading
 from cost_analysis.crossings import Crossing
-from cost_analysis.records import Record, whole
+from cost_analysis.records import Record, finite, whole
 from cost_analysis.report import Page, Table
 from cost_analysis.scaling_law import residuals
 from cost_analysis.training_runs import DATASET_NAMES
-from cost_analysis.units import format_count
+from cost_analysis.units import format_count, format_ratio
 
 INTERVAL = len(" (16.3-20.5)")
 """Width of an interval behind a ratio."""
@@ -45,7 +46,7 @@ def reading_record(reading: Reading) -> Record:
 
 def _ratio_columns(name: str, ratio: Ratio) -> Record:
     return {
-        f"{name}_ratio": ratio.value,
+        f"{name}_ratio": finite(ratio.value),
         f"{name}_ratio_low": ratio.low,
         f"{name}_ratio_high": ratio.high,
     }
@@ -102,11 +103,9 @@ def _engine_note(readings: Sequence[Reading], by_engine: Sequence[Reading]) -> l
 
 def _ratio_cell(ratio: Ratio) -> str:
     """A ratio and its interval, the ratios of a column one below the other."""
-    if ratio.value is None:
-        return "none" + " " * INTERVAL
     if ratio.low is None:
-        return f"{ratio.value:.2f}" + " " * INTERVAL
-    return f"{ratio.value:.2f}" + f" ({ratio.low:#.3g}-{ratio.high:#.3g})".ljust(INTERVAL)
+        return format_ratio(ratio.value) + " " * INTERVAL
+    return format_ratio(ratio.value) + f" ({ratio.low:#.3g}-{ratio.high:#.3g})".ljust(INTERVAL)
 
 
 def _wrapped(text: str) -> list[str]:
@@ -116,7 +115,8 @@ def _wrapped(text: str) -> list[str]:
 def _spread_sentence(readings: Sequence[Reading]) -> str:
     parts = []
     for name in ("memory", "latency"):
-        values = [r for reading in readings if (r := getattr(reading, name).value) is not None]
+        values = [getattr(reading, name).value for reading in readings]
+        values = list(filter(math.isfinite, values))
         if values:
             parts.append(f"{min(values):.3g} to {max(values):.3g} times in {name}")
     if not parts:

@@ -9,6 +9,7 @@ model, the measured baseline on Stack-V2-Python, and the mean over input = outpu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -18,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from cost_analysis.arrays import Number
 from cost_analysis.baselines import Baseline, law_baseline, measured_baseline
+from cost_analysis.compare import ratio_of_increases
 from cost_analysis.errors import InputError
 from cost_analysis.law_intervals import LEVEL, SAMPLES, LawSamples, bootstrap
 from cost_analysis.request_costs import COST_MODELS, Cost, Setting, System, mean_cost
@@ -39,12 +40,13 @@ class Ratio:
     """How many times less the streams add than the parameters.
 
     Attributes:
-        value: The ratio; None where there is none.
-        low: Lower end of its interval; None where the baseline is not uncertain.
+        value: The ratio (`ratio_of_increases`); nan also where there is no baseline.
+        low: Lower end of its interval; None where the baseline is not uncertain, or the ratio
+            not finite.
         high: Upper end.
     """
 
-    value: float | None
+    value: float = math.nan
     low: float | None = None
     high: float | None = None
 
@@ -141,7 +143,7 @@ def engine_readings(
     first = {
         reading.setting: reading
         for reading in reversed(readings)
-        if reading.cost_model == "operators" and reading.latency.value is not None
+        if reading.cost_model == "operators" and math.isfinite(reading.latency.value)
     }
     return [
         _reading(
@@ -183,7 +185,7 @@ def _reading(
     try:
         baseline, spread = _baselines(method, streamed, law)
     except InputError as error:
-        return make(Ratio(None), Ratio(None), note=str(error))
+        return make(Ratio(), Ratio(), note=str(error))
     cost_of = cache(partial(mean_cost, model, setting=setting, system=system))
     base, added = (cost_of(spec) for spec in (streamed.with_streams(1), streamed))
     memory, latency = (
@@ -217,18 +219,18 @@ def _ratio(
     spread: Baseline | None,
     level: float,
 ) -> Ratio:
-    added = part(streamed) - part(base)
-    if added <= 0:
-        return Ratio(None)
+    start = part(base)
 
-    def of(wider: Baseline) -> Number:
-        return (wider.cost(lambda spec: part(cost_of(spec))) - part(base)) / added
+    def of(wider: Baseline) -> Any:
+        added = wider.cost(lambda spec: part(cost_of(spec))) - start
+        return ratio_of_increases(added, part(streamed) - start, start)
 
-    if spread is None:
-        return Ratio(float(of(baseline)))
+    value = float(of(baseline))
+    if spread is None or not math.isfinite(value):
+        return Ratio(value)
     tail = (1.0 - level) / 2.0
     low, high = np.quantile(of(spread), (tail, 1.0 - tail))
-    return Ratio(float(of(baseline)), float(low), float(high))
+    return Ratio(value, float(low), float(high))
 
 
 def why_no_ratio(

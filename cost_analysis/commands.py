@@ -25,6 +25,7 @@ from cost_analysis import (
     records,
     sweep_commands,
 )
+from cost_analysis.compare import answer as request_answer
 from cost_analysis.delivery import chosen_format, deliver
 from cost_analysis.errors import InputError
 from cost_analysis.layout_options import layout_options, refuse_layout
@@ -136,7 +137,7 @@ def estimate(
     if cost_model == "published":
         refuse_layout(options, "the published cost model")
     request = request_from(options)
-    answer = records.answer(request, with_published=cost_model == "published")
+    answer = request_answer(request, with_published=cost_model == "published")
     for warning in request.warnings:
         click.echo(f"{PROGRAM}: warning: {warning}", err=True)
     record = records.estimate_record(answer)

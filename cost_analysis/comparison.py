@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from cost_analysis.arrays import Number
 from cost_analysis.baselines import Baseline, chosen_baseline, size_of, widened_baseline
+from cost_analysis.compare import ratio_of_increases
 from cost_analysis.errors import InputError
 from cost_analysis.estimate import Estimate, estimate
 from cost_analysis.request import Request
@@ -40,12 +42,12 @@ class Metric:
     less_is_better: bool = True
 
     @property
-    def ratio(self) -> float | None:
-        """Increase of the baseline over that of the streams; None where nothing increases."""
-        added = self.streamed - self.base
-        if not self.less_is_better or not added > 0:
-            return None
-        return float((self.baseline - self.base) / added)
+    def ratio(self) -> float:
+        """How many times what the streams add the baseline adds; nan for rates."""
+        if not self.less_is_better:
+            return math.nan
+        added, wider = self.streamed - self.base, self.baseline - self.base
+        return float(ratio_of_increases(wider, added, self.base))
 
 
 @dataclass(frozen=True, slots=True)

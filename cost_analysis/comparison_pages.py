@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from cost_analysis.baselines import size_of
 from cost_analysis.comparison import Comparison, Metric
-from cost_analysis.records import Record, whole
+from cost_analysis.records import Record, finite, whole
 from cost_analysis.report import Page, Table
 from cost_analysis.spec import ModelSpec
-from cost_analysis.units import format_bytes, format_per, format_seconds
+from cost_analysis.units import format_bytes, format_per, format_ratio, format_seconds
 
 
 def comparison_record(comparison: Comparison) -> Record:
@@ -50,7 +51,7 @@ def metric_record(metric: Metric) -> Record:
         "baseline": whole(metric.baseline),
         "streamed_increase": whole(metric.streamed - metric.base),
         "baseline_increase": whole(metric.baseline - metric.base),
-        "ratio_of_increases": metric.ratio,
+        "ratio_of_increases": finite(metric.ratio),
     }
 
 
@@ -115,7 +116,7 @@ def _written(metric: Metric, value: Any) -> str:
 def _written_ratio(metric: Metric) -> str:
     if not metric.less_is_better:
         return ""
-    return "none" if metric.ratio is None else f"{metric.ratio:.2f}"
+    return format_ratio(metric.ratio)
 
 
 def verdict(comparison: Comparison) -> str:
@@ -139,6 +140,8 @@ def verdict(comparison: Comparison) -> str:
 
 
 def _times(metric: Metric) -> str:
-    if metric.ratio is None:
+    if metric.ratio == math.inf:
+        return "streams add nothing"
+    if math.isnan(metric.ratio):
         return "nothing increases"
     return f"{metric.ratio:.1f} times less added"

@@ -8,15 +8,12 @@ from functools import partial
 
 import numpy as np
 
-from cost_analysis.arrays import Number
 from cost_analysis.baselines import Baseline, family, measured_baseline, size_of
+from cost_analysis.compare import ratio_of_increases
 from cost_analysis.errors import InputError
 from cost_analysis.request_costs import Setting, System, mean_cost, request_cost
 from cost_analysis.spec import ModelSpec, Workload
 from cost_analysis.training_runs import Array, Runs, published_runs
-
-NOTHING = 1e-9
-"""An increase below this share of what increases is rounding."""
 
 MAP_BATCH, MAP_PROMPT = (1, 256), (64, 32_768)
 MAP_STEPS = 4
@@ -37,8 +34,8 @@ class CostGrid:
         loss: Final loss, (sizes, streams).
         memory: Memory [B], (sizes, streams, batches).
         latency: Latency [s], (sizes, streams, batches).
-        memory_ratio: Increase of the measured baseline over that of the base at the largest P,
-            (batches,); nan where there is none.
+        memory_ratio: Ratio of the memory increases of the measured baseline and of the base at
+            the largest P (`ratio_of_increases`), (batches,); nan where no baseline was measured.
         latency_ratio: The same of the latency.
     """
 
@@ -154,20 +151,13 @@ def _mean_costs(spec: ModelSpec, setting: Setting, system: System, cost_model: s
 def _measured_ratios(
     streamed: ModelSpec, runs: Runs, cost_of: Callable[[ModelSpec], Array]
 ) -> Array:
-    """Ratios of the memory and latency increases, (2, batches); nan where there are none."""
+    """Ratios of the memory and latency increases, (2, batches); nan without a baseline."""
     costs, base = cost_of(streamed), cost_of(streamed.with_streams(1))
     try:
         wider = measured_baseline(streamed, runs).cost(cost_of)
     except InputError:
         wider = np.nan
-    return _ratio(wider, costs, base)
-
-
-def _ratio(wider: Number, streamed: Number, base: Number) -> Array:
-    """Ratio of the increases; infinite where only the baseline's is one, nan where none is."""
-    extra, added, least = np.asarray(wider - base), np.asarray(streamed - base), NOTHING * base
-    none = np.where(extra > least, np.inf, np.nan)
-    return np.where(added > least, extra / np.where(added > least, added, 1.0), none)
+    return np.asarray(ratio_of_increases(wider - base, costs - base, base))
 
 
 def crossover_map(
@@ -193,8 +183,8 @@ def crossover_map(
     batch, prompt = _whole_steps(*MAP_BATCH), _whole_steps(*MAP_PROMPT)
     work = Workload(batch[None], prompt[:, None], output_length)
     cost_of = partial(_costs_over, work=work, system=system, cost_model=cost_model)
-    costs = cost_of(streamed)
-    ratios = _ratio(baseline.cost(cost_of), costs, cost_of(streamed.with_streams(1)))
+    costs, base = cost_of(streamed), cost_of(streamed.with_streams(1))
+    ratios = ratio_of_increases(baseline.cost(cost_of) - base, costs - base, base)
     return CrossoverMap(
         streamed=streamed,
         baseline=baseline,

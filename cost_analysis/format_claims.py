@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cost_analysis.baselines import Baseline
+from cost_analysis.compare import ratio_of_increases
 from cost_analysis.estimate import Estimate, estimate
 from cost_analysis.request_costs import Setting, System
 from cost_analysis.spec import ModelSpec, Precision
@@ -64,23 +65,27 @@ class FormatClaim:
 
     Attributes:
         precision: The formats.
+        base: The cost of the base.
         wider: What the parameter-scaled model adds to the base.
         streams: What the streams add to it.
     """
 
     precision: Precision
+    base: Terms
     wider: Terms
     streams: Terms
 
     @property
-    def memory_ratio(self) -> float | None:
-        """How many times less memory the streams add; None where they add none."""
-        return _ratio(self.wider.memory, self.streams.memory)
+    def memory_ratio(self) -> float:
+        """How many times what the streams add to the memory parameters add."""
+        return float(ratio_of_increases(self.wider.memory, self.streams.memory, self.base.memory))
 
     @property
-    def latency_ratio(self) -> float | None:
-        """How many times less time the streams add; None where they add none."""
-        return _ratio(self.wider.latency, self.streams.latency)
+    def latency_ratio(self) -> float:
+        """How many times what the streams add to the time parameters add."""
+        return float(
+            ratio_of_increases(self.wider.latency, self.streams.latency, self.base.latency)
+        )
 
 
 def format_claims(
@@ -133,10 +138,7 @@ def _claim(streamed: ModelSpec, baseline: Baseline, asked: _Asked) -> FormatClai
     wider = baseline.cost(lambda spec: np.array(asked.terms(spec).all))
     return FormatClaim(
         asked.precision,
+        base,
         Terms(*map(float, wider)).minus(base),
         asked.terms(streamed).minus(base),
     )
-
-
-def _ratio(above: float, below: float) -> float | None:
-    return above / below if below > 0 else None

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from cost_analysis.baselines import Baseline
 from cost_analysis.claim_pages import listed
 from cost_analysis.format_claims import FormatClaim, Terms
-from cost_analysis.records import Record
+from cost_analysis.records import Record, finite
 from cost_analysis.report import Page, Table
 from cost_analysis.request_costs import Setting, System
 from cost_analysis.sizes import FLAGS
 from cost_analysis.spec import ModelSpec, Precision
-from cost_analysis.units import format_bytes, format_seconds
+from cost_analysis.units import format_bytes, format_ratio, format_seconds
 
 _UNITS = {
     "memory": "bytes",
@@ -33,8 +33,8 @@ def format_claim_record(claim: FormatClaim) -> Record:
         FLAGS["weights"]: formats.weights,
         FLAGS["activations"]: formats.activations,
         FLAGS["kv_cache"]: formats.kv_cache,
-        "memory_ratio": claim.memory_ratio,
-        "latency_ratio": claim.latency_ratio,
+        "memory_ratio": finite(claim.memory_ratio),
+        "latency_ratio": finite(claim.latency_ratio),
         **_increases("wider", claim.wider),
         **_increases("streams", claim.streams),
     }
@@ -83,7 +83,7 @@ def _memory_table(claims: Sequence[FormatClaim]) -> Table:
             format_bytes(claim.streams.learned),
             format_bytes(claim.streams.cache),
             format_bytes(claim.streams.activations),
-            _ratio(claim.memory_ratio),
+            format_ratio(claim.memory_ratio),
         )
         for claim in claims
     )
@@ -99,7 +99,7 @@ def _time_table(claims: Sequence[FormatClaim]) -> Table:
             format_seconds(claim.wider.decode),
             format_seconds(claim.streams.prefill),
             format_seconds(claim.streams.decode),
-            _ratio(claim.latency_ratio),
+            format_ratio(claim.latency_ratio),
         )
         for claim in claims
     )
@@ -109,10 +109,6 @@ def _time_table(claims: Sequence[FormatClaim]) -> Table:
 
 def _formats(formats: Precision) -> str:
     return f"{formats.weights}/{formats.activations}/{formats.kv_cache}"
-
-
-def _ratio(value: float | None) -> str:
-    return "none" if value is None else f"{value:.2f}"
 
 
 def _narrow_products(claims: Sequence[FormatClaim], system: System) -> list[str]:

@@ -15,8 +15,8 @@ from typing import Any
 from cost_analysis.axes import Axis, names, shares, switches, whole_numbers
 from cost_analysis.errors import InputError, unknown_name
 
-PIECE_ROWS = 1 << 16
-"""Rows of a piece: its arrays stay in the cache."""
+PIECE_ROWS = 1 << 18
+"""Rows of a piece: the more there are, the more terms depend on few of its axes only."""
 
 PART_ROWS = 1 << 18
 """Rows of a part, which is what is written, and lost, as a whole."""

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from cost_analysis.errors import InputError, unknown_name
 from cost_analysis.grid import Grid
 from cost_analysis.sweep_columns import NAMED, Column
-from cost_analysis.sweeps import pieces_of
+from cost_analysis.sweeps import rows_of
 from cost_analysis.training_runs import Array
 
 MOST_VALUES = 200
@@ -55,11 +53,11 @@ def heat_map(grid: Grid, name: str) -> HeatMap:
     long = [axis for axis in varied if len(grid.axes[axis]) > MOST_VALUES]
     if long:
         raise InputError(f"{long[0]} has more than the {MOST_VALUES} values that a map can show")
-    found = list(pieces_of(grid, range(grid.piece_count)))
+    found = rows_of(grid, range(grid.piece_count))
     shape = tuple(len(grid.axes[axis]) for axis in varied)
 
     def over_axes(column: str) -> Any:
-        return np.concatenate([piece[column] for piece in found]).reshape(shape)
+        return found[column].reshape(shape)
 
     return HeatMap(
         column=NAMED[name],

@@ -6,6 +6,7 @@ cancels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -13,6 +14,7 @@ from operator import attrgetter
 import numpy as np
 import numpy.typing as npt
 
+from cost_analysis.compare import ratio_of_increases
 from cost_analysis.journal_rows import Row, Run, counted_runs, requests_of
 from cost_analysis.validation_plan import Member, plan_of
 
@@ -111,15 +113,17 @@ class Increases:
 
     @property
     def ratio(self) -> float:
-        """Ratio of the increases; infinite where the streams add nothing."""
-        return self.wider / self.streams if self.streams > 0 else float("inf")
+        """Ratio of the increases; infinite where only the wider model adds something."""
+        return float(ratio_of_increases(self.wider, self.streams, 1.0))
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the ratio."""
-        added = self.streams_samples
-        ratios = np.where(added > 0, self.wider_samples / np.where(added > 0, added, 1.0), np.inf)
-        low, high = np.quantile(ratios, (0.025, 0.975), method="nearest")
+        """95 % interval of the ratio, over the resamples in which something increases."""
+        ratios = np.asarray(ratio_of_increases(self.wider_samples, self.streams_samples, 1.0))
+        known = ratios[~np.isnan(ratios)]
+        if not known.size:
+            return math.nan, math.nan
+        low, high = np.quantile(known, (0.025, 0.975), method="nearest")
         return float(low), float(high)
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -18,10 +17,10 @@ from cost_analysis.journal_rows import (
     requests_of,
     rows_of,
 )
-from cost_analysis.records import Record
+from cost_analysis.records import Record, finite
 from cost_analysis.report import Page, Table
 from cost_analysis.stability import MAXIMUM_SPREAD, relative_spread
-from cost_analysis.units import format_bytes, format_seconds
+from cost_analysis.units import format_bytes, format_ratio, format_seconds
 from cost_analysis.validation_plan import plan_of
 from cost_analysis.verdicts import CLAIM_NAMES, Verdict
 
@@ -32,16 +31,12 @@ def verdict_record(verdict: Verdict) -> Record:
         "claim": verdict.claim,
         "P": verdict.streams,
         "predicted_ratio": verdict.predicted,
-        "measured_ratio": _finite(verdict.measured),
-        "measured_ratio_low": _finite(verdict.low),
-        "measured_ratio_high": _finite(verdict.high),
+        "measured_ratio": finite(verdict.measured),
+        "measured_ratio_low": finite(verdict.low),
+        "measured_ratio_high": finite(verdict.high),
         "verdict": verdict.verdict,
         "why": verdict.why,
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def validation_page(
@@ -75,7 +70,7 @@ def merged_page(judged: Mapping[str, tuple[Sequence[Row], Sequence[Verdict]]]) -
                 f"{plan.size} {plan.dtype}",
                 CLAIM_NAMES[verdict.claim],
                 f"{verdict.predicted:.2f}",
-                _times(verdict.measured),
+                format_ratio(verdict.measured),
                 verdict.verdict,
             )
             for verdict in verdicts
@@ -103,9 +98,9 @@ def _verdict_table(verdicts: Sequence[Verdict]) -> Table:
             CLAIM_NAMES[verdict.claim],
             str(verdict.streams),
             f"{verdict.predicted:.2f}",
-            _times(verdict.measured),
-            f"{_times(verdict.low)} to {_times(verdict.high)}"
-            if verdict.low != verdict.high
+            format_ratio(verdict.measured),
+            f"{format_ratio(verdict.low)} to {format_ratio(verdict.high)}"
+            if verdict.low < verdict.high
             else "",
             verdict.verdict,
         )
@@ -113,10 +108,6 @@ def _verdict_table(verdicts: Sequence[Verdict]) -> Table:
     )
     headers = ("claim", "P", "claimed", "measured", "interval", "verdict")
     return Table("Ratio of increases: parameters over streams", headers, rows, left=(0, 5))
-
-
-def _times(value: float) -> str:
-    return f"{value:.2f}" if math.isfinite(value) else "free"
 
 
 def _measured_table(rows: Sequence[Row], found: Mapping[str, Measured]) -> Table:

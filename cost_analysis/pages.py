@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from cost_analysis.compare import Increase, increase
+from cost_analysis.compare import Answer, Increase, increase
 from cost_analysis.departures import departures
 from cost_analysis.estimate import Estimate
 from cost_analysis.latency import Phase
@@ -19,7 +19,7 @@ from cost_analysis.layout_pages import (
 from cost_analysis.memory import NOT_COUNTED
 from cost_analysis.parameters import active_parameters
 from cost_analysis.published import SCRIPT_ROOFS, cost_on, roofs_of
-from cost_analysis.records import Answer, Record, device_record, operator_rows
+from cost_analysis.records import Record, device_record, operator_rows
 from cost_analysis.report import PLAIN_WIDTH, Page, Table
 from cost_analysis.units import (
     format_bytes,
@@ -118,7 +118,7 @@ def _signed(change: Increase, form: Format) -> str:
 
 
 def _fit_lines(answer: Answer) -> list[str]:
-    device = device_record(answer.cost)
+    device = device_record(answer)
     whole, room = device["device_memory_bytes"], device["free_bytes"]
     if room < 0:
         return [

@@ -7,7 +7,7 @@ processes; summaries of parts merge into that of the sweep.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,11 @@ class Summary:
     most: Mapping[str, Row] | None = None
     front: Sequence[Row] = ()
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """The summary as JSON knows it; its rows are not copied."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
 
 def objectives_named(names: Sequence[str]) -> tuple[str, ...]:
     """The columns of a Pareto front.
@@ -81,8 +86,8 @@ def summary_of(columns: Mapping[str, Values], objectives: Sequence[str] = OBJECT
     return Summary(
         rows=len(fits),
         fitting=int(fits.sum()),
-        least={name: _row(columns, int(np.nanargmin(values))) for name, values in found.items()},
-        most={name: _row(columns, int(np.nanargmax(values))) for name, values in found.items()},
+        least=_extremes(columns, {name: np.nanargmin(values) for name, values in found.items()}),
+        most=_extremes(columns, {name: np.nanargmax(values) for name, values in found.items()}),
         front=_front(columns, objectives, np.flatnonzero(fits)),
     )
 
@@ -119,25 +124,36 @@ def _better(ours: Mapping[str, Row], theirs: Mapping[str, Row], sign: float) -> 
     return chosen
 
 
+def _extremes(columns: Mapping[str, Values], places: Mapping[str, Any]) -> dict[str, Row]:
+    """The rows at some places, by name."""
+    return dict(zip(places, _rows(columns, np.array(list(places.values()), int)), strict=True))
+
+
 def _front(columns: Mapping[str, Values], objectives: Sequence[str], among: Any) -> list[Row]:
-    on_front = _mask([columns[name][among] for name in objectives], objectives)
-    return [_row(columns, int(place), objectives) for place in among[on_front]]
+    everything = len(among) == len(columns["device_fits"])
+    values = (columns[name] if everything else columns[name][among] for name in objectives)
+    return _rows(columns, among[_mask(list(values), objectives)], objectives)
 
 
 def _mask(values: Sequence[Any], objectives: Sequence[str]) -> Any:
     signs = [-1.0 if name in LARGER_IS_BETTER else 1.0 for name in objectives]
-    return non_dominated([s * np.asarray(v, float) for s, v in zip(signs, values, strict=True)])
+    return non_dominated(
+        [
+            np.asarray(each, float) if sign > 0 else -np.asarray(each, float)
+            for sign, each in zip(signs, values, strict=True)
+        ]
+    )
 
 
 def _signed(row: Row, name: str) -> float:
     return -float(row[name]) if name in LARGER_IS_BETTER else float(row[name])
 
 
-def _row(columns: Mapping[str, Values], place: int, more: Sequence[str] = ()) -> Row:
-    """A row as plain values: what was asked, the measures, and more columns."""
-    names = dict.fromkeys((*_ASKED, *MEASURES, *more))
-    values = ((name, columns[name][place]) for name in names)
-    return {name: value.item() if hasattr(value, "item") else value for name, value in values}
+def _rows(columns: Mapping[str, Values], places: Any, more: Sequence[str] = ()) -> list[Row]:
+    """Rows as plain values: what was asked, the measures, and more columns."""
+    names = tuple(dict.fromkeys((*_ASKED, *MEASURES, *more)))
+    values = (columns[name][places].tolist() for name in names)
+    return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 _ASKED = tuple(column.name for column in COLUMNS if column.says_which)

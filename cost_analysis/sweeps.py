@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cost_analysis.compare import Answer
 from cost_analysis.errors import InputError
-from cost_analysis.estimate import estimate
+from cost_analysis.estimate import Estimate, estimate
 from cost_analysis.grid import Grid, Piece, broadcasts, make_grid
 from cost_analysis.layout import Layout
 from cost_analysis.request import Request, make_request
 from cost_analysis.spec import FLAGS, ModelSpec, Workload, family_intermediate_size
-from cost_analysis.sweep_columns import COLUMNS, Outcome, Values, columns_of
+from cost_analysis.sweep_columns import COLUMNS, Values, columns_of
 from cost_analysis.system import LINKS
 from cost_analysis.units import parse_quantity
 
@@ -56,9 +57,7 @@ def sweep(**axes: Any) -> pd.DataFrame:
             f"{grid.rows:,} rows are too many for the memory (at most {MOST_ROWS_IN_MEMORY:,}); "
             "write them to a file: parscale-cost sweep --output FILE.parquet"
         )
-    found = list(pieces_of(grid, range(grid.piece_count)))
-    columns = {column.name: [piece[column.name] for piece in found] for column in COLUMNS}
-    return pd.DataFrame({name: np.concatenate(parts) for name, parts in columns.items()})
+    return pd.DataFrame(rows_of(grid, range(grid.piece_count)))
 
 
 def pieces_of(grid: Grid, places: range) -> Iterator[dict[str, Values]]:
@@ -66,6 +65,20 @@ def pieces_of(grid: Grid, places: range) -> Iterator[dict[str, Values]]:
     for place in places:
         piece = grid.piece(place)
         yield columns_of(outcome(piece), piece.shape)
+
+
+def rows_of(grid: Grid, places: range) -> dict[str, Values]:
+    """The columns of some pieces of a grid, their rows one after the other; not to be written to.
+
+    Of a single piece nothing is copied: a value that all of its rows share is held once.
+    """
+    first, *others = pieces_of(grid, places)
+    if not others:
+        return first
+    return {
+        column.name: np.concatenate([piece[column.name] for piece in (first, *others)])
+        for column in COLUMNS
+    }
 
 
 _TIED = (
@@ -99,26 +112,45 @@ def check(grid: Grid) -> None:
             _asked(few.piece(place))
 
 
-def outcome(piece: Piece) -> Outcome:
+def outcome(piece: Piece) -> Answer:
     """The estimates of a piece.
 
     Raises:
         InputError: The values of its axes contradict each other.
     """
     request, spec, workload = _asked(piece)
+    cost = _estimated(request, spec, workload)
+    title = str(piece.names.get("model", request.title))
+    return Answer(replace(request, title=title), cost, _baseline(piece, request, cost))
 
-    def run(model: ModelSpec) -> Any:
-        return estimate(
-            model,
-            workload,
-            request.hardware,
-            request.engine,
-            request.precision,
-            request.layout.of_streams(model.streams),
-        )
 
-    name = str(piece.names.get("model", request.title))
-    return Outcome(run(spec), run(spec.with_streams(1)), name)
+def _estimated(request: Request, spec: ModelSpec, workload: Workload) -> Estimate:
+    return estimate(
+        spec,
+        workload,
+        request.hardware,
+        request.engine,
+        request.precision,
+        request.layout.of_streams(spec.streams),
+    )
+
+
+def _baseline(piece: Piece, request: Request, cost: Estimate) -> Estimate:
+    """The estimates of a piece at P = 1."""
+    if "P" not in piece.numbers:
+        return _estimated(request, cost.spec.with_streams(1), cost.workload)
+    if piece.numbers["P"] == (1,):
+        return cost
+    numbers = {**piece.numbers, "P": (1,)}
+    return _at_one_stream(tuple(piece.names.items()), tuple(numbers.items()))
+
+
+@lru_cache(maxsize=4)
+def _at_one_stream(
+    named: tuple[tuple[str, Any], ...], numbers: tuple[tuple[str, tuple[int, ...]], ...]
+) -> Estimate:
+    """The estimates of a piece with P = 1: pieces that differ in P alone share them."""
+    return _estimated(*_asked(Piece(dict(named), dict(numbers))))
 
 
 def _asked(piece: Piece) -> tuple[Request, ModelSpec, Workload]:

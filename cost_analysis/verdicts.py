@@ -5,6 +5,7 @@ The wider model of equal loss lies between the measured ones, by the law, linear
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from cost_analysis.baselines import interpolation_weights, size_of
+from cost_analysis.compare import ratio_of_increases
 from cost_analysis.errors import InputError
 from cost_analysis.increases import (
     METRIC_OF,
@@ -54,9 +56,10 @@ class Verdict:
         claim: "memory", "latency", "ttft" or "tpot".
         streams: P.
         predicted: Ratio of increases by the paper's cost model for this request.
-        measured: Ratio of increases as measured.
+        measured: Ratio of increases as measured (`ratio_of_increases`); infinite where only
+            parameters add something measurable, nan where neither do.
         low: Lower end of its 95 % interval.
-        high: Upper end; infinite where the streams add nothing measurable.
+        high: Upper end.
         verdict: "holds", "does not hold here" or "cannot be told".
         why: A sentence.
     """
@@ -153,8 +156,8 @@ def _predicted(
 
     wider = weights @ np.array([of(m.spec) for m in wide])
     base = of(wide[0].spec)
-    memory_ratio, latency_ratio = (wider - base) / (of(member.spec) - base)
-    return dict(zip(CLAIMED, (float(memory_ratio), float(latency_ratio)), strict=True))
+    ratios = np.asarray(ratio_of_increases(wider - base, of(member.spec) - base, base))
+    return dict(zip(CLAIMED, ratios.tolist(), strict=True))
 
 
 def _judged(claim: str, streams: int, predicted: float | None, added: Increases) -> Verdict:
@@ -163,7 +166,9 @@ def _judged(claim: str, streams: int, predicted: float | None, added: Increases)
     low, high = added.interval
     less = "streams" if added.streams < added.wider else "parameters"
     why = f"{less} add less: {_WHY[claim]}"
-    if claim == "memory":
+    if math.isnan(added.ratio):
+        word, why = "cannot be told", "neither streams nor parameters add anything"
+    elif claim == "memory":
         word = "holds" if added.ratio >= expected else "does not hold here"
     elif added.rounds < LEAST_ROUNDS:
         word = "cannot be told"

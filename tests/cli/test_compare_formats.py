@@ -143,9 +143,14 @@ def test_blackwell_states_its_4_bit_peak(name: str, record: Answer) -> None:
     assert "FP4" in found["sources"]["peak"]
 
 
-def test_streams_that_add_nothing_have_no_ratio(answer: Answer) -> None:
-    page = answer("precision", "--P", "1", "--baseline", "2.8B", "--formats", "int8")
-    assert re.search(r"int8/bf16/bf16 .* none$", page, re.MULTILINE)
+@pytest.mark.parametrize(("wider", "word"), [("2.8B", "free"), ("0.5B", "none")])
+def test_streams_that_add_nothing_have_no_finite_ratio(
+    wider: str, word: str, answer: Answer, record: Answer
+) -> None:
+    asked = ("precision", "--P", "1", "--baseline", wider, "--formats", "int8")
+    assert len(re.findall(rf"int8/bf16/bf16 .* {word}$", answer(*asked), re.MULTILINE)) == 2
+    found: Any = record(*asked)
+    assert [found[0]["memory_ratio"], found[0]["latency_ratio"]] == [None, None]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from cost_analysis import InputError
 from cost_analysis.baselines import size_of
-from cost_analysis.increases import measured_increases
+from cost_analysis.increases import Increases, measured_increases
 from cost_analysis.journal_rows import Finished, Plan, PlannedJob, Row, Run, rows_of
 from cost_analysis.scaling_law import ScalingLaw
 from cost_analysis.validation_plan import Member, members
@@ -118,6 +118,15 @@ def test_free_streams_and_dear_streams() -> None:
     assert "parameters add less" in found["latency", 4].why
 
 
+def test_where_nothing_increases_nothing_can_be_told() -> None:
+    same = dict.fromkeys(LABELS, 1.0)
+    found = {(v.claim, v.streams): v for v in verdicts(journal(same, same, PLAN), LAW, PLAN)}
+    for verdict in found.values():
+        assert np.isnan([verdict.measured, verdict.low, verdict.high]).all()
+        assert verdict.verdict == "cannot be told"
+        assert verdict.why == "neither streams nor parameters add anything"
+
+
 def test_unpaired_models_are_marked() -> None:
     rows = journal(FLAT, FLAT, PLAN)
     (planned,) = rows_of(rows, Plan)
@@ -133,3 +142,16 @@ def test_journals_that_say_nothing() -> None:
         verdicts_of([Finished(job="a")])
     with pytest.raises(InputError, match="no finished round of the base"):
         verdicts_of(journal(FLAT, FLAT, PLAN)[:1])
+
+
+def test_resamples_in_which_nothing_increases_are_left_out() -> None:
+    streams = np.array([0.1, 0.1, 0.0, -0.1])
+    wider = np.array([0.2, 0.4, -0.1, 0.0])
+    found = Increases(0.1, 0.3, streams, wider, rounds=9)
+    assert found.ratio == pytest.approx(3)
+    assert found.interval == pytest.approx((2, 4))
+
+
+def test_a_resample_in_which_only_parameters_add_has_no_upper_end() -> None:
+    found = Increases(0.1, 0.3, np.array([0.1, 0.0]), np.array([0.2, 0.2]), rounds=9)
+    assert found.interval == pytest.approx((2, np.inf))

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cost_analysis import InputError, sweep
-from cost_analysis.records import answer, estimate_row
+from cost_analysis.compare import answer
+from cost_analysis.records import estimate_row
 from cost_analysis.request import make_request
 from cost_analysis.sweep_summary import MEASURES, OBJECTIVES, merged, objectives_named, summary_of
 
