@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from operator import add, attrgetter
+from typing import TypeVar, dataclass_transform
 
 from cost_analysis.arrays import Number, maximum, minimum
 from cost_analysis.dtypes import DType
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass_transform(frozen_default=True)
+def record(kind: type[T]) -> type[T]:
+    """A data class whose fields are not to be changed, which the type checker alone looks after.
+
+    One that Python looks after takes four times as long to make, and an estimate makes a hundred.
+    """
+    return dataclass(slots=True)(kind)
+
+
+@record
 class Operator:
     """One kind of operator of a forward pass, summed over the layers.
 
@@ -60,13 +73,15 @@ class Operator:
     @property
     def kernel_flops(self) -> Number:
         """FLOPs that its kernel computes."""
-        return self.flops - self.skipped_flops if _present(self.skipped_flops) else self.flops
+        return self.flops - self.skipped_flops if is_present(self.skipped_flops) else self.flops
 
     @property
     def bytes(self) -> Number:
         """Everything it moves to or from memory [B]."""
-        terms = (self.weight_bytes, self.cache_bytes, self.activation_bytes)
-        return sum(filter(_present, terms[1:]), terms[0])
+        moved = self.weight_bytes
+        if is_present(self.cache_bytes):
+            moved = moved + self.cache_bytes
+        return moved + self.activation_bytes if is_present(self.activation_bytes) else moved
 
     @property
     def intensity(self) -> Number:
@@ -75,30 +90,22 @@ class Operator:
 
     def combined(self, combine: Callable[..., Number], *others: Operator) -> Operator:
         """The operator with each of its terms combined with those of others."""
-        terms = {
-            name: combine(getattr(self, name), *(getattr(other, name) for other in others))
-            for name in _TERMS
-            if _present(getattr(self, name))
-        }
-        return replace(self, **terms)
+        terms = (
+            combine(own, *each) if is_present(own) else own
+            for own, *each in zip(_terms(self), *map(_terms, others), strict=True)
+        )
+        rest = (self.compute, self.kind, self.stored, self.rows, self.blocks, self.spans)
+        return Operator(self.name, self.part, *terms, *rest)
 
     def plus(self, other: Operator) -> Operator:
         """The operator and another of its kind as one."""
-        return self.combined(lambda own, others: own + others, other)
-
-    def minus(self, other: Operator) -> Operator:
-        """What the operator has beyond another of its kind."""
-        return self.combined(lambda own, others: own - others, other)
-
-    def times(self, count: Number) -> Operator:
-        """The same operator, run `count` times."""
-        return self.combined(lambda term: term * count)
+        return self.combined(add, other)
 
 
 QUERIES_PER_BLOCK = 64.0
 """Queries that one part of an attention kernel takes (PyTorch's memory-efficient attention)."""
 
-_TERMS = (
+_terms = attrgetter(
     "flops",
     "skipped_flops",
     "weight_bytes",
@@ -110,10 +117,86 @@ _TERMS = (
     "messages",
     "kernels",
 )
+"""The terms of an operator that add up, in the order of its fields."""
 
 
-def _present(term: Number) -> bool:
+def is_present(term: Number) -> bool:
+    """Whether a term is more than the plain 0.0 that stands for none."""
     return not (isinstance(term, float) and term == 0.0)
+
+
+@record
+class Kernel:
+    """A kernel as every pass has it: what it reads once, and what it does for each row.
+
+    Attributes:
+        name: Of the operator.
+        part: Of the model.
+        weight_bytes: Parameters read [B].
+        row_bytes: Activations read and written for a row [B].
+        kernels: Kernels launched.
+        row_flops: FLOPs for a row.
+        compute: Data type of its matrix product; None where it has none.
+        stored: Format of its weights; None where it has no matrix product.
+    """
+
+    name: str
+    part: str
+    weight_bytes: Number
+    row_bytes: Number
+    kernels: Number
+    row_flops: Number = 0.0
+    compute: DType | None = None
+    stored: DType | None = None
+
+    def over(
+        self, rows: Number, *, row_bytes: Number = None, cache_bytes: Number = 0.0
+    ) -> Operator:
+        """The operator for so many rows, token-streams or tokens.
+
+        Args:
+            rows: How many.
+            row_bytes: Activations moved for a row, where they are not the kernel's [B].
+            cache_bytes: What it writes to the cache besides [B].
+        """
+        moved = rows * (self.row_bytes if row_bytes is None else row_bytes)
+        if self.compute is None:
+            return Operator(
+                self.name,
+                self.part,
+                weight_bytes=self.weight_bytes,
+                cache_bytes=cache_bytes,
+                activation_bytes=moved,
+                kernels=self.kernels,
+            )
+        return self._product(rows, self.weight_bytes, moved, rows)
+
+    def of_several(self, rows: Number, matrices: Number) -> Operator:
+        """The product of the rows of several matrices with each its own, in one grouped kernel.
+
+        Args:
+            rows: Over all matrices.
+            matrices: How many have any.
+        """
+        weights = self.weight_bytes * matrices
+        return self._product(rows, weights, rows * self.row_bytes, rows / matrices)
+
+    def _product(
+        self, rows: Number, weight_bytes: Number, moved: Number, rows_of_one: Number
+    ) -> Operator:
+        """A matrix product: rows in all, weights and activations [B], rows of each matrix."""
+        return Operator(
+            self.name,
+            self.part,
+            rows * self.row_flops,
+            weight_bytes=weight_bytes,
+            activation_bytes=moved,
+            kernels=self.kernels,
+            compute=self.compute,
+            kind="product",
+            stored=self.stored,
+            rows=rows_of_one,
+        )
 
 
 def masked_pairs(queries: Number, past: Number = 0.0, window: Number = None) -> Number:
