@@ -9,7 +9,7 @@ it builds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cost_analysis.arrays import Number, as_float, minimum
 from cost_analysis.layers import Attention, Experts, LatentAttention, LayerGroup, Mlp
@@ -17,8 +17,7 @@ from cost_analysis.layout import Share
 from cost_analysis.spec import ModelSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Matrix:
+class Matrix(NamedTuple):
     """Matrices of one shape; those that read the same input are one.
 
     Attributes:

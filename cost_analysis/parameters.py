@@ -65,7 +65,6 @@ def parameters(spec: ModelSpec) -> Parameters:
     """
     hidden, streams, whole = spec.hidden_size, spec.streams, Share(spec)
     table = spec.vocab_size * hidden
-    parallel = as_count(streams > 1)
     return Parameters(
         embedding=table + spec.frame.position_rows * hidden,
         lm_head=table * (not spec.tie_word_embeddings),
@@ -74,8 +73,15 @@ def parameters(spec: ModelSpec) -> Parameters:
         small=sum(group.count * small_values(whole, group) for group in spec.groups)
         + norm_values(spec),
         prefix=streams * prefix_values(whole) * spec.prefix,
-        aggregator=parallel * (streams * hidden * hidden + hidden + hidden * streams + streams),
+        aggregator=aggregator_values(spec),
     )
+
+
+def aggregator_values(spec: ModelSpec) -> Number:
+    """Linear(P·h → h) and Linear(h → P) with biases; 0 at P = 1."""
+    hidden, streams = spec.hidden_size, spec.streams
+    values = streams * hidden * hidden + hidden + hidden * streams + streams
+    return as_count(streams > 1) * values
 
 
 def active_parameters(spec: ModelSpec) -> Number:

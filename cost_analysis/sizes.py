@@ -33,6 +33,8 @@ def whole_number(name: str, value: object, lowest: int) -> Number:
     Raises:
         InputError: Not a whole number within the limits.
     """
+    if type(value) is int and lowest <= value <= LARGEST_SIZE:
+        return value
     allowed = f"a whole number from {lowest} to {LARGEST_SIZE}"
     name = FLAGS.get(name, name)
     if not is_real(value):
