@@ -135,16 +135,16 @@ class Kernels:
         formats, model = self.model.formats, self.model
         stored = formats.matrix if quantised else formats.unquantised
         moved = model.narrow if quantised else model.wide
-        weights = stored.matrix_bytes(inputs, outputs)
+        weights, count = stored.matrix_bytes(inputs, outputs), self.count
         if is_present(bias):
             weights = weights + bias * formats.unquantised.bytes
         kernel = self._known[name] = Kernel(
             name,
             part,
-            weights * self.count,
-            (inputs * moved + outputs * model.wide) * self.count,
-            self.count,
-            2.0 * inputs * outputs * self.count,
+            weights * count,
+            inputs * (moved * count) + outputs * (model.wide * count),
+            count,
+            inputs * outputs * (2.0 * count),
             formats.compute if quantised else formats.head_compute,
             stored,
         )
@@ -165,8 +165,8 @@ class Kernels:
         if known is not None:
             return known
         if is_present(weights):
-            weights = weights * self.model.formats.unquantised.bytes * self.count
-        moved = values * self.model.wide * self.count
+            weights = weights * (self.model.formats.unquantised.bytes * self.count)
+        moved = values * (self.model.wide * self.count)
         kernel = self._known[name] = Kernel(name, part, weights, moved, self.count)
         return kernel
 

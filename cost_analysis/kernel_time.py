@@ -114,18 +114,20 @@ class _Rates(NamedTuple):
     """What kernels of a kind, with weights and activations of some formats, reach.
 
     Attributes:
+        floor: Time that each takes however small it is [s].
         flops: Rate of matrix products [FLOP/s]; None where there is none.
         bytes: Rate of traffic [B/s].
         measured: Of products as they were measured on the device; None where they were not.
     """
 
+    floor: Number
     flops: Number | None
     bytes: Number
     measured: ProductRates | None = None
 
 
 class Speeds:
-    """How fast an engine's kernels go on a device; the operators of a phase share the rates.
+    """How fast an engine's kernels go on a device; operators of a kind share the rates.
 
     Attributes:
         hardware: The device.
@@ -135,7 +137,7 @@ class Speeds:
     def __init__(self, hardware: Hardware, engine: Engine) -> None:
         self.hardware, self.engine = hardware, engine
         self._bytes_rate = engine.bytes_rate(hardware)
-        self._known: dict[tuple[str, str, str], _Rates] = {}
+        self._known: dict[tuple[str, DType | None, DType | None], _Rates] = {}
 
     def time(self, operator: Operator, runs: Number = 1.0) -> OperatorTime:
         """The time of an operator, by its kind.
@@ -144,30 +146,26 @@ class Speeds:
             operator: Of a pass (`forward_pass`), or what a step adds to it (`context_growth`).
             runs: How often it runs in the phase.
         """
-        overhead = self.overhead(operator)
-        return OperatorTime(operator, self, overhead, overhead + self._roofs(operator), runs)
+        rates = self._rates(operator)
+        overhead = operator.kernels * rates.floor
+        seconds = overhead + self._roofs(operator, rates)
+        return OperatorTime(operator, self, overhead, seconds, runs)
 
-    def _roofs(self, operator: Operator) -> Number:
+    def _roofs(self, operator: Operator, rates: _Rates) -> Number:
         """Time beyond the floor of its kernels: the larger of the two roofs, or what both ask."""
-        if operator.compute is None:
-            return self.transfer(operator)
-        measured = self._rates(operator).measured
-        if measured is not None:
-            started = operator.kernels * measured.start(operator.rows)
-            return started + measured.seconds(operator.weight_bytes, operator.rows)
-        compute, transfer = self.compute(operator), self.transfer(operator)
+        if rates.flops is None:
+            return self._transfer(operator, rates)
+        if rates.measured is not None:
+            started = operator.kernels * rates.measured.start(operator.rows)
+            return started + rates.measured.seconds(operator.weight_bytes, operator.rows)
+        compute, transfer = operator.kernel_flops / rates.flops, self._transfer(operator, rates)
         if self.engine.soft_roofs and operator.kind == "product":
             return square_root(compute * compute + transfer * transfer)
         return maximum(compute, transfer)
 
     def overhead(self, operator: Operator) -> Number:
         """Floor of an operator's kernels [s]."""
-        engine, floor = self.engine, operator.kernels * self.engine.kernel_floor
-        if operator.kind == "attention":
-            return floor + operator.kernels * engine.attention.floor
-        if operator.kind == "exchange":
-            return floor + operator.kernels * engine.link_latency
-        return floor
+        return operator.kernels * self._rates(operator).floor
 
     def compute(self, operator: Operator) -> Number:
         """Time of an operator's matrix products at the rate that its kernel reaches [s]."""
@@ -176,42 +174,45 @@ class Speeds:
 
     def transfer(self, operator: Operator) -> Number:
         """Time of an operator's traffic at the rate that its kernel reaches [s]."""
+        return self._transfer(operator, self._rates(operator))
+
+    def _transfer(self, operator: Operator, rates: _Rates) -> Number:
         if operator.kind == "exchange":
             return _exchange_time(operator, self.hardware, self.engine)
-        rate = self._rates(operator).bytes
         if operator.kind != "attention":
-            return operator.bytes / rate
+            return operator.bytes / rates.bytes
         # The cache is read, copied where the engine does, and the scores are passed over.
         kernels = self.engine.attention
         copied = operator.expanded_bytes * kernels.cache_copies
         scores = operator.score_values * kernels.score_bytes
-        reading = rate * kernels.filled(operator.blocks)
+        reading = rates.bytes * kernels.filled(operator.blocks)
         return operator.bytes / reading + (copied + scores) / self._bytes_rate
 
     def _rates(self, operator: Operator) -> _Rates:
-        compute, stored = operator.compute, operator.stored
-        key = (operator.kind, compute.name if compute else "", stored.name if stored else "")
+        key = (operator.kind, operator.compute, operator.stored)
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = self._rates_of(operator.kind, compute, stored)
+            known = self._known[key] = self._rates_of(*key)
         return known
 
     def _rates_of(self, kind: str, compute: DType | None, stored: DType | None) -> _Rates:
-        """The rates of kernels of a kind, where nothing was measured shares of the two roofs."""
+        """The rates of kernels of a kind: shares of the two roofs, and what was measured."""
         engine, hardware, rate = self.engine, self.hardware, self._bytes_rate
-        flops = None if compute is None else engine.flops_rate(hardware, compute)
+        floor, flops = engine.kernel_floor, None
+        if compute is not None:
+            flops = engine.flops_rate(hardware, compute)
         if kind == "attention":
-            flops = None if flops is None else flops * engine.attention.flops_share
-            return _Rates(flops, rate * engine.attention.bandwidth_share)
-        widens = _widens(stored, compute, hardware)
-        if widens and flops is not None:
-            flops = flops * engine.quantised_flops_share
+            attention = engine.attention
+            flops = None if flops is None else flops * attention.flops_share
+            return _Rates(floor + attention.floor, flops, rate * attention.bandwidth_share)
+        if kind == "exchange":
+            return _Rates(floor + engine.link_latency, None, rate)
         if kind != "product":
-            return _Rates(flops, rate * engine.elementwise_share)
-        if widens:
-            return _Rates(flops, rate * engine.quantised_bandwidth_share)
-        measured = hardware.product_rates.get(compute.unit) if compute else None
-        return _Rates(flops, rate, measured)
+            return _Rates(floor, None, rate * engine.elementwise_share)
+        if _widens(stored, compute, hardware):
+            flops = flops * engine.quantised_flops_share
+            return _Rates(floor, flops, rate * engine.quantised_bandwidth_share)
+        return _Rates(floor, flops, rate, hardware.product_rates.get(compute.unit))
 
 
 def operator_time(

@@ -247,14 +247,18 @@ class Growth:
             steps: Decode steps.
         """
 
-        def over_steps(start: Number, gain: Number) -> Number:
-            growing = self.growing(steps)
-            grown = arithmetic_sum(start, gain, growing)
-            if self.is_endless:
-                return grown
-            return grown + (start + gain * self.steps) * (steps - growing)
-
-        return first.combined(over_steps, self.operator)
+        growing = self.growing(steps)
+        gains = growing * (growing - 1.0) / 2.0
+        if self.is_endless:
+            return first.combined(lambda start, gain: growing * start + gain * gains, self.operator)
+        # Of a window that is full, each further step is like the last.
+        full = steps - growing
+        return first.combined(
+            lambda start, gain: (
+                growing * start + gain * gains + (start + gain * self.steps) * full
+            ),
+            self.operator,
+        )
 
 
 def arithmetic_sum(start: Number, slope: Number, count: Number) -> Number:

@@ -32,6 +32,7 @@ from cost_analysis.matrices import (
     cached_values,
     mlp_matrices,
     norm_values,
+    position_values,
     small_values,
 )
 from cost_analysis.parameters import aggregator_values
@@ -114,7 +115,7 @@ def _stage_memory(share: Share, stage: Stage, workload: Workload, precision: Pre
     spec, wide = share.spec, precision.formats.unquantised.bytes
     hidden, counts = as_float(spec.hidden_size), _counts(share, stage)
     table = share.vocabulary * hidden * wide
-    positions = spec.frame.position_rows * hidden * wide if spec.frame.position_rows else 0.0
+    positions = position_values(spec) * wide
     # A tied matrix is held twice where the two ends of the model are on different devices.
     is_shared = stage.has_embedding if spec.tie_word_embeddings else 0.0
     prefill, decode = _activations(share, stage, workload, precision)
@@ -123,7 +124,7 @@ def _stage_memory(share: Share, stage: Stage, workload: Workload, precision: Pre
         layers=_layers_bytes(share, counts, precision)
         + _times(norm_values(spec) * wide, stage.has_head),
         lm_head=_times(table, stage.has_head * (1.0 - is_shared)),
-        prefix=share.streams * _cached_values(share, counts) * spec.prefix * wide,
+        prefix=share.streams * _cached_values(share, counts) * share.prefix * wide,
         aggregator=_times(aggregator_values(spec) * wide, stage.has_head),
         kv_cache=_cache_bytes(
             share, counts, workload.batch_size, workload.cached_tokens, precision
@@ -202,7 +203,7 @@ def _cache_bytes(
     """The cache of a pipeline stage's layers on one device [B]."""
     spec = share.spec
     sequences = share.sequences(as_float(batch_size)) * share.streams
-    positions = spec.prefix + as_float(tokens)
+    positions = share.prefix + as_float(tokens)
     values = sum(
         cached_positions(group.attention, positions)
         * (count * cached_values(share, group.attention))

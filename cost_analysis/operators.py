@@ -153,7 +153,7 @@ def _embedding(layers: Kernels) -> list[Operator]:
 def _prefix_fill(step: ForwardPass) -> Operator:
     """The learned prefixes, read once and written to the cache of every sequence."""
     model = step.model
-    values = model.streams * as_float(prefix_values(model.share)) * as_float(model.spec.prefix)
+    values = model.streams * as_float(prefix_values(model.share)) * as_float(model.share.prefix)
     return Operator(
         name="prefix to cache",
         part="attention",

