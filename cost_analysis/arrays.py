@@ -106,7 +106,7 @@ def whole_power(base: Number, exponent: Number) -> Number:
 
 def where(condition: Number, a: Number, b: Number) -> Number:
     """`a` where a condition holds, else `b`."""
-    if is_array(condition) or is_array(a) or is_array(b):
+    if type(condition) is not bool and is_array(condition) or is_array(a) or is_array(b):
         return _numpy().where(condition, a, b)
     return a if condition else b
 

@@ -137,7 +137,7 @@ class Speeds:
     def __init__(self, hardware: Hardware, engine: Engine) -> None:
         self.hardware, self.engine = hardware, engine
         self._bytes_rate = engine.bytes_rate(hardware)
-        self._known: dict[tuple[str, DType | None, DType | None], _Rates] = {}
+        self._known: dict[tuple[str, str | None, str | None], _Rates] = {}
 
     def time(self, operator: Operator, runs: Number = 1.0) -> OperatorTime:
         """The time of an operator, by its kind.
@@ -189,10 +189,12 @@ class Speeds:
         return operator.bytes / reading + (copied + scores) / self._bytes_rate
 
     def _rates(self, operator: Operator) -> _Rates:
-        key = (operator.kind, operator.compute, operator.stored)
+        compute, stored = operator.compute, operator.stored
+        # By name: the hash of a whole format takes longer than all that is looked up.
+        key = (operator.kind, compute and compute.name, stored and stored.name)
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = self._rates_of(*key)
+            known = self._known[key] = self._rates_of(operator.kind, compute, stored)
         return known
 
     def _rates_of(self, kind: str, compute: DType | None, stored: DType | None) -> _Rates:
