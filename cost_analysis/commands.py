@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import click
 
 from cost_analysis import __version__, pages, records
-from cost_analysis.delivery import chosen_format, deliver
+from cost_analysis.delivery import chosen_format, deliver, deliver_made
 from cost_analysis.errors import InputError
 from cost_analysis.layout_options import layout_options, refuse_layout
 from cost_analysis.options import (
@@ -145,11 +145,16 @@ def estimate(
     answer = records.answer(request, with_published=cost_model == "published")
     for warning in request.warnings:
         click.echo(f"{PROGRAM}: warning: {warning}", err=True)
-    record = records.estimate_record(answer)
     if rows is not None and chosen_format(form, output) != "csv":
         raise InputError("--rows chooses the rows of a CSV; give --format csv with it")
-    table = record["operators"] if rows == "operators" else [records.estimate_row(answer)]
-    deliver(pages.estimate_page(answer), record, table, form, output)
+
+    def record() -> records.Record:
+        return records.estimate_record(answer)
+
+    def table() -> list[records.Record]:
+        return record()["operators"] if rows == "operators" else [records.estimate_row(answer)]
+
+    deliver_made(lambda: pages.estimate_page(answer), record, table, form, output)
 
 
 def _claim_commands() -> ModuleType:

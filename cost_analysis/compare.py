@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cost_analysis.arrays import Number
 from cost_analysis.estimate import Estimate
 
 
-@dataclass(frozen=True, slots=True)
-class Increase:
+class Increase(NamedTuple):
     """What a model costs beyond a baseline, in one quantity.
 
     Attributes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cost_analysis.arrays import Number, as_float, holds, maximum, where
 from cost_analysis.errors import InputError
@@ -19,8 +19,7 @@ from cost_analysis.spec import ModelSpec, Precision, Workload
 from cost_analysis.system import Engine, Hardware
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """What a request costs, with every term kept.
 
     Attributes:
@@ -111,8 +110,7 @@ def _flops(operators: tuple[Operator, ...]) -> Number:
     return sum((operator.flops for operator in operators), 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Passes:
+class Passes(NamedTuple):
     """The forward passes of a request, before anything says what runs them.
 
     Attributes:

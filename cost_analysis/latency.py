@@ -6,7 +6,7 @@ A pass cannot be faster than the host launches its layers, and the host may add 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cost_analysis.arrays import Number, ceil, clip, floor, maximum, minimum, where
 from cost_analysis.kernel_time import OperatorTime, Speeds
@@ -14,8 +14,7 @@ from cost_analysis.ledger import Growth, Operator, arithmetic_sum
 from cost_analysis.system import Engine, Hardware
 
 
-@dataclass(frozen=True, slots=True)
-class Phase:
+class Phase(NamedTuple):
     """A prefill, or all decode steps together.
 
     Attributes:
@@ -108,8 +107,7 @@ def waiting_time(name: str, seconds: Number, speeds: Speeds, part: str = "host")
     return OperatorTime(Operator(name, part, kind="host"), speeds, seconds, seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class _Roofs:
+class _Roofs(NamedTuple):
     """The roofs of an attention that grows with every step: two lines, of which the higher counts.
 
     Attributes:
@@ -179,8 +177,7 @@ def _grown(
     return OperatorTime(growth.total(first, steps), speeds, overhead, overhead + roofs.sum(steps))
 
 
-@dataclass(frozen=True, slots=True)
-class _Together:
+class _Together(NamedTuple):
     """Attentions of several kinds, which grow side by side.
 
     Attributes:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import add, attrgetter
-from typing import TypeVar, dataclass_transform
+from typing import NamedTuple, TypeVar, dataclass_transform
 
 from cost_analysis.arrays import Number, maximum, minimum
 from cost_analysis.dtypes import DType
@@ -210,8 +210,7 @@ def masked_pairs(queries: Number, past: Number = 0.0, window: Number = None) -> 
     return future + others * (others + 1.0) / 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
+class Growth(NamedTuple):
     """What each further decode step adds to an operator.
 
     Attributes:

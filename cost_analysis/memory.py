@@ -10,7 +10,7 @@ query heads.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 from cost_analysis.activations import activation_peak, live_bytes
 from cost_analysis.arrays import Number, as_float, maximum, where
@@ -44,8 +44,7 @@ NOT_COUNTED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(NamedTuple):
     """What is held in memory [B].
 
     Attributes:
@@ -159,12 +158,7 @@ def _activations(
 def _fuller(one: Memory, other: Memory) -> Memory:
     """The device with more in total; with arrays, row by row."""
     is_less = one.total < other.total
-    return Memory(
-        **{
-            item.name: where(is_less, getattr(other, item.name), getattr(one, item.name))
-            for item in fields(Memory)
-        }
-    )
+    return Memory(*(where(is_less, more, less) for less, more in zip(one, other, strict=True)))
 
 
 def kv_cache_bytes(

@@ -7,7 +7,7 @@ micro-batch goes round: a step takes one round, or what the slowest stage needs 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cost_analysis.arrays import Number, as_float, maximum
 from cost_analysis.kernel_time import Speeds
@@ -73,4 +73,4 @@ def make_pipeline(spec: ModelSpec, layout: Layout, batch: Number) -> Pipeline:
 def _with_waiting(phase: Phase, seconds: Number, hardware: Hardware, engine: Engine) -> Phase:
     speeds = Speeds(hardware, engine)
     waiting = waiting_time("other micro-batches", seconds, speeds, part="pipeline")
-    return replace(phase, times=(*phase.times, waiting), seconds=phase.seconds + seconds)
+    return phase._replace(times=(*phase.times, waiting), seconds=phase.seconds + seconds)
