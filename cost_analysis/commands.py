@@ -258,11 +258,11 @@ def _of_profiles(folder: str) -> Callable[[], click.Command]:
     return load
 
 
-for home, names in HOMES.items():
-    for command in names:
-        cli.add_command(DeferredCommand(command, _of_module(home, command)))
-for kind in ("hardware", "models", "engines"):
-    cli.add_command(DeferredCommand(kind, _of_profiles(kind)))
+for _home, _names in HOMES.items():
+    for _name in _names:
+        cli.add_command(DeferredCommand(_name, _of_module(_home, _name)))
+for _folder in ("hardware", "models", "engines"):
+    cli.add_command(DeferredCommand(_folder, _of_profiles(_folder)))
 
 
 CLOSED_PIPE = 141

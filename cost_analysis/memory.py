@@ -10,7 +10,7 @@ query heads.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass, fields
 
 from cost_analysis.activations import activation_peak, live_bytes
 from cost_analysis.arrays import Number, as_float, maximum, where
@@ -44,7 +44,8 @@ NOT_COUNTED = (
 )
 
 
-class Memory(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Memory:
     """What is held in memory [B].
 
     Attributes:
@@ -158,7 +159,12 @@ def _activations(
 def _fuller(one: Memory, other: Memory) -> Memory:
     """The device with more in total; with arrays, row by row."""
     is_less = one.total < other.total
-    return Memory(*(where(is_less, more, less) for less, more in zip(one, other, strict=True)))
+    return Memory(
+        **{
+            item.name: where(is_less, getattr(other, item.name), getattr(one, item.name))
+            for item in fields(Memory)
+        }
+    )
 
 
 def kv_cache_bytes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from cost_analysis.arrays import Number, as_count
 from cost_analysis.layers import LayerGroup
@@ -21,7 +21,8 @@ from cost_analysis.matrices import (
 from cost_analysis.spec import ModelSpec
 
 
-class Parameters(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Parameters:
     """How many parameters each part has; Python ints for a single model.
 
     Attributes:
