@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from cost_analysis.arrays import Number, as_float, maximum
 from cost_analysis.layers import Experts
 from cost_analysis.layout import SINGLE, Layout, Share, is_one
@@ -38,12 +40,23 @@ def activation_bytes(
         layout: Of the model; the activations are those of one device.
         has_head: 1 where the device has the aggregator and LM head, else 0.
     """
-    moments = activation_moments(
-        Share(spec, layout), batch_size, queries, precision or Precision(), logits
-    )
-    peak = as_float(0)
-    for name, moment in moments.items():
-        peak = maximum(peak, moment * has_head if name in OF_THE_HEAD else moment)
+    share, formats = Share(spec, layout), precision or Precision()
+    return activation_peak(live_bytes(share, formats), share, batch_size, queries, logits, has_head)
+
+
+def activation_peak(
+    live: LiveBytes,
+    share: Share,
+    batch_size: Number,
+    queries: Number,
+    logits: str,
+    has_head: Number = 1.0,
+) -> Number:
+    """The largest of the moments of a pass [B]; arguments as for `activation_bytes`."""
+    peak = 0.0
+    for name, moment in live.moments(share, batch_size, queries, logits).items():
+        is_bound = name in OF_THE_HEAD and not is_one(has_head)
+        peak = maximum(peak, moment * has_head if is_bound else moment)
     return peak
 
 
@@ -56,26 +69,73 @@ def activation_moments(
     of one sequence. Masks are not counted: a fused causal kernel needs none. The streams of all
     devices meet in the aggregation, and the logits of all parts of a divided vocabulary at the end.
     """
-    spec = share.spec
-    sequences = share.sequences(as_float(batch_size))
-    tokens = sequences * as_float(queries)
-    rows = tokens * share.streams
-    hidden, inner = rows * spec.hidden_size, rows * _live_mlp_values(share)
-    query, key_value = rows * share.query, rows * share.key_value
-    narrow, wide = precision.activation.bytes, precision.accumulate.bytes
-    # A product of 8-bit values writes 16-bit ones.
-    kept = (2.0 * as_float(queries) * spec.head_dim + 2.0 * hidden) * wide
+    return live_bytes(share, precision).moments(share, batch_size, queries, logits)
+
+
+class LiveBytes(NamedTuple):
+    """What is alive for each row of a pass, whatever the pass is [B].
+
+    Attributes:
+        table: The rotary tables, for each position of one sequence.
+        kept: Kept through all layers, for each token-stream.
+        norm: In a norm, for each token-stream besides.
+        rotary: In the rotary embedding, likewise.
+        mlp: In the widest MLP, likewise.
+        aggregation: In the aggregation, for each token.
+        hidden: The aggregated hidden state, for each token.
+        logits: For each position whose logits are kept.
+    """
+
+    table: Number
+    kept: Number
+    norm: Number
+    rotary: Number
+    mlp: Number
+    aggregation: Number
+    hidden: Number
+    logits: Number
+
+    def moments(
+        self, share: Share, batch_size: Number, queries: Number, logits: str
+    ) -> dict[str, Number]:
+        """The moments of a pass [B]; arguments as for `activation_moments`."""
+        sequences, queries = share.sequences(as_float(batch_size)), as_float(queries)
+        tokens = sequences * queries
+        rows = tokens * share.streams
+        kept = queries * self.table + rows * self.kept
+        ends = tokens if logits == "all" else sequences
+        return {
+            "norm": kept + rows * self.norm,
+            "rotary": kept + rows * self.rotary,
+            "mlp": kept + rows * self.mlp,
+            "aggregation": tokens * self.aggregation,
+            "logits": tokens * self.hidden + ends * self.logits,
+        }
+
+
+def live_bytes(share: Share, precision: Precision) -> LiveBytes:
+    """What is alive for each row of any pass [B].
+
+    Args:
+        share: What one device has of the model.
+        precision: Storage formats.
+    """
+    spec, formats, hidden = share.spec, precision.formats, as_float(share.spec.hidden_size)
+    narrow, wide = formats.activation.bytes, formats.accumulate.bytes
+    query, key_value = as_float(share.query), as_float(share.key_value)
     rotary = maximum(4.0 * query + 2.0 * key_value, 2.0 * query + 5.0 * key_value)
-    aggregate = tokens * spec.hidden_size
-    gathered = aggregate * spec.streams
-    logit_values = (tokens if logits == "all" else sequences) * _live_logits(share)
-    return {
-        "norm": kept + hidden * (wide + 2.0 * FLOAT32),
-        "rotary": kept + (hidden + rotary) * wide,
-        "mlp": kept + hidden * (wide + narrow) + inner * wide,
-        "aggregation": (gathered + aggregate) * (wide + FLOAT32) * (spec.streams > 1),
-        "logits": (aggregate + logit_values) * wide,
-    }
+    gathered = hidden * as_float(spec.streams) + hidden
+    # A product of 8-bit values writes 16-bit ones.
+    return LiveBytes(
+        table=2.0 * as_float(spec.head_dim) * wide,
+        kept=2.0 * hidden * wide,
+        norm=hidden * (wide + 2.0 * FLOAT32),
+        rotary=(hidden + rotary) * wide,
+        mlp=hidden * (wide + narrow) + _live_mlp_values(share) * wide,
+        aggregation=gathered * (wide + FLOAT32) * as_float(spec.streams > 1),
+        hidden=hidden * wide,
+        logits=_live_logits(share) * wide,
+    )
 
 
 def _live_logits(share: Share) -> Number:
@@ -90,7 +150,7 @@ def _live_mlp_values(share: Share) -> Number:
 
     Experts work on copies of their inputs, one for each expert that a token-stream is sent to.
     """
-    spec, peak = share.spec, as_float(0)
+    spec, peak = share.spec, 0.0
     parts = 3.0 if spec.gated_mlp else 2.0
     for group in spec.groups:
         kind = group.mlp

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -27,7 +28,7 @@ def largest_batch(
         layout: How the model is divided among devices.
     """
     return _largest(
-        lambda size: _fits(spec, replace(workload, batch_size=size), precision, limit, layout)
+        lambda size: _free(spec, replace(workload, batch_size=size), precision, limit, layout)
     )
 
 
@@ -44,25 +45,37 @@ def longest_context(
     """
     output = int(workload.output_length)
     prompt = _largest(
-        lambda size: _fits(spec, replace(workload, input_length=size), precision, limit, layout)
+        lambda size: _free(spec, replace(workload, input_length=size), precision, limit, layout)
     )
     return prompt + output if prompt else 0
 
 
-def _fits(
+def _free(
     spec: ModelSpec, workload: Workload, precision: Precision, limit: float, layout: Layout
-) -> bool:
-    return bool(memory(spec, workload, precision, layout).total <= limit)
+) -> float:
+    """What a workload leaves of a limit [B]; below 0 it does not fit."""
+    return float(limit - memory(spec, workload, precision, layout).total)
 
 
-def _largest(fits: Callable[[int], bool]) -> int:
-    """The largest size that fits, given that everything smaller fits too."""
-    low, high = 0, 1
-    while high < LARGEST_SIZE and fits(high):
-        low, high = high, min(2 * high, LARGEST_SIZE)
-    if high == LARGEST_SIZE and fits(high):
+def _largest(free: Callable[[int], float]) -> int:
+    """The largest size that fits, given that everything smaller fits too.
+
+    Memory is almost linear in a size, so the next guess is where a line through the two sizes
+    around the limit meets it; every other guess halves what lies between them, whatever it is like.
+    """
+    low, high, is_linear = 0, 1, True
+    left, lack = math.inf, free(high)
+    while lack >= 0 and high < LARGEST_SIZE:
+        low, left = high, lack
+        high = min(8 * high, LARGEST_SIZE)
+        lack = free(high)
+    if lack >= 0:
         return LARGEST_SIZE
     while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
+        share = left / (left - lack) if is_linear and low else 0.5
+        guess = min(max(low + int((high - low) * share), low + 1), high - 1)
+        found = free(guess)
+        low, left = (guess, found) if found >= 0 else (low, left)
+        high, lack = (high, lack) if found >= 0 else (guess, found)
+        is_linear = not is_linear
     return low

@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, NoReturn
 
 import click
 
-from cost_analysis import (
-    __version__,
-    accuracy_commands,
-    catalogue,
-    claim_commands,
-    law_commands,
-    layout_commands,
-    measure_commands,
-    pages,
-    plan_commands,
-    plot_command,
-    precision_commands,
-    records,
-    sweep_commands,
-)
+from cost_analysis import __version__, pages, records
 from cost_analysis.compare import answer as request_answer
-from cost_analysis.delivery import chosen_format, deliver
+from cost_analysis.delivery import chosen_format, deliver, deliver_made
 from cost_analysis.errors import InputError
 from cost_analysis.layout_options import layout_options, refuse_layout
 from cost_analysis.options import (
@@ -36,7 +23,6 @@ from cost_analysis.options import (
     system_options,
     workload_options,
 )
-from cost_analysis.profiles import profile_names
 from cost_analysis.sections import SectionedCommand, section_option
 
 PROGRAM = "parscale-cost"
@@ -66,8 +52,28 @@ def told_from_click() -> Iterator[None]:
         raise ClosedPipeError from None
 
 
+class DeferredCommand(click.Command):
+    """Stands for a command until it is asked for: an estimate need not import all the others.
+
+    Attributes:
+        load: Imports the command.
+    """
+
+    def __init__(self, name: str, load: Callable[[], click.Command]) -> None:
+        """A command of that name."""
+        super().__init__(name)
+        self.load = load
+
+
 class DefaultGroup(click.Group):
     """A group that runs `estimate` when the first word is an option."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by its name, imported where it has not been yet."""
+        command = super().get_command(ctx, cmd_name)
+        if isinstance(command, DeferredCommand):
+            command = self.commands[cmd_name] = command.load()
+        return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the default command in front of bare options."""
@@ -140,50 +146,124 @@ def estimate(
     answer = request_answer(request, with_published=cost_model == "published")
     for warning in request.warnings:
         click.echo(f"{PROGRAM}: warning: {warning}", err=True)
-    record = records.estimate_record(answer)
     if rows is not None and chosen_format(form, output) != "csv":
         raise InputError("--rows chooses the rows of a CSV; give --format csv with it")
-    table = record["operators"] if rows == "operators" else [records.estimate_row(answer)]
-    deliver(pages.estimate_page(answer), record, table, form, output)
+
+    def record() -> records.Record:
+        return records.estimate_record(answer)
+
+    def table() -> list[records.Record]:
+        return record()["operators"] if rows == "operators" else [records.estimate_row(answer)]
+
+    deliver_made(lambda: pages.estimate_page(answer), record, table, form, output)
 
 
-for command in (
-    claim_commands.claims,
-    claim_commands.compare,
-    claim_commands.crossover,
-    law_commands.fit,
-    precision_commands.precision,
-    layout_commands.layouts,
-    plan_commands.plan,
-    plan_commands.serving,
-    sweep_commands.sweep,
-    plot_command.plot,
-    accuracy_commands.accuracy,
-    accuracy_commands.fit_latency,
-    measure_commands.profile,
-    measure_commands.validate,
-    measure_commands.report,
-    measure_commands.calibrate,
-    measure_commands.parity,
-):
-    cli.add_command(command)
+def _claim_commands() -> ModuleType:
+    from cost_analysis import claim_commands
+
+    return claim_commands
 
 
-def _catalogue(what: catalogue.Catalogue) -> None:
-    """Add a command that lists the profiles of a kind, or shows one."""
+def _law_commands() -> ModuleType:
+    from cost_analysis import law_commands
 
-    @cli.command(what.folder, cls=SectionedCommand, help=what.help)
-    @click.argument("name", required=False)
-    @output_options
-    def show(name: str | None, form: str | None, output: str | None) -> None:
-        found = [what.load(each) for each in ([name] if name else profile_names(what.folder))]
-        listed = [what.record(profile) for profile in found]
-        page = what.page(found[0]) if name else what.list_page(found)
-        deliver(page, listed[0] if name else listed, what.rows(found), form, output)
+    return law_commands
 
 
-for kind in catalogue.CATALOGUES:
-    _catalogue(kind)
+def _precision_commands() -> ModuleType:
+    from cost_analysis import precision_commands
+
+    return precision_commands
+
+
+def _layout_commands() -> ModuleType:
+    from cost_analysis import layout_commands
+
+    return layout_commands
+
+
+def _plan_commands() -> ModuleType:
+    from cost_analysis import plan_commands
+
+    return plan_commands
+
+
+def _sweep_commands() -> ModuleType:
+    from cost_analysis import sweep_commands
+
+    return sweep_commands
+
+
+def _plot_command() -> ModuleType:
+    from cost_analysis import plot_command
+
+    return plot_command
+
+
+def _accuracy_commands() -> ModuleType:
+    from cost_analysis import accuracy_commands
+
+    return accuracy_commands
+
+
+def _measure_commands() -> ModuleType:
+    from cost_analysis import measure_commands
+
+    return measure_commands
+
+
+HOMES = {
+    _claim_commands: ("claims", "compare", "crossover"),
+    _law_commands: ("fit",),
+    _precision_commands: ("precision",),
+    _layout_commands: ("layouts",),
+    _plan_commands: ("plan", "serving"),
+    _sweep_commands: ("sweep",),
+    _plot_command: ("plot",),
+    _accuracy_commands: ("accuracy", "fit-latency"),
+    _measure_commands: ("profile", "validate", "report", "calibrate", "parity"),
+}
+"""What imports the module of some commands."""
+
+
+def _of_module(home: Callable[[], ModuleType], name: str) -> Callable[[], click.Command]:
+    """What loads a command from its module, where it is called as its function."""
+
+    def load() -> click.Command:
+        command: click.Command = getattr(home(), name.replace("-", "_"))
+        return command
+
+    return load
+
+
+def _of_profiles(folder: str) -> Callable[[], click.Command]:
+    """What makes a command that lists the profiles of a kind, or shows one."""
+
+    def load() -> click.Command:
+        from cost_analysis.catalogue import CATALOGUES
+        from cost_analysis.profiles import profile_names
+
+        (what,) = (kind for kind in CATALOGUES if kind.folder == folder)
+
+        @click.command(folder, cls=SectionedCommand, help=what.help)
+        @click.argument("name", required=False)
+        @output_options
+        def show(name: str | None, form: str | None, output: str | None) -> None:
+            found = [what.load(each) for each in ([name] if name else profile_names(folder))]
+            listed = [what.record(profile) for profile in found]
+            page = what.page(found[0]) if name else what.list_page(found)
+            deliver(page, listed[0] if name else listed, what.rows(found), form, output)
+
+        return show
+
+    return load
+
+
+for _home, _names in HOMES.items():
+    for _name in _names:
+        cli.add_command(DeferredCommand(_name, _of_module(_home, _name)))
+for _folder in ("hardware", "models", "engines"):
+    cli.add_command(DeferredCommand(_folder, _of_profiles(_folder)))
 
 
 CLOSED_PIPE = 141

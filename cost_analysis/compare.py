@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from cost_analysis.arrays import Number, as_float, is_finite, where
 from cost_analysis.estimate import Estimate, estimate
@@ -15,8 +16,7 @@ ROUNDING = 1e-9
 """An increase of at most this share of the base is rounding: nothing increases."""
 
 
-@dataclass(frozen=True, slots=True)
-class Increase:
+class Increase(NamedTuple):
     """What a model costs beyond a baseline, in one quantity.
 
     Attributes:

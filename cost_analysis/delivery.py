@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,15 @@ import click
 
 from cost_analysis import report
 
+Record = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+"""A record, or a list of them."""
+
 FORMAT_OF_ENDING = {".csv": "csv", ".json": "json", ".md": "markdown", ".markdown": "markdown"}
 
 
 def deliver(
     page: report.Page,
-    record: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    record: Record,
     rows: Sequence[Mapping[str, Any]],
     form: str | None,
     output: str | None,
@@ -30,16 +33,27 @@ def deliver(
         form: The format, or None.
         output: The file, or None.
     """
+    deliver_made(lambda: page, lambda: record, lambda: rows, form, output)
+
+
+def deliver_made(
+    page: Callable[[], report.Page],
+    record: Callable[[], Record],
+    rows: Callable[[], Sequence[Mapping[str, Any]]],
+    form: str | None,
+    output: str | None,
+) -> None:
+    """The same for an answer of which only what the format asks for is made."""
     form = chosen_format(form, output)
     output = None if output == "-" else output
     if form == "table" and output is None and sys.stdout.isatty():
-        click.echo(report.render_terminal(page), nl=False, color=True)
+        click.echo(report.render_terminal(page()), nl=False, color=True)
         return
     text = {
-        "table": lambda: report.render_plain(page),
-        "markdown": lambda: report.render_markdown(page),
-        "json": lambda: report.render_json(record),
-        "csv": lambda: report.render_csv(rows),
+        "table": lambda: report.render_plain(page()),
+        "markdown": lambda: report.render_markdown(page()),
+        "json": lambda: report.render_json(record()),
+        "csv": lambda: report.render_csv(rows()),
     }[form]()
     if output is None:
         click.echo(text, nl=False)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cost_analysis.arrays import Number, as_float, holds, maximum, where
 from cost_analysis.errors import InputError
+from cost_analysis.forward import DeviceModel, ForwardPass
 from cost_analysis.latency import Phase, decode_phase, prefill_phase
 from cost_analysis.layout import SINGLE, Layout, divided, is_one, micro_batches
 from cost_analysis.ledger import Growth, Operator
 from cost_analysis.memory import Memory, memory
-from cost_analysis.operators import context_growth, forward_pass
+from cost_analysis.operators import pass_growth, pass_operators
 from cost_analysis.parameters import Parameters, parameters
 from cost_analysis.pipeline import Pipeline, make_pipeline
 from cost_analysis.spec import ModelSpec, Precision, Workload
 from cost_analysis.system import Engine, Hardware
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """What a request costs, with every term kept.
 
     Attributes:
@@ -110,8 +110,7 @@ def _flops(operators: tuple[Operator, ...]) -> Number:
     return sum((operator.flops for operator in operators), 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Passes:
+class Passes(NamedTuple):
     """The forward passes of a request, before anything says what runs them.
 
     Attributes:
@@ -158,19 +157,13 @@ def passes(
     batch = divided(whole, micro_batches(layout, whole))
     staged = not is_one(layout.pipeline_parallel)
     past = as_float(spec.prefix) + prompt
+    model = DeviceModel(spec, batch, precision, layout)
+    prefill = ForwardPass(model, prompt, spec.prefix, workload.logits, fills_prefix=True)
+    step = ForwardPass(model, 1.0, past)
     return Passes(
-        prefill=forward_pass(
-            spec,
-            batch,
-            prompt,
-            spec.prefix,
-            precision,
-            logits=workload.logits,
-            fills_prefix=True,
-            layout=layout,
-        ),
-        first_step=forward_pass(spec, batch, 1, past, precision, layout=layout),
-        growth=context_growth(spec, batch, precision, past=past, layout=layout),
+        prefill=pass_operators(prefill),
+        first_step=pass_operators(step),
+        growth=pass_growth(step),
         steps=workload.decode_steps,
         layers=as_float(spec.num_hidden_layers),
         pipeline=make_pipeline(spec, layout, whole) if staged else None,

@@ -6,16 +6,15 @@ A pass cannot be faster than the host launches its layers, and the host may add 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from cost_analysis.arrays import Number, ceil, clip, floor, maximum, minimum, where
-from cost_analysis.kernel_time import OperatorTime, compute_time, operator_time, transfer_time
+from cost_analysis.kernel_time import OperatorTime, Speeds
 from cost_analysis.ledger import Growth, Operator, arithmetic_sum
 from cost_analysis.system import Engine, Hardware
 
 
-@dataclass(frozen=True, slots=True)
-class Phase:
+class Phase(NamedTuple):
     """A prefill, or all decode steps together.
 
     Attributes:
@@ -50,10 +49,11 @@ def prefill_phase(
         hardware: The device.
         engine: What runs the model on it.
     """
-    times = [operator_time(operator, hardware, engine) for operator in operators]
+    speeds = Speeds(hardware, engine)
+    times = [speeds.time(operator) for operator in operators]
     device = _sum_of_seconds(times)
     host = maximum(layers * engine.layer_host_time - device, 0.0) + engine.step_host_time
-    return Phase("prefill", (*times, _host(host, hardware, engine)), device + host)
+    return Phase("prefill", (*times, waiting_time("host", host, speeds)), device + host)
 
 
 def decode_phase(
@@ -78,23 +78,23 @@ def decode_phase(
         hardware: The device.
         engine: What runs the model on it.
     """
+    speeds = Speeds(hardware, engine)
     grows = {growth.operator.name: growth for growth in growths}
-    times, roofs, floors = [], [], 0.0
+    times, roofs, floors, step, grown = [], [], 0.0, 0.0, 0.0
     for operator in first:
         growth = grows.get(operator.name)
         if growth is None:
-            times.append(operator_time(operator, hardware, engine, steps))
+            times.append(speeds.time(operator, steps))
+            step = step + times[-1].seconds
             continue
-        one = operator_time(operator, hardware, engine)
-        roofs.append(_roofs(one, growth, hardware, engine))
-        floors = floors + one.overhead
-        times.append(_grown(one, growth, roofs[-1], steps))
-    step = _sum_of_seconds([time for time in times if time.operator.name not in grows])
-    grown = _sum_of_seconds([time for time in times if time.operator.name in grows])
+        overhead = speeds.overhead(operator)
+        roofs.append(_roofs(operator, growth, speeds))
+        times.append(_grown(operator, growth, roofs[-1], overhead, steps, speeds))
+        floors, grown = floors + overhead, grown + times[-1].seconds
     slack = layers * engine.layer_host_time - step - floors
     waiting = _waiting(slack, _Together(tuple(roofs)), steps) + engine.step_host_time * steps
-    host = _host(waiting, hardware, engine)
-    return Phase("decode", (*times, host), step * steps + grown + waiting)
+    times.append(waiting_time("host", waiting, speeds))
+    return Phase("decode", tuple(times), step * steps + grown + waiting)
 
 
 def _sum_of_seconds(times: Sequence[OperatorTime]) -> Number:
@@ -102,12 +102,12 @@ def _sum_of_seconds(times: Sequence[OperatorTime]) -> Number:
     return sum((time.seconds for time in times), 0.0)
 
 
-def _host(seconds: Number, hardware: Hardware, engine: Engine) -> OperatorTime:
-    return OperatorTime(Operator("host", "host", kind="host"), hardware, engine, seconds, seconds)
+def waiting_time(name: str, seconds: Number, speeds: Speeds, part: str = "host") -> OperatorTime:
+    """Time that the device spends waiting for something [s]."""
+    return OperatorTime(Operator(name, part, kind="host"), speeds, seconds, seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class _Roofs:
+class _Roofs(NamedTuple):
     """The roofs of an attention that grows with every step: two lines, of which the higher counts.
 
     Attributes:
@@ -153,29 +153,31 @@ class _Roofs:
         return minimum(by_compute, by_transfer)
 
 
-def _roofs(first: OperatorTime, growth: Growth, hardware: Hardware, engine: Engine) -> _Roofs:
+def _roofs(first: Operator, growth: Growth, speeds: Speeds) -> _Roofs:
+    added = growth.operator
     return _Roofs(
-        first.compute,
-        compute_time(growth.operator, hardware, engine),
-        first.transfer,
-        transfer_time(growth.operator, hardware, engine),
+        speeds.compute(first),
+        speeds.compute(added),
+        speeds.transfer(first),
+        speeds.transfer(added),
         growth,
     )
 
 
-def _grown(first: OperatorTime, growth: Growth, roofs: _Roofs, steps: Number) -> OperatorTime:
+def _grown(
+    first: Operator,
+    growth: Growth,
+    roofs: _Roofs,
+    floor_of_one: Number,
+    steps: Number,
+    speeds: Speeds,
+) -> OperatorTime:
     """All steps of an operator that grows with every step."""
-    overhead = first.overhead * steps
-    return replace(
-        first,
-        operator=growth.total(first.operator, steps),
-        overhead=overhead,
-        seconds=overhead + roofs.sum(steps),
-    )
+    overhead = floor_of_one * steps
+    return OperatorTime(growth.total(first, steps), speeds, overhead, overhead + roofs.sum(steps))
 
 
-@dataclass(frozen=True, slots=True)
-class _Together:
+class _Together(NamedTuple):
     """Attentions of several kinds, which grow side by side.
 
     Attributes:

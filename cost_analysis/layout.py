@@ -66,7 +66,12 @@ class Layout:
     @property
     def is_single(self) -> bool:
         """Whether everything is on one device."""
-        return all(is_one(getattr(self, item.name)) for item in fields(self))
+        return (
+            is_one(self.tensor_parallel)
+            and is_one(self.pipeline_parallel)
+            and is_one(self.expert_parallel)
+            and is_one(self.stream_parallel)
+        )
 
     def of_streams(self, streams: Number) -> Layout:
         """The same layout for a model of so many streams, which may be fewer than its groups."""
@@ -150,48 +155,32 @@ def divided(size: Number, parts: Number) -> Number:
     return size if is_one(parts) else ceil(size / parts)
 
 
-@dataclass(frozen=True, slots=True)
 class Share:
     """What the fullest of the devices has of a model's sizes.
 
     Attributes:
         spec: The model.
         layout: How it is laid out.
+        streams: Streams that run on the device.
+        prefix: Prefix positions that every query may attend to.
+        query_heads: Query heads.
+        query: Width of the query heads.
+        key_value: Width of the KV heads, of which there is at least one.
+        vocabulary: Rows of the embedding table and of the LM head.
     """
 
-    spec: ModelSpec
-    layout: Layout = SINGLE
-
-    @property
-    def streams(self) -> Number:
-        """Streams that run on the device."""
-        return divided(self.spec.streams, self.layout.stream_parallel)
+    def __init__(self, spec: ModelSpec, layout: Layout = SINGLE) -> None:
+        self.spec, self.layout, self.prefix = spec, layout, spec.prefix
+        group = layout.tensor_parallel
+        self.streams = divided(spec.streams, layout.stream_parallel)
+        self.query_heads = divided(spec.num_attention_heads, group)
+        self.query = self.query_heads * spec.head_dim
+        self.key_value = divided(spec.num_key_value_heads, group) * spec.head_dim
+        self.vocabulary = divided(spec.vocab_size, group)
 
     def sequences(self, batch: Number) -> Number:
         """Sequences of a batch whose attention runs on the device."""
         return divided(batch, self.layout.expert_parallel)
-
-    @property
-    def query_heads(self) -> Number:
-        """Query heads."""
-        return divided(self.spec.num_attention_heads, self.layout.tensor_parallel)
-
-    @property
-    def query(self) -> Number:
-        """Width of the query heads."""
-        return self.query_heads * self.spec.head_dim
-
-    @property
-    def key_value(self) -> Number:
-        """Width of the KV heads, of which there is at least one."""
-        return divided(self.spec.num_key_value_heads, self.layout.tensor_parallel) * (
-            self.spec.head_dim
-        )
-
-    @property
-    def vocabulary(self) -> Number:
-        """Rows of the embedding table and of the LM head."""
-        return divided(self.spec.vocab_size, self.layout.tensor_parallel)
 
     def width(self, inner: Number) -> Number:
         """Intermediate size of an MLP or of an expert."""

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from operator import add, attrgetter
+from typing import NamedTuple, TypeVar, dataclass_transform
 
 from cost_analysis.arrays import Number, maximum, minimum
 from cost_analysis.dtypes import DType
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass_transform(frozen_default=True)
+def record(kind: type[T]) -> type[T]:
+    """A data class whose fields are not to be changed, which the type checker alone looks after.
+
+    One that Python looks after takes four times as long to make, and an estimate makes a hundred.
+    """
+    return dataclass(slots=True)(kind)
+
+
+@record
 class Operator:
     """One kind of operator of a forward pass, summed over the layers.
 
@@ -60,45 +73,41 @@ class Operator:
     @property
     def kernel_flops(self) -> Number:
         """FLOPs that its kernel computes."""
-        return self.flops - self.skipped_flops if _present(self.skipped_flops) else self.flops
+        skipped = self.skipped_flops
+        # `is_present`, written out, as in `bytes`: each is asked for at every operator.
+        return self.flops if type(skipped) is float and skipped == 0.0 else self.flops - skipped
 
     @property
     def bytes(self) -> Number:
         """Everything it moves to or from memory [B]."""
-        terms = (self.weight_bytes, self.cache_bytes, self.activation_bytes)
-        return sum(filter(_present, terms[1:]), terms[0])
+        moved, cache, activations = self.weight_bytes, self.cache_bytes, self.activation_bytes
+        if type(cache) is not float or cache != 0.0:
+            moved = moved + cache
+        return moved if type(activations) is float and activations == 0.0 else moved + activations
 
     @property
     def intensity(self) -> Number:
         """FLOPs of its kernel per byte moved [FLOP/B]; 0 where nothing moves."""
         return self.kernel_flops / maximum(self.bytes, 1.0)
 
-    def combined(self, combine: Callable[..., Number], *others: Operator) -> Operator:
-        """The operator with each of its terms combined with those of others."""
-        terms = {
-            name: combine(getattr(self, name), *(getattr(other, name) for other in others))
-            for name in _TERMS
-            if _present(getattr(self, name))
-        }
-        return replace(self, **terms)
+    def combined(self, combine: Callable[[Number, Number], Number], other: Operator) -> Operator:
+        """The operator with each of its terms combined with that of another."""
+        terms = [
+            combine(own, another) if is_present(own) else own
+            for own, another in zip(_terms(self), _terms(other), strict=True)
+        ]
+        rest = (self.compute, self.kind, self.stored, self.rows, self.blocks, self.spans)
+        return Operator(self.name, self.part, *terms, *rest)
 
     def plus(self, other: Operator) -> Operator:
         """The operator and another of its kind as one."""
-        return self.combined(lambda own, others: own + others, other)
-
-    def minus(self, other: Operator) -> Operator:
-        """What the operator has beyond another of its kind."""
-        return self.combined(lambda own, others: own - others, other)
-
-    def times(self, count: Number) -> Operator:
-        """The same operator, run `count` times."""
-        return self.combined(lambda term: term * count)
+        return self.combined(add, other)
 
 
 QUERIES_PER_BLOCK = 64.0
 """Queries that one part of an attention kernel takes (PyTorch's memory-efficient attention)."""
 
-_TERMS = (
+_terms = attrgetter(
     "flops",
     "skipped_flops",
     "weight_bytes",
@@ -110,10 +119,76 @@ _TERMS = (
     "messages",
     "kernels",
 )
+"""The terms of an operator that add up, in the order of its fields."""
 
 
-def _present(term: Number) -> bool:
+def is_present(term: Number) -> bool:
+    """Whether a term is more than the plain 0.0 that stands for none."""
     return not (isinstance(term, float) and term == 0.0)
+
+
+@record
+class Kernel:
+    """A kernel as every pass has it: what it reads once, and what it does for each row.
+
+    Attributes:
+        name: Of the operator.
+        part: Of the model.
+        weight_bytes: Parameters read [B].
+        row_bytes: Activations read and written for a row [B].
+        kernels: Kernels launched.
+        row_flops: FLOPs for a row.
+        compute: Data type of its matrix product; None where it has none.
+        stored: Format of its weights; None where it has no matrix product.
+    """
+
+    name: str
+    part: str
+    weight_bytes: Number
+    row_bytes: Number
+    kernels: Number
+    row_flops: Number = 0.0
+    compute: DType | None = None
+    stored: DType | None = None
+
+    def over(
+        self, rows: Number, *, row_bytes: Number = None, cache_bytes: Number = 0.0
+    ) -> Operator:
+        """The operator for so many rows, token-streams or tokens.
+
+        Args:
+            rows: How many.
+            row_bytes: Activations moved for a row, where they are not the kernel's [B].
+            cache_bytes: What it writes to the cache besides [B].
+        """
+        moved = rows * (self.row_bytes if row_bytes is None else row_bytes)
+        if self.compute is None:
+            terms = (0.0, 0.0, self.weight_bytes, cache_bytes, moved)
+            return Operator(self.name, self.part, *terms, *_NO_TERMS, self.kernels)
+        return self._product(rows, self.weight_bytes, moved, rows)
+
+    def of_several(self, rows: Number, matrices: Number) -> Operator:
+        """The product of the rows of several matrices with each its own, in one grouped kernel.
+
+        Args:
+            rows: Over all matrices.
+            matrices: How many have any.
+        """
+        weights = self.weight_bytes * matrices
+        return self._product(rows, weights, rows * self.row_bytes, rows / matrices)
+
+    def _product(
+        self, rows: Number, weight_bytes: Number, moved: Number, rows_of_one: Number
+    ) -> Operator:
+        """A matrix product: rows in all, weights and activations [B], rows of each matrix."""
+        # In the order of the fields: with their names, it would take twice as long.
+        terms = (rows * self.row_flops, 0.0, weight_bytes, 0.0, moved)
+        kind = (self.kernels, self.compute, "product", self.stored, rows_of_one)
+        return Operator(self.name, self.part, *terms, *_NO_TERMS, *kind)
+
+
+_NO_TERMS = (0.0, 0.0, 0.0, 0.0)
+"""Scores, expanded keys and values, bytes on a link and messages of what has none."""
 
 
 def masked_pairs(queries: Number, past: Number = 0.0, window: Number = None) -> Number:
@@ -135,8 +210,7 @@ def masked_pairs(queries: Number, past: Number = 0.0, window: Number = None) -> 
     return future + others * (others + 1.0) / 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
+class Growth(NamedTuple):
     """What each further decode step adds to an operator.
 
     Attributes:
@@ -164,13 +238,17 @@ class Growth:
             steps: Decode steps.
         """
 
-        def over_steps(start: Number, gain: Number) -> Number:
-            growing = self.growing(steps)
-            grown = arithmetic_sum(start, gain, growing)
-            if self.is_endless:
-                return grown
-            return grown + (start + gain * self.steps) * (steps - growing)
+        growing = self.growing(steps)
+        rest = 0.0 if self.is_endless else steps - growing
 
+        def over_steps(start: Number, gain: Number) -> Number:
+            # Of a window that is full, each further step is like the last.
+            if not is_present(gain):
+                return steps * start
+            grown = growing * start + gain * gains
+            return grown + (start + gain * self.steps) * rest if is_present(rest) else grown
+
+        gains = growing * (growing - 1.0) / 2.0
         return first.combined(over_steps, self.operator)
 
 

@@ -9,16 +9,15 @@ it builds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from cost_analysis.arrays import Number, as_float, minimum
+from cost_analysis.arrays import Number, as_float, is_array, minimum
 from cost_analysis.layers import Attention, Experts, LatentAttention, LayerGroup, Mlp
 from cost_analysis.layout import Share
 from cost_analysis.spec import ModelSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Matrix:
+class Matrix(NamedTuple):
     """Matrices of one shape; those that read the same input are one.
 
     Attributes:
@@ -94,7 +93,13 @@ def unreached_values(spec: ModelSpec, kind: Mlp | Experts) -> Number:
 
 def norm_values(spec: ModelSpec) -> Number:
     """Weights of one norm over the residual stream."""
-    return spec.hidden_size * (1 + spec.frame.norm_bias)
+    return spec.hidden_size * 2 if spec.frame.norm_bias else spec.hidden_size
+
+
+def position_values(spec: ModelSpec) -> Number:
+    """Weights of the table of learned positions, where the model has one."""
+    rows = spec.frame.position_rows
+    return rows * spec.hidden_size if is_array(rows) or rows else 0
 
 
 def small_values(share: Share, group: LayerGroup) -> Number:
@@ -112,18 +117,24 @@ def attention_vectors(share: Share, kind: Attention | LatentAttention) -> Number
     spec = share.spec
     if isinstance(kind, LatentAttention):
         rank = 0 if kind.q_rank is None else kind.q_rank
-        return rank + kind.kv_rank + (rank + kind.latent + spec.hidden_size) * kind.bias
-    biases = (share.query + 2 * share.key_value) * spec.qkv_bias
-    head_norms = 2 * spec.head_dim * spec.qk_norm
-    sinks = share.query_heads * kind.sinks
-    return biases + spec.hidden_size * kind.output_bias + head_norms + sinks
+        biases = rank + kind.latent + spec.hidden_size if kind.bias else 0
+        return rank + kind.kv_rank + biases
+    vectors = 0
+    if spec.qkv_bias:
+        vectors = vectors + share.query + 2 * share.key_value
+    if kind.output_bias:
+        vectors = vectors + spec.hidden_size
+    if spec.qk_norm:
+        vectors = vectors + 2 * spec.head_dim
+    return vectors + share.query_heads if kind.sinks else vectors
 
 
 def mlp_vectors(share: Share, kind: Mlp | Experts) -> Number:
     """Biases of one layer's MLP, and its router, which stays in the wider format."""
     spec = share.spec
     if isinstance(kind, Mlp):
-        return _up_and_down_biases(spec, share.width(spec.intermediate_size)) * kind.bias
+        inner = share.width(spec.intermediate_size)
+        return _up_and_down_biases(spec, inner) if kind.bias else 0
     router = kind.number * (spec.hidden_size + kind.router_bias)
     one = _up_and_down_biases(spec, share.width(expert_width(spec, kind)))
     return router + one * share.experts(kind.number) * kind.bias

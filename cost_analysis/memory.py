@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from cost_analysis.activations import activation_bytes
+from cost_analysis.activations import activation_peak, live_bytes
 from cost_analysis.arrays import Number, as_float, maximum, where
 from cost_analysis.dtypes import DType
 from cost_analysis.layout import (
@@ -21,6 +21,7 @@ from cost_analysis.layout import (
     Share,
     Stage,
     divided,
+    is_one,
     micro_batches,
     stages,
 )
@@ -31,9 +32,10 @@ from cost_analysis.matrices import (
     cached_values,
     mlp_matrices,
     norm_values,
+    position_values,
     small_values,
 )
-from cost_analysis.parameters import parameters
+from cost_analysis.parameters import aggregator_values
 from cost_analysis.spec import ModelSpec, Precision, Workload
 
 NOT_COUNTED = (
@@ -110,30 +112,48 @@ def memory(
 
 def _stage_memory(share: Share, stage: Stage, workload: Workload, precision: Precision) -> Memory:
     """What a device of a pipeline stage holds."""
-    spec, layout = share.spec, share.layout
-    wide, hidden = precision.unquantised.bytes, as_float(spec.hidden_size)
+    spec, wide = share.spec, precision.formats.unquantised.bytes
+    hidden, counts = as_float(spec.hidden_size), _counts(share, stage)
     table = share.vocabulary * hidden * wide
-    positions = spec.frame.position_rows * hidden * wide
+    positions = position_values(spec) * wide
     # A tied matrix is held twice where the two ends of the model are on different devices.
     is_shared = stage.has_embedding if spec.tie_word_embeddings else 0.0
-    batch = workload.batch_size
-    part = divided(batch, micro_batches(layout, batch))
+    prefill, decode = _activations(share, stage, workload, precision)
     return Memory(
-        embedding=(table + positions) * stage.has_embedding,
-        layers=_layers_bytes(share, stage, precision) + norm_values(spec) * wide * stage.has_head,
-        lm_head=table * (stage.has_head * (1.0 - is_shared)),
-        prefix=share.streams * _cached_values(share, stage) * spec.prefix * wide,
-        aggregator=parameters(spec).aggregator * wide * stage.has_head,
-        kv_cache=_cache_bytes(share, stage, batch, workload.cached_tokens, precision),
-        prefill_activations=activation_bytes(
-            spec, part, workload.input_length, precision, workload.logits, layout, stage.has_head
+        embedding=_times(table + positions, stage.has_embedding),
+        layers=_layers_bytes(share, counts, precision)
+        + _times(norm_values(spec) * wide, stage.has_head),
+        lm_head=_times(table, stage.has_head * (1.0 - is_shared)),
+        prefix=share.streams * _cached_values(share, counts) * share.prefix * wide,
+        aggregator=_times(aggregator_values(spec) * wide, stage.has_head),
+        kv_cache=_cache_bytes(
+            share, counts, workload.batch_size, workload.cached_tokens, precision
         ),
-        decode_activations=where(
-            workload.decode_steps > 0,
-            activation_bytes(spec, part, 1, precision, "last", layout, stage.has_head),
-            0.0,
-        ),
+        prefill_activations=prefill,
+        decode_activations=decode,
     )
+
+
+def _times(size: Number, part: Number) -> Number:
+    """A size times the part of it that a stage has; 1 leaves it as it is."""
+    return size if is_one(part) else size * part
+
+
+def _counts(share: Share, stage: Stage) -> tuple[Number, ...]:
+    """How many layers of each kind a stage has."""
+    return tuple(stage.count(share.spec, place) for place in range(len(share.spec.groups)))
+
+
+def _activations(
+    share: Share, stage: Stage, workload: Workload, precision: Precision
+) -> tuple[Number, Number]:
+    """Peaks of the live activations in the prefill and in a decode step [B]."""
+    batch, steps, logits = workload.batch_size, workload.decode_steps, workload.logits
+    part = divided(batch, micro_batches(share.layout, batch))
+    live, prompt = live_bytes(share, precision), workload.input_length
+    prefill = activation_peak(live, share, part, prompt, logits, stage.has_head)
+    decode = activation_peak(live, share, part, 1.0, "last", stage.has_head)
+    return prefill, where(steps > 0, decode, 0.0)
 
 
 def _fuller(one: Memory, other: Memory) -> Memory:
@@ -168,50 +188,54 @@ def kv_cache_bytes(
     share, formats = Share(spec, layout), precision or Precision()
     most = as_float(0)
     for stage in stages(spec, layout):
-        most = maximum(most, _cache_bytes(share, stage, batch_size, tokens, formats))
+        counts = _counts(share, stage)
+        most = maximum(most, _cache_bytes(share, counts, batch_size, tokens, formats))
     return most
 
 
 def _cache_bytes(
-    share: Share, stage: Stage, batch_size: Number, tokens: Number, precision: Precision
+    share: Share,
+    counts: tuple[Number, ...],
+    batch_size: Number,
+    tokens: Number,
+    precision: Precision,
 ) -> Number:
     """The cache of a pipeline stage's layers on one device [B]."""
     spec = share.spec
     sequences = share.sequences(as_float(batch_size)) * share.streams
-    positions = spec.prefix + as_float(tokens)
+    positions = share.prefix + as_float(tokens)
     values = sum(
         cached_positions(group.attention, positions)
-        * (stage.count(spec, place) * cached_values(share, group.attention))
-        for place, group in enumerate(spec.groups)
+        * (count * cached_values(share, group.attention))
+        for count, group in zip(counts, spec.groups, strict=True)
     )
-    return sequences * values * precision.cache.bytes
+    return sequences * values * precision.formats.cache.bytes
 
 
-def _cached_values(share: Share, stage: Stage) -> Number:
+def _cached_values(share: Share, counts: tuple[Number, ...]) -> Number:
     """Values that the layers of a stage cache for a position."""
     return sum(
-        stage.count(share.spec, place) * cached_values(share, group.attention)
-        for place, group in enumerate(share.spec.groups)
+        count * cached_values(share, group.attention)
+        for count, group in zip(counts, share.spec.groups, strict=True)
     )
 
 
-def _layers_bytes(share: Share, stage: Stage, precision: Precision) -> Number:
+def _layers_bytes(share: Share, counts: tuple[Number, ...], precision: Precision) -> Number:
     """Matrices in their storage format, with its scales; norms, biases and routers [B]."""
-    spec, held = share.spec, as_float(0)
-    for place, group in enumerate(spec.groups):
-        attention = precision.unquantised if group.attention.wide else precision.matrix
+    held, formats = as_float(0), precision.formats
+    for count, group in zip(counts, share.spec.groups, strict=True):
+        attention = formats.unquantised if group.attention.wide else formats.matrix
         layer = (
-            small_values(share, group) * precision.unquantised.bytes
+            small_values(share, group) * formats.unquantised.bytes
             + _stored_bytes(attention_matrices(share, group.attention), attention)
-            + _stored_bytes(mlp_matrices(share, group.mlp), precision.matrix)
+            + _stored_bytes(mlp_matrices(share, group.mlp), formats.matrix)
         )
-        held = held + stage.count(spec, place) * layer
+        held = held + count * layer
     return held
 
 
 def _stored_bytes(matrices: tuple[Matrix, ...], dtype: DType) -> Number:
     return sum(
-        as_float(matrix.copies)
-        * dtype.matrix_bytes(as_float(matrix.inputs), as_float(matrix.outputs))
-        for matrix in matrices
+        as_float(copies) * dtype.matrix_bytes(as_float(inputs), as_float(outputs))
+        for inputs, outputs, copies in matrices
     )

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 
 from cost_analysis.compare import Answer, Increase, increase
-from cost_analysis.departures import departures
 from cost_analysis.estimate import Estimate
 from cost_analysis.latency import Phase
 from cost_analysis.layout_pages import (
@@ -267,6 +266,8 @@ def _weights_without_aggregator(cost: Estimate) -> str:
 
 
 def _departures_table(answer: Answer) -> Table:
+    from cost_analysis.departures import departures  # only the published cost model has them
+
     cost, request = answer.cost, answer.request
     roofs = roofs_of(request.hardware, request.flops_efficiency, request.bandwidth_efficiency)
     rows = tuple(

@@ -13,6 +13,7 @@ from cost_analysis.matrices import (
     attention_matrices,
     mlp_matrices,
     norm_values,
+    position_values,
     prefix_values,
     small_values,
     unreached_values,
@@ -63,19 +64,25 @@ def parameters(spec: ModelSpec) -> Parameters:
     Source: the layers of transformers and of QwenLM/ParScale `modeling_qwen2_parscale.py`; checked
     against both in the tests.
     """
-    hidden, streams, whole = spec.hidden_size, spec.streams, Share(spec)
+    hidden, whole = spec.hidden_size, Share(spec)
     table = spec.vocab_size * hidden
-    parallel = as_count(streams > 1)
     return Parameters(
-        embedding=table + spec.frame.position_rows * hidden,
-        lm_head=table * (not spec.tie_word_embeddings),
+        embedding=table + position_values(spec),
+        lm_head=0 if spec.tie_word_embeddings else table,
         attention=_over_layers(spec, lambda group: attention_matrices(whole, group.attention)),
         mlp=_over_layers(spec, lambda group: mlp_matrices(whole, group.mlp)),
         small=sum(group.count * small_values(whole, group) for group in spec.groups)
         + norm_values(spec),
-        prefix=streams * prefix_values(whole) * spec.prefix,
-        aggregator=parallel * (streams * hidden * hidden + hidden + hidden * streams + streams),
+        prefix=spec.streams * prefix_values(whole) * whole.prefix,
+        aggregator=aggregator_values(spec),
     )
+
+
+def aggregator_values(spec: ModelSpec) -> Number:
+    """Linear(P·h → h) and Linear(h → P) with biases; 0 at P = 1."""
+    hidden, streams = spec.hidden_size, spec.streams
+    values = hidden * (streams * hidden + streams + 1) + streams
+    return as_count(streams > 1) * values
 
 
 def active_parameters(spec: ModelSpec) -> Number:

@@ -7,13 +7,12 @@ micro-batch goes round: a step takes one round, or what the slowest stage needs 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cost_analysis.arrays import Number, as_float, maximum
-from cost_analysis.kernel_time import OperatorTime
-from cost_analysis.latency import Phase
+from cost_analysis.kernel_time import Speeds
+from cost_analysis.latency import Phase, waiting_time
 from cost_analysis.layout import Layout, Stage, micro_batches, stages
-from cost_analysis.ledger import Operator
 from cost_analysis.spec import ModelSpec
 from cost_analysis.system import Engine, Hardware
 
@@ -72,6 +71,6 @@ def make_pipeline(spec: ModelSpec, layout: Layout, batch: Number) -> Pipeline:
 
 
 def _with_waiting(phase: Phase, seconds: Number, hardware: Hardware, engine: Engine) -> Phase:
-    operator = Operator("other micro-batches", "pipeline", kind="host")
-    waiting = OperatorTime(operator, hardware, engine, seconds, seconds)
-    return replace(phase, times=(*phase.times, waiting), seconds=phase.seconds + seconds)
+    speeds = Speeds(hardware, engine)
+    waiting = waiting_time("other micro-batches", seconds, speeds, part="pipeline")
+    return phase._replace(times=(*phase.times, waiting), seconds=phase.seconds + seconds)

@@ -20,7 +20,6 @@ from cost_analysis.hub_cache import (
     is_written_as_path,
     local_config,
 )
-from cost_analysis.model_configs import model_of, read_model
 from cost_analysis.product_rates import ProductRates
 from cost_analysis.profile_fields import (
     Table,
@@ -133,6 +132,9 @@ def _configured(path: Path, name: str) -> ModelProfile:
 
 
 def _profile_of(path: Path, name: str) -> ModelProfile:
+    # Most estimates read no configuration, and need not import how each kind is read.
+    from cost_analysis.model_configs import read_model
+
     found = read_model(path, name)
     return ModelProfile(
         name=name,
@@ -277,6 +279,8 @@ def _model(table: Table, name: str) -> Callable[[], ModelProfile]:
     source = table.take("source", text, "")
     warning = table.take("warning", text, "")
     if "config" in table.content:
+        from cost_analysis.model_configs import model_of
+
         stated = table.take("config", mapping)
         # TOML has no null, which in a configuration is not the same as left out.
         config = {name: None if value == "null" else value for name, value in stated.items()}

@@ -8,8 +8,10 @@ each other, so that one description can stand for a million rows.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import NamedTuple
 
-from cost_analysis.arrays import Number, as_float, holds
+from cost_analysis.arrays import Number, as_float, holds, is_array
 from cost_analysis.dtypes import DType, dtype_named
 from cost_analysis.errors import InputError
 from cost_analysis.layers import QWEN2, Frame, LayerGroup
@@ -94,7 +96,7 @@ class ModelSpec:
     def groups(self) -> tuple[LayerGroup, ...]:
         """The kinds of layers, each with its count."""
         if not self.layers:
-            return (LayerGroup(count=self.num_hidden_layers),)
+            return _alike(self.num_hidden_layers)
         stated = sum(group.count for group in self.layers if group.count is not None)
         rest = self.num_hidden_layers - stated
         return tuple(
@@ -162,6 +164,16 @@ def default_head_dim(hidden_size: Number, heads: Number) -> Number:
         "hidden_size must be divisible by num_attention_heads, or head_dim be given",
     )
     return hidden_size // heads
+
+
+def _alike(count: Number) -> tuple[LayerGroup, ...]:
+    """Qwen2's layers throughout; estimates ask for them many times."""
+    return (LayerGroup(count=count),) if is_array(count) else _alike_layers(count)
+
+
+@lru_cache(maxsize=1024)
+def _alike_layers(count: int) -> tuple[LayerGroup, ...]:
+    return (LayerGroup(count=count),)
 
 
 def family_intermediate_size(hidden_size: int) -> int:
@@ -235,39 +247,72 @@ class Precision:
             dtype_named(name)
 
     @property
+    def formats(self) -> Formats:
+        """The types of all parts."""
+        return _formats(self.weights, self.activations, self.kv_cache)
+
+    @property
     def matrix(self) -> DType:
         """Type of the attention and MLP matrices."""
-        return dtype_named(self.weights)
+        return self.formats.matrix
 
     @property
     def unquantised(self) -> DType:
         """Type of all other parameters: the weights' own, or 16-bit where that is narrower."""
-        if self.matrix.bits >= 16:
-            return self.matrix
-        return self.activation if self.activation.bits == 16 else dtype_named("bf16")
+        return self.formats.unquantised
 
     @property
     def activation(self) -> DType:
         """Type of activations."""
-        return dtype_named(self.activations)
+        return self.formats.activation
 
     @property
     def cache(self) -> DType:
         """Type of the KV cache."""
-        return dtype_named(self.kv_cache)
+        return self.formats.cache
 
     @property
     def accumulate(self) -> DType:
         """Type of what is never computed below 16 bits: attention, norms, aggregator, logits."""
-        return self.activation if self.activation.bits >= 16 else dtype_named("bf16")
+        return self.formats.accumulate
 
     @property
     def compute(self) -> DType:
         """Type of the matrix products: the wider of weights and activations."""
-        return self.activation if self.activation.bits >= self.matrix.bits else self.matrix
+        return self.formats.compute
 
     @property
     def head_compute(self) -> DType:
         """Type of the products with unquantised weights."""
-        wide = self.unquantised
-        return self.accumulate if self.accumulate.bits >= wide.bits else wide
+        return self.formats.head_compute
+
+
+class Formats(NamedTuple):
+    """The types of all parts, as the properties of `Precision` say."""
+
+    matrix: DType
+    unquantised: DType
+    activation: DType
+    cache: DType
+    accumulate: DType
+    compute: DType
+    head_compute: DType
+
+
+@lru_cache(maxsize=1024)
+def _formats(weights: str, activations: str, kv_cache: str) -> Formats:
+    """The types that three names stand for; every estimate asks for them many times."""
+    matrix, activation, bf16 = dtype_named(weights), dtype_named(activations), dtype_named("bf16")
+    unquantised = matrix
+    if matrix.bits < 16:
+        unquantised = activation if activation.bits == 16 else bf16
+    accumulate = activation if activation.bits >= 16 else bf16
+    return Formats(
+        matrix=matrix,
+        unquantised=unquantised,
+        activation=activation,
+        cache=dtype_named(kv_cache),
+        accumulate=accumulate,
+        compute=activation if activation.bits >= matrix.bits else matrix,
+        head_compute=accumulate if accumulate.bits >= unquantised.bits else unquantised,
+    )

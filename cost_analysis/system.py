@@ -11,7 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cost_analysis.arrays import Number, holds, is_finite, is_real, maximum, minimum, where
+from cost_analysis.arrays import (
+    Number,
+    holds,
+    is_array,
+    is_finite,
+    is_real,
+    maximum,
+    minimum,
+    where,
+)
 from cost_analysis.dtypes import WIDER, DType
 from cost_analysis.errors import InputError, shown, unknown_name
 from cost_analysis.product_rates import ProductRates
@@ -185,6 +194,8 @@ class AttentionKernels:
 
     def filled(self, blocks: Number) -> Number:
         """Share of the device that a kernel of so many blocks keeps busy."""
+        if not is_array(self.filling_blocks) and self.filling_blocks == 0:
+            return 1.0
         busy = minimum(blocks / maximum(self.filling_blocks, 1.0), 1.0)
         return where(self.filling_blocks > 0, busy, 1.0)
 
