@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from cost_analysis.arrays import Number, as_float
-from cost_analysis.layers import Attention, LatentAttention
 from cost_analysis.layout import SINGLE, Layout, Share
 from cost_analysis.ledger import Kernel, Operator, is_present
 from cost_analysis.spec import ModelSpec, Precision
@@ -70,6 +69,7 @@ class ForwardPass:
         fills_prefix: The pass copies the learned prefixes into an empty cache first.
         tokens: Tokens before they are copied to streams, B·queries.
         rows: Token-streams, P·B·queries: the rows of every matrix product of a layer.
+        positions: What a position adds to the attention of each kind of layers, once it is known.
     """
 
     def __init__(
@@ -85,6 +85,7 @@ class ForwardPass:
         self.logits, self.fills_prefix = logits, fills_prefix
         self.tokens = model.sequences * self.queries
         self.rows = self.tokens * model.streams
+        self.positions: dict[int, Operator] = {}
 
     @property
     def residual_bytes(self) -> Number:
@@ -103,10 +104,11 @@ class Kernels:
         step: The pass.
         model: Its model.
         count: How many layers there are of the kind; 1 outside of the layers.
+        place: Of the kind in `spec.groups`, or one of those above.
     """
 
     def __init__(self, step: ForwardPass, count: Number = 1.0, place: int = OUTSIDE) -> None:
-        self.step, self.model, self.count = step, step.model, count
+        self.step, self.model, self.count, self.place = step, step.model, count, place
         self._known = step.model.kernels(place)
 
     def product(
@@ -150,9 +152,7 @@ class Kernels:
         )
         return kernel
 
-    def elementwise(
-        self, name: str, part: str, values: Number, *, weights: Number = 0.0
-    ) -> Kernel:
+    def elementwise(self, name: str, part: str, values: Number, *, weights: Number = 0.0) -> Kernel:
         """A kernel without matrix product.
 
         Args:

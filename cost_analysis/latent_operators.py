@@ -47,9 +47,7 @@ def _query(layers: Kernels, kind: LatentAttention) -> list[Operator]:
     if kind.q_rank is None:
         return [layers.product("q projection", "attention", hidden, query).over(rows)]
     rank = as_float(kind.q_rank)
-    into = layers.product(
-        "q latent projection", "attention", hidden, rank, bias=_bias(kind, rank)
-    )
+    into = layers.product("q latent projection", "attention", hidden, rank, bias=_bias(kind, rank))
     return [
         into.over(rows),
         layers.elementwise("q latent norm", "attention", 2.0 * rank, weights=rank).over(rows),

@@ -124,7 +124,7 @@ _terms = attrgetter(
 
 def is_present(term: Number) -> bool:
     """Whether a term is more than the plain 0.0 that stands for none."""
-    return not (isinstance(term, float) and term == 0.0)
+    return type(term) is not float or term != 0.0
 
 
 @record
@@ -224,7 +224,7 @@ class Growth(NamedTuple):
     @property
     def is_endless(self) -> bool:
         """Whether nothing ends it."""
-        return isinstance(self.steps, float) and self.steps == math.inf
+        return type(self.steps) is float and self.steps == math.inf
 
     def growing(self, steps: Number) -> Number:
         """How many of the first steps are followed by a growth."""
@@ -237,7 +237,6 @@ class Growth(NamedTuple):
             first: The operator in the first step.
             steps: Decode steps.
         """
-
         growing = self.growing(steps)
         rest = 0.0 if self.is_endless else steps - growing
 

@@ -11,7 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cost_analysis.arrays import Number, holds, is_array, is_finite, is_real, maximum, minimum, where
+from cost_analysis.arrays import (
+    Number,
+    holds,
+    is_array,
+    is_finite,
+    is_real,
+    maximum,
+    minimum,
+    where,
+)
 from cost_analysis.dtypes import WIDER, DType
 from cost_analysis.errors import InputError, shown, unknown_name
 from cost_analysis.product_rates import ProductRates
