@@ -82,9 +82,10 @@ def position(layers: Kernels, kind: Attention | LatentAttention) -> Operator:
     """What each position of its context adds to an attention."""
     known = layers.step.positions
     if layers.place not in known:
-        is_latent = isinstance(kind, LatentAttention)
         known[layers.place] = (
-            latent_position(layers, kind) if is_latent else _plain_position(layers, kind)
+            latent_position(layers, kind)
+            if isinstance(kind, LatentAttention)
+            else _plain_position(layers, kind)
         )
     return known[layers.place]
 

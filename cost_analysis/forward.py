@@ -1,4 +1,4 @@
-"""One forward pass: its sizes on one device, and the kernels that its operators are written with."""
+"""One forward pass: its sizes on one device, and what writes its operators."""
 
 from __future__ import annotations
 
@@ -36,6 +36,14 @@ class DeviceModel:
     def __init__(
         self, spec: ModelSpec, batch: Number, precision: Precision, layout: Layout = SINGLE
     ) -> None:
+        """Work out the sizes.
+
+        Args:
+            spec: The model.
+            batch: Sequences of a pass on all devices, B.
+            precision: Storage formats.
+            layout: How the model is divided.
+        """
         self.spec, self.layout = spec, layout
         self.share = share = Share(spec, layout)
         self.formats = formats = precision.formats
@@ -81,6 +89,7 @@ class ForwardPass:
         *,
         fills_prefix: bool = False,
     ) -> None:
+        """Work out the sizes of the pass; arguments as the attributes."""
         self.model, self.queries, self.past = model, as_float(queries), as_float(past)
         self.logits, self.fills_prefix = logits, fills_prefix
         self.tokens = model.sequences * self.queries
@@ -108,6 +117,7 @@ class Kernels:
     """
 
     def __init__(self, step: ForwardPass, count: Number = 1.0, place: int = OUTSIDE) -> None:
+        """What writes the operators of so many layers; arguments as the attributes."""
         self.step, self.model, self.count, self.place = step, step.model, count, place
         self._known = step.model.kernels(place)
 

@@ -171,6 +171,7 @@ class Share:
     """
 
     def __init__(self, spec: ModelSpec, layout: Layout = SINGLE) -> None:
+        """The share of a device of a layout."""
         self.spec, self.layout = spec, layout
         self.groups, self.prefix = spec.groups, spec.prefix
         group = layout.tensor_parallel

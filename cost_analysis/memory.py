@@ -196,7 +196,6 @@ def _cache_bytes(
     precision: Precision,
 ) -> Number:
     """The cache of a pipeline stage's layers on one device [B]."""
-    spec = share.spec
     sequences = share.sequences(as_float(batch_size)) * share.streams
     positions = share.prefix + as_float(tokens)
     values = sum(
