@@ -49,5 +49,5 @@ def test_a_page_of_the_program_is_only_padded() -> None:
     )
     with mock.patch("rich.console.Console", side_effect=AssertionError):
         text = render_plain(page)
-    assert "\n  part     GiB\n  weights  8.86\n  total    8.92\n" in text
+    assert "\n  part      GiB\n  weights  8.86\n  total    8.92\n" in text
     assert max(map(len, text.splitlines())) <= 80
