@@ -8,7 +8,7 @@ from cost_analysis.arrays import Number, as_float, maximum
 from cost_analysis.layers import Experts
 from cost_analysis.layout import SINGLE, Layout, Share, is_one
 from cost_analysis.matrices import expert_width
-from cost_analysis.spec import ModelSpec, Precision
+from cost_analysis.spec import BF16, ModelSpec, Precision
 
 FLOAT32 = 4.0
 """Norms and the aggregation's weighted sum compute in float32, whatever is stored [B]."""
@@ -40,7 +40,7 @@ def activation_bytes(
         layout: Of the model; the activations are those of one device.
         has_head: 1 where the device has the aggregator and LM head, else 0.
     """
-    share, formats = Share(spec, layout), precision or Precision()
+    share, formats = Share(spec, layout), precision or BF16
     return activation_peak(live_bytes(share, formats), share, batch_size, queries, logits, has_head)
 
 
@@ -152,7 +152,7 @@ def _live_mlp_values(share: Share) -> Number:
     """
     spec, peak = share.spec, 0.0
     parts = 3.0 if spec.gated_mlp else 2.0
-    for group in spec.groups:
+    for group in share.groups:
         kind = group.mlp
         if isinstance(kind, Experts):
             inner = share.width(expert_width(spec, kind))

@@ -86,6 +86,8 @@ def floor(value: Number) -> Number:
 
 def square_root(value: Number) -> Number:
     """The square root, correctly rounded for numbers and arrays alike."""
+    if type(value) is float:
+        return math.sqrt(value)
     return _numpy().sqrt(value) if is_array(value) else math.sqrt(value)
 
 
@@ -106,7 +108,7 @@ def whole_power(base: Number, exponent: Number) -> Number:
 
 def where(condition: Number, a: Number, b: Number) -> Number:
     """`a` where a condition holds, else `b`."""
-    if type(condition) is not bool and is_array(condition) or is_array(a) or is_array(b):
+    if (type(condition) is not bool and is_array(condition)) or is_array(a) or is_array(b):
         return _numpy().where(condition, a, b)
     return a if condition else b
 

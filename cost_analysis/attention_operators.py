@@ -80,8 +80,17 @@ def scores_and_values(layers: Kernels, kind: Attention | LatentAttention) -> Ope
 
 def position(layers: Kernels, kind: Attention | LatentAttention) -> Operator:
     """What each position of its context adds to an attention."""
-    if isinstance(kind, LatentAttention):
-        return latent_position(layers, kind)
+    known = layers.step.positions
+    if layers.place not in known:
+        known[layers.place] = (
+            latent_position(layers, kind)
+            if isinstance(kind, LatentAttention)
+            else _plain_position(layers, kind)
+        )
+    return known[layers.place]
+
+
+def _plain_position(layers: Kernels, kind: Attention) -> Operator:
     step, model = layers.step, layers.model
     streams = model.stream_sequences * layers.count
     pairs = streams * step.queries

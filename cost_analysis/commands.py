@@ -236,7 +236,7 @@ def _of_module(home: Callable[[], ModuleType], name: str) -> Callable[[], click.
     return load
 
 
-def _of_profiles(folder: str) -> Callable[[], click.Command]:
+def _catalogue(folder: str) -> Callable[[], click.Command]:
     """What makes a command that lists the profiles of a kind, or shows one."""
 
     def load() -> click.Command:
@@ -263,7 +263,7 @@ for _home, _names in HOMES.items():
     for _name in _names:
         cli.add_command(DeferredCommand(_name, _of_module(_home, _name)))
 for _folder in ("hardware", "models", "engines"):
-    cli.add_command(DeferredCommand(_folder, _of_profiles(_folder)))
+    cli.add_command(DeferredCommand(_folder, _catalogue(_folder)))
 
 
 CLOSED_PIPE = 141

@@ -11,7 +11,7 @@ import click
 
 from cost_analysis import report
 
-Record = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+Content = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """A record, or a list of them."""
 
 FORMAT_OF_ENDING = {".csv": "csv", ".json": "json", ".md": "markdown", ".markdown": "markdown"}
@@ -19,7 +19,7 @@ FORMAT_OF_ENDING = {".csv": "csv", ".json": "json", ".md": "markdown", ".markdow
 
 def deliver(
     page: report.Page,
-    record: Record,
+    record: Content,
     rows: Sequence[Mapping[str, Any]],
     form: str | None,
     output: str | None,
@@ -38,7 +38,7 @@ def deliver(
 
 def deliver_made(
     page: Callable[[], report.Page],
-    record: Callable[[], Record],
+    record: Callable[[], Content],
     rows: Callable[[], Sequence[Mapping[str, Any]]],
     form: str | None,
     output: str | None,

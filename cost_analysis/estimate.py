@@ -8,6 +8,7 @@ from typing import NamedTuple
 from cost_analysis.arrays import Number, as_float, holds, maximum, where
 from cost_analysis.errors import InputError
 from cost_analysis.forward import DeviceModel, ForwardPass
+from cost_analysis.kernel_time import Speeds
 from cost_analysis.latency import Phase, decode_phase, prefill_phase
 from cost_analysis.layout import SINGLE, Layout, divided, is_one, micro_batches
 from cost_analysis.ledger import Growth, Operator
@@ -15,7 +16,7 @@ from cost_analysis.memory import Memory, memory
 from cost_analysis.operators import pass_growth, pass_operators
 from cost_analysis.parameters import Parameters, parameters
 from cost_analysis.pipeline import Pipeline, make_pipeline
-from cost_analysis.spec import ModelSpec, Precision, Workload
+from cost_analysis.spec import BF16, ModelSpec, Precision, Workload
 from cost_analysis.system import Engine, Hardware
 
 
@@ -172,13 +173,14 @@ def passes(
 
 def phases(work: Passes, hardware: Hardware, engine: Engine) -> tuple[Phase, Phase]:
     """The times of the prefill and of all decode steps."""
-    prefill = prefill_phase(work.prefill, work.layers, hardware, engine)
-    decode = decode_phase(work.first_step, work.growth, work.steps, work.layers, hardware, engine)
+    speeds = Speeds(hardware, engine)
+    prefill = prefill_phase(work.prefill, work.layers, speeds)
+    decode = decode_phase(work.first_step, work.growth, work.steps, work.layers, speeds)
     if work.pipeline is None:
         return prefill, decode
     return (
-        work.pipeline.prefill(prefill, hardware, engine),
-        work.pipeline.decode(decode, hardware, engine),
+        work.pipeline.prefill(prefill, speeds),
+        work.pipeline.decode(decode, speeds),
     )
 
 
@@ -206,7 +208,7 @@ def estimate(
     Raises:
         InputError: The model cannot be divided so, or the devices have no link.
     """
-    precision = precision or Precision()
+    precision = precision or BF16
     check_layout(layout, spec, hardware)
     work = passes(spec, workload, precision, layout)
     prefill, decode = phases(work, hardware, engine)

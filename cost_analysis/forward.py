@@ -1,4 +1,4 @@
-"""One forward pass: its sizes on one device, and the kernels that its operators are written with."""
+"""One forward pass: its sizes on one device, and what writes its operators."""
 
 from __future__ import annotations
 
@@ -36,6 +36,14 @@ class DeviceModel:
     def __init__(
         self, spec: ModelSpec, batch: Number, precision: Precision, layout: Layout = SINGLE
     ) -> None:
+        """Work out the sizes.
+
+        Args:
+            spec: The model.
+            batch: Sequences of a pass on all devices, B.
+            precision: Storage formats.
+            layout: How the model is divided.
+        """
         self.spec, self.layout = spec, layout
         self.share = share = Share(spec, layout)
         self.formats = formats = precision.formats
@@ -69,6 +77,7 @@ class ForwardPass:
         fills_prefix: The pass copies the learned prefixes into an empty cache first.
         tokens: Tokens before they are copied to streams, B·queries.
         rows: Token-streams, P·B·queries: the rows of every matrix product of a layer.
+        positions: What a position adds to the attention of each kind of layers, once it is known.
     """
 
     def __init__(
@@ -80,10 +89,12 @@ class ForwardPass:
         *,
         fills_prefix: bool = False,
     ) -> None:
+        """Work out the sizes of the pass; arguments as the attributes."""
         self.model, self.queries, self.past = model, as_float(queries), as_float(past)
         self.logits, self.fills_prefix = logits, fills_prefix
         self.tokens = model.sequences * self.queries
         self.rows = self.tokens * model.streams
+        self.positions: dict[int, Operator] = {}
 
     @property
     def residual_bytes(self) -> Number:
@@ -102,10 +113,12 @@ class Kernels:
         step: The pass.
         model: Its model.
         count: How many layers there are of the kind; 1 outside of the layers.
+        place: Of the kind in `spec.groups`, or one of those above.
     """
 
     def __init__(self, step: ForwardPass, count: Number = 1.0, place: int = OUTSIDE) -> None:
-        self.step, self.model, self.count = step, step.model, count
+        """What writes the operators of so many layers; arguments as the attributes."""
+        self.step, self.model, self.count, self.place = step, step.model, count, place
         self._known = step.model.kernels(place)
 
     def product(

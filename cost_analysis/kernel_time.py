@@ -135,6 +135,7 @@ class Speeds:
     """
 
     def __init__(self, hardware: Hardware, engine: Engine) -> None:
+        """The speeds of an engine on a device."""
         self.hardware, self.engine = hardware, engine
         self._bytes_rate = engine.bytes_rate(hardware)
         self._known: dict[tuple[str, str | None, str | None], _Rates] = {}
@@ -191,7 +192,11 @@ class Speeds:
     def _rates(self, operator: Operator) -> _Rates:
         compute, stored = operator.compute, operator.stored
         # By name: the hash of a whole format takes longer than all that is looked up.
-        key = (operator.kind, compute and compute.name, stored and stored.name)
+        key = (
+            operator.kind,
+            compute.name if compute else None,
+            stored.name if stored else None,
+        )
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = self._rates_of(operator.kind, compute, stored)
@@ -214,7 +219,8 @@ class Speeds:
         if _widens(stored, compute, hardware):
             flops = flops * engine.quantised_flops_share
             return _Rates(floor, flops, rate * engine.quantised_bandwidth_share)
-        return _Rates(floor, flops, rate, hardware.product_rates.get(compute.unit))
+        measured = hardware.product_rates.get(compute.unit) if compute else None
+        return _Rates(floor, flops, rate, measured)
 
 
 def operator_time(

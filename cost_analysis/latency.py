@@ -11,7 +11,6 @@ from typing import NamedTuple
 from cost_analysis.arrays import Number, ceil, clip, floor, maximum, minimum, where
 from cost_analysis.kernel_time import OperatorTime, Speeds
 from cost_analysis.ledger import Growth, Operator, arithmetic_sum
-from cost_analysis.system import Engine, Hardware
 
 
 class Phase(NamedTuple):
@@ -38,20 +37,16 @@ class Phase(NamedTuple):
         return sum((time.total_bytes for time in self.times), 0.0)
 
 
-def prefill_phase(
-    operators: Sequence[Operator], layers: Number, hardware: Hardware, engine: Engine
-) -> Phase:
+def prefill_phase(operators: Sequence[Operator], layers: Number, speeds: Speeds) -> Phase:
     """The time of one pass over the prompt.
 
     Args:
         operators: Of the pass (`forward_pass`).
         layers: Layers of the model, for the host's share.
-        hardware: The device.
-        engine: What runs the model on it.
+        speeds: Of the engine that runs the model, on its device.
     """
-    speeds = Speeds(hardware, engine)
     times = [speeds.time(operator) for operator in operators]
-    device = _sum_of_seconds(times)
+    device, engine = _sum_of_seconds(times), speeds.engine
     host = maximum(layers * engine.layer_host_time - device, 0.0) + engine.step_host_time
     return Phase("prefill", (*times, waiting_time("host", host, speeds)), device + host)
 
@@ -61,8 +56,7 @@ def decode_phase(
     growths: Sequence[Growth],
     steps: Number,
     layers: Number,
-    hardware: Hardware,
-    engine: Engine,
+    speeds: Speeds,
 ) -> Phase:
     """The time of all decode steps, each at its own context length.
 
@@ -75,10 +69,9 @@ def decode_phase(
         growths: What each further step adds to each kind of attention (`context_growth`).
         steps: Decode steps, which may be 0.
         layers: Layers of the model, for the host's share.
-        hardware: The device.
-        engine: What runs the model on it.
+        speeds: Of the engine that runs the model, on its device.
     """
-    speeds = Speeds(hardware, engine)
+    engine = speeds.engine
     grows = {growth.operator.name: growth for growth in growths}
     times, roofs, floors, step, grown = [], [], 0.0, 0.0, 0.0
     for operator in first:

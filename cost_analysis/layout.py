@@ -21,7 +21,7 @@ from dataclasses import dataclass, fields, replace
 
 from cost_analysis.arrays import Number, as_float, ceil, floor, holds, is_array, maximum, minimum
 from cost_analysis.errors import InputError
-from cost_analysis.layers import Experts, LayerGroup
+from cost_analysis.layers import Experts
 from cost_analysis.sizes import whole_number
 from cost_analysis.spec import ModelSpec
 
@@ -147,7 +147,7 @@ SINGLE = Layout()
 
 def is_one(count: Number) -> bool:
     """Whether a count is the plain number 1; an array of ones is not."""
-    return isinstance(count, float) and count == 1.0
+    return type(count) is float and count == 1.0
 
 
 def divided(size: Number, parts: Number) -> Number:
@@ -161,6 +161,7 @@ class Share:
     Attributes:
         spec: The model.
         layout: How it is laid out.
+        groups: Its kinds of layers.
         streams: Streams that run on the device.
         prefix: Prefix positions that every query may attend to.
         query_heads: Query heads.
@@ -170,7 +171,9 @@ class Share:
     """
 
     def __init__(self, spec: ModelSpec, layout: Layout = SINGLE) -> None:
-        self.spec, self.layout, self.prefix = spec, layout, spec.prefix
+        """The share of a device of a layout."""
+        self.spec, self.layout = spec, layout
+        self.groups, self.prefix = spec.groups, spec.prefix
         group = layout.tensor_parallel
         self.streams = divided(spec.streams, layout.stream_parallel)
         self.query_heads = divided(spec.num_attention_heads, group)
@@ -212,26 +215,25 @@ class Stage:
         """How many layers it has."""
         return self.end - self.first
 
-    def count(self, spec: ModelSpec, place: int) -> Number:
-        """How many layers of a kind it has.
+    def counts(self, spec: ModelSpec) -> tuple[Number, ...]:
+        """How many layers of each kind it has, in the order of `spec.groups`.
 
         Kinds that differ in their MLP follow one another in the order of `spec.layers` (DeepSeek's
         first layers are dense); kinds of attention alternate, so that a stage has its share.
 
         Args:
             spec: The model.
-            place: Of the kind in `spec.groups`.
         """
         groups = spec.groups
         if len({type(group.mlp) for group in groups}) == 1:
-            return groups[place].count * (self.layers / as_float(spec.num_hidden_layers))
-        before = _layers_of(groups[:place])
-        low, high = maximum(self.first, before), minimum(self.end, before + groups[place].count)
-        return maximum(high - low, 0.0)
-
-
-def _layers_of(groups: tuple[LayerGroup, ...]) -> Number:
-    return sum((as_float(group.count) for group in groups), 0.0)
+            share = self.layers / as_float(spec.num_hidden_layers)
+            return tuple(group.count * share for group in groups)
+        found, before = [], 0.0
+        for group in groups:
+            low, high = maximum(self.first, before), minimum(self.end, before + group.count)
+            found.append(maximum(high - low, 0.0))
+            before = before + as_float(group.count)
+        return tuple(found)
 
 
 def stages(spec: ModelSpec, layout: Layout) -> Iterator[Stage]:

@@ -92,12 +92,30 @@ class Operator:
 
     def combined(self, combine: Callable[[Number, Number], Number], other: Operator) -> Operator:
         """The operator with each of its terms combined with that of another."""
-        terms = [
+        flops, skipped, weights, cache, activations, scores, expanded, sent, messages, kernels = (
             combine(own, another) if is_present(own) else own
             for own, another in zip(_terms(self), _terms(other), strict=True)
-        ]
-        rest = (self.compute, self.kind, self.stored, self.rows, self.blocks, self.spans)
-        return Operator(self.name, self.part, *terms, *rest)
+        )
+        return Operator(
+            self.name,
+            self.part,
+            flops,
+            skipped,
+            weights,
+            cache,
+            activations,
+            scores,
+            expanded,
+            sent,
+            messages,
+            kernels,
+            self.compute,
+            self.kind,
+            self.stored,
+            self.rows,
+            self.blocks,
+            self.spans,
+        )
 
     def plus(self, other: Operator) -> Operator:
         """The operator and another of its kind as one."""
@@ -124,7 +142,7 @@ _terms = attrgetter(
 
 def is_present(term: Number) -> bool:
     """Whether a term is more than the plain 0.0 that stands for none."""
-    return not (isinstance(term, float) and term == 0.0)
+    return type(term) is not float or term != 0.0
 
 
 @record
@@ -163,8 +181,14 @@ class Kernel:
         """
         moved = rows * (self.row_bytes if row_bytes is None else row_bytes)
         if self.compute is None:
-            terms = (0.0, 0.0, self.weight_bytes, cache_bytes, moved)
-            return Operator(self.name, self.part, *terms, *_NO_TERMS, self.kernels)
+            return Operator(
+                self.name,
+                self.part,
+                weight_bytes=self.weight_bytes,
+                cache_bytes=cache_bytes,
+                activation_bytes=moved,
+                kernels=self.kernels,
+            )
         return self._product(rows, self.weight_bytes, moved, rows)
 
     def of_several(self, rows: Number, matrices: Number) -> Operator:
@@ -181,14 +205,18 @@ class Kernel:
         self, rows: Number, weight_bytes: Number, moved: Number, rows_of_one: Number
     ) -> Operator:
         """A matrix product: rows in all, weights and activations [B], rows of each matrix."""
-        # In the order of the fields: with their names, it would take twice as long.
-        terms = (rows * self.row_flops, 0.0, weight_bytes, 0.0, moved)
-        kind = (self.kernels, self.compute, "product", self.stored, rows_of_one)
-        return Operator(self.name, self.part, *terms, *_NO_TERMS, *kind)
-
-
-_NO_TERMS = (0.0, 0.0, 0.0, 0.0)
-"""Scores, expanded keys and values, bytes on a link and messages of what has none."""
+        return Operator(
+            self.name,
+            self.part,
+            rows * self.row_flops,
+            weight_bytes=weight_bytes,
+            activation_bytes=moved,
+            kernels=self.kernels,
+            compute=self.compute,
+            kind="product",
+            stored=self.stored,
+            rows=rows_of_one,
+        )
 
 
 def masked_pairs(queries: Number, past: Number = 0.0, window: Number = None) -> Number:
@@ -224,7 +252,7 @@ class Growth(NamedTuple):
     @property
     def is_endless(self) -> bool:
         """Whether nothing ends it."""
-        return isinstance(self.steps, float) and self.steps == math.inf
+        return type(self.steps) is float and self.steps == math.inf
 
     def growing(self, steps: Number) -> Number:
         """How many of the first steps are followed by a growth."""
@@ -237,7 +265,6 @@ class Growth(NamedTuple):
             first: The operator in the first step.
             steps: Decode steps.
         """
-
         growing = self.growing(steps)
         rest = 0.0 if self.is_endless else steps - growing
 

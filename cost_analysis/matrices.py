@@ -154,7 +154,7 @@ def prefix_values(share: Share) -> Number:
 
     A prefix is what the cache holds, so that it needs no projection.
     """
-    return sum(group.count * cached_values(share, group.attention) for group in share.spec.groups)
+    return sum(group.count * cached_values(share, group.attention) for group in share.groups)
 
 
 def cached_positions(kind: Attention | LatentAttention, positions: Number) -> Number:

@@ -36,7 +36,7 @@ from cost_analysis.matrices import (
     small_values,
 )
 from cost_analysis.parameters import aggregator_values
-from cost_analysis.spec import ModelSpec, Precision, Workload
+from cost_analysis.spec import BF16, ModelSpec, Precision, Workload
 
 NOT_COUNTED = (
     "CUDA context, allocator slack, workspaces, masks, copies of K and V for grouped heads, "
@@ -100,7 +100,7 @@ def memory(
         precision: Storage formats; bf16 throughout if None.
         layout: How the model is divided among devices.
     """
-    share, formats = Share(spec, layout), precision or Precision()
+    share, formats = Share(spec, layout), precision or BF16
     first, *others = (
         _stage_memory(share, stage, workload, formats) for stage in stages(spec, layout)
     )
@@ -113,7 +113,7 @@ def memory(
 def _stage_memory(share: Share, stage: Stage, workload: Workload, precision: Precision) -> Memory:
     """What a device of a pipeline stage holds."""
     spec, wide = share.spec, precision.formats.unquantised.bytes
-    hidden, counts = as_float(spec.hidden_size), _counts(share, stage)
+    hidden, counts = as_float(spec.hidden_size), stage.counts(share.spec)
     table = share.vocabulary * hidden * wide
     positions = position_values(spec) * wide
     # A tied matrix is held twice where the two ends of the model are on different devices.
@@ -137,11 +137,6 @@ def _stage_memory(share: Share, stage: Stage, workload: Workload, precision: Pre
 def _times(size: Number, part: Number) -> Number:
     """A size times the part of it that a stage has; 1 leaves it as it is."""
     return size if is_one(part) else size * part
-
-
-def _counts(share: Share, stage: Stage) -> tuple[Number, ...]:
-    """How many layers of each kind a stage has."""
-    return tuple(stage.count(share.spec, place) for place in range(len(share.spec.groups)))
 
 
 def _activations(
@@ -185,10 +180,10 @@ def kv_cache_bytes(
         precision: Storage formats; bf16 if None.
         layout: How the model is divided; of several devices, the cache of that with most of it.
     """
-    share, formats = Share(spec, layout), precision or Precision()
+    share, formats = Share(spec, layout), precision or BF16
     most = as_float(0)
     for stage in stages(spec, layout):
-        counts = _counts(share, stage)
+        counts = stage.counts(share.spec)
         most = maximum(most, _cache_bytes(share, counts, batch_size, tokens, formats))
     return most
 
@@ -201,13 +196,12 @@ def _cache_bytes(
     precision: Precision,
 ) -> Number:
     """The cache of a pipeline stage's layers on one device [B]."""
-    spec = share.spec
     sequences = share.sequences(as_float(batch_size)) * share.streams
     positions = share.prefix + as_float(tokens)
     values = sum(
         cached_positions(group.attention, positions)
         * (count * cached_values(share, group.attention))
-        for count, group in zip(counts, spec.groups, strict=True)
+        for count, group in zip(counts, share.groups, strict=True)
     )
     return sequences * values * precision.formats.cache.bytes
 
@@ -216,14 +210,14 @@ def _cached_values(share: Share, counts: tuple[Number, ...]) -> Number:
     """Values that the layers of a stage cache for a position."""
     return sum(
         count * cached_values(share, group.attention)
-        for count, group in zip(counts, share.spec.groups, strict=True)
+        for count, group in zip(counts, share.groups, strict=True)
     )
 
 
 def _layers_bytes(share: Share, counts: tuple[Number, ...], precision: Precision) -> Number:
     """Matrices in their storage format, with its scales; norms, biases and routers [B]."""
     held, formats = as_float(0), precision.formats
-    for count, group in zip(counts, share.spec.groups, strict=True):
+    for count, group in zip(counts, share.groups, strict=True):
         attention = formats.unquantised if group.attention.wide else formats.matrix
         layer = (
             small_values(share, group) * formats.unquantised.bytes

@@ -24,7 +24,7 @@ from cost_analysis.layout import SINGLE, Layout
 from cost_analysis.ledger import Growth, Operator
 from cost_analysis.matrices import prefix_values
 from cost_analysis.mlp_operators import mlp_operators
-from cost_analysis.spec import ModelSpec, Precision
+from cost_analysis.spec import BF16, ModelSpec, Precision
 
 
 def forward_pass(
@@ -55,7 +55,7 @@ def forward_pass(
         Operators in the order of execution, those of a layer summed over the layers. What only
         parallel streams need is there at P = 1 too, as zeros, so that arrays of P broadcast.
     """
-    model = DeviceModel(spec, batch_size, precision or Precision(), layout)
+    model = DeviceModel(spec, batch_size, precision or BF16, layout)
     return pass_operators(ForwardPass(model, queries, past, logits, fills_prefix=fills_prefix))
 
 
@@ -90,7 +90,7 @@ def _layers(step: ForwardPass) -> list[Operator]:
 
 def _kinds(step: ForwardPass) -> Iterator[tuple[LayerGroup, Kernels]]:
     """The kinds of layers, each with what writes its operators."""
-    for place, group in enumerate(step.model.spec.groups):
+    for place, group in enumerate(step.model.share.groups):
         yield group, Kernels(step, as_float(group.count), place)
 
 
@@ -120,7 +120,7 @@ def context_growth(
         queries: Token-streams of each sequence that share its cache.
         layout: As for `forward_pass`.
     """
-    model = DeviceModel(spec, batch_size, precision or Precision(), layout)
+    model = DeviceModel(spec, batch_size, precision or BF16, layout)
     return pass_growth(ForwardPass(model, queries, past))
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from cost_analysis.arrays import Number, as_count
-from cost_analysis.layers import LayerGroup
 from cost_analysis.layout import Share
 from cost_analysis.matrices import (
     Matrix,
@@ -65,14 +63,16 @@ def parameters(spec: ModelSpec) -> Parameters:
     against both in the tests.
     """
     hidden, whole = spec.hidden_size, Share(spec)
+    groups = whole.groups
     table = spec.vocab_size * hidden
     return Parameters(
         embedding=table + position_values(spec),
         lm_head=0 if spec.tie_word_embeddings else table,
-        attention=_over_layers(spec, lambda group: attention_matrices(whole, group.attention)),
-        mlp=_over_layers(spec, lambda group: mlp_matrices(whole, group.mlp)),
-        small=sum(group.count * small_values(whole, group) for group in spec.groups)
-        + norm_values(spec),
+        attention=sum(
+            group.count * _values(attention_matrices(whole, group.attention)) for group in groups
+        ),
+        mlp=sum(group.count * _values(mlp_matrices(whole, group.mlp)) for group in groups),
+        small=sum(group.count * small_values(whole, group) for group in groups) + norm_values(spec),
         prefix=spec.streams * prefix_values(whole) * whole.prefix,
         aggregator=aggregator_values(spec),
     )
@@ -91,8 +91,5 @@ def active_parameters(spec: ModelSpec) -> Number:
     return parameters(spec).total - resting
 
 
-def _over_layers(spec: ModelSpec, matrices: Callable[[LayerGroup], tuple[Matrix, ...]]) -> Number:
-    """Weights of the matrices that each layer has, over all layers."""
-    return sum(
-        group.count * sum(matrix.values for matrix in matrices(group)) for group in spec.groups
-    )
+def _values(matrices: tuple[Matrix, ...]) -> Number:
+    return sum(matrix.values for matrix in matrices)

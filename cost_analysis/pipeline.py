@@ -14,7 +14,6 @@ from cost_analysis.kernel_time import Speeds
 from cost_analysis.latency import Phase, waiting_time
 from cost_analysis.layout import Layout, Stage, micro_batches, stages
 from cost_analysis.spec import ModelSpec
-from cost_analysis.system import Engine, Hardware
 
 _ENDS = {"embedding": "first", "aggregator": "last", "lm head": "last", "pipeline": "hops"}
 """Where an operator runs that is not part of a layer, by part of the model."""
@@ -36,15 +35,15 @@ class Pipeline:
     count: Number
     micro_batches: Number
 
-    def prefill(self, phase: Phase, hardware: Hardware, engine: Engine) -> Phase:
+    def prefill(self, phase: Phase, speeds: Speeds) -> Phase:
         """The prefill of the last micro-batch, from that of one."""
         waiting = (self.micro_batches - 1.0) * self._slowest(phase)
-        return _with_waiting(phase, waiting, hardware, engine)
+        return _with_waiting(phase, waiting, speeds)
 
-    def decode(self, phase: Phase, hardware: Hardware, engine: Engine) -> Phase:
+    def decode(self, phase: Phase, speeds: Speeds) -> Phase:
         """All decode steps, from those of one micro-batch; one stage is the slowest throughout."""
         waiting = maximum(self.micro_batches * self._slowest(phase) - phase.seconds, 0.0)
-        return _with_waiting(phase, waiting, hardware, engine)
+        return _with_waiting(phase, waiting, speeds)
 
     def _slowest(self, phase: Phase) -> Number:
         """Time of one micro-batch in the slowest stage [s]; layers of all kinds take alike."""
@@ -70,7 +69,6 @@ def make_pipeline(spec: ModelSpec, layout: Layout, batch: Number) -> Pipeline:
     )
 
 
-def _with_waiting(phase: Phase, seconds: Number, hardware: Hardware, engine: Engine) -> Phase:
-    speeds = Speeds(hardware, engine)
+def _with_waiting(phase: Phase, seconds: Number, speeds: Speeds) -> Phase:
     waiting = waiting_time("other micro-batches", seconds, speeds, part="pipeline")
     return phase._replace(times=(*phase.times, waiting), seconds=phase.seconds + seconds)

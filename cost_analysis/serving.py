@@ -29,6 +29,7 @@ import numpy.typing as npt
 from cost_analysis.activations import activation_bytes
 from cost_analysis.arrays import Number
 from cost_analysis.estimate import estimate, passes
+from cost_analysis.kernel_time import Speeds
 from cost_analysis.latency import decode_phase
 from cost_analysis.layout import SINGLE, Layout
 from cost_analysis.memory import kv_cache_bytes, memory
@@ -78,9 +79,8 @@ class Server:
         work = passes(
             self.spec, Workload(batch, self.lengths.context, 2), self.precision, self.layout
         )
-        step = decode_phase(
-            work.first_step, work.growth, work.steps, work.layers, self.hardware, self.engine
-        )
+        speeds = Speeds(self.hardware, self.engine)
+        step = decode_phase(work.first_step, work.growth, work.steps, work.layers, speeds)
         return np.asarray(step.seconds)
 
     def prefill_moments(self) -> tuple[Array, Array]:

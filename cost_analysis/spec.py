@@ -287,6 +287,10 @@ class Precision:
         return self.formats.head_compute
 
 
+BF16 = Precision()
+"""The formats that are taken where none are given."""
+
+
 class Formats(NamedTuple):
     """The types of all parts, as the properties of `Precision` say."""
 

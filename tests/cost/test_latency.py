@@ -24,6 +24,7 @@ from cost_analysis import (
     load_model,
 )
 from cost_analysis.arrays import as_float
+from cost_analysis.kernel_time import Speeds
 from cost_analysis.latency import decode_phase, prefill_phase, sum_of_maxima
 from cost_analysis.layers import Attention, LayerGroup
 from cost_analysis.layout import Layout, micro_batches
@@ -146,9 +147,10 @@ def check_sum_of_steps(
     batch, layers = workload.batch_size, as_float(spec.num_hidden_layers)
     past = as_float(spec.prefix) + workload.input_length
     passes = [forward_pass(spec, batch, 1, past + step, precision) for step in range(steps)]
-    single = [prefill_phase(operators, layers, device, engine) for operators in passes]
+    speeds = Speeds(device, engine)
+    single = [prefill_phase(operators, layers, speeds) for operators in passes]
     growth = context_growth(spec, batch, precision, past=past)
-    closed = decode_phase(passes[0], growth, as_float(steps), layers, device, engine)
+    closed = decode_phase(passes[0], growth, as_float(steps), layers, speeds)
     assert closed.seconds == pytest.approx(sum(phase.seconds for phase in single), rel=1e-9)
     assert closed.flops == pytest.approx(sum(phase.flops for phase in single), rel=1e-12)
     assert closed.bytes == pytest.approx(sum(phase.bytes for phase in single), rel=1e-12)

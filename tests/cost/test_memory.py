@@ -14,6 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cost_analysis import (
+    Layout,
     ModelSpec,
     Precision,
     Workload,
@@ -26,6 +27,7 @@ from cost_analysis.capacity import largest_batch, longest_context
 from cost_analysis.dtypes import dtype_named
 from cost_analysis.layers import Attention, LayerGroup
 from cost_analysis.layout import Layout
+from cost_analysis.spec import LARGEST_SIZE
 from tests.helpers.cases import MIXTURE, SMALL
 from tests.helpers.data import read_rows
 from tests.helpers.strategies import WAYS, fitting, layouts, precisions, specs, workloads
@@ -261,3 +263,30 @@ def test_a_device_of_more_never_holds_more(
     assume(fitting(layout, spec) and fitting(before, spec))
     many, few = (memory(spec, workload, precision, one) for one in (layout, before))
     assert many.weights + many.kv_cache <= (few.weights + few.kv_cache) * (1 + 1e-12)
+
+
+SPEC = ModelSpec(64, 128, 4, 4, 2, vocab_size=500, streams=2)
+WORK, PRECISION = Workload(3, 11, 7), Precision()
+
+
+@pytest.mark.parametrize("layout", [Layout(), Layout(2), Layout(1, 2), Layout(1, 1, 3)])
+@pytest.mark.parametrize("room", [0.9, 1.0, 1.01, 1.5, 4.0, 37.0])
+def test_the_largest_size_is_the_last_that_fits(layout: Layout, room: float) -> None:
+    limit = room * float(memory(SPEC, replace(WORK, batch_size=1), PRECISION, layout).total)
+
+    def fits(batch: int) -> bool:
+        return bool(memory(SPEC, replace(WORK, batch_size=batch), PRECISION, layout).total <= limit)
+
+    most = largest_batch(SPEC, WORK, PRECISION, limit, layout)
+    assert most == 0 or fits(most)
+    assert not fits(most + 1)
+
+
+def test_a_prompt_is_as_long_as_fits() -> None:
+    limit = float(memory(SPEC, replace(WORK, input_length=5000), PRECISION).total)
+    assert longest_context(SPEC, WORK, PRECISION, limit) == 5000 + 7
+    assert longest_context(SPEC, WORK, PRECISION, 10.0) == 0
+
+
+def test_no_limit_is_the_largest_size() -> None:
+    assert largest_batch(SPEC, WORK, PRECISION, float("inf")) == LARGEST_SIZE
