@@ -26,6 +26,7 @@ from cost_analysis.capacity import largest_batch, longest_context
 from cost_analysis.dtypes import dtype_named
 from cost_analysis.layers import Attention, LayerGroup
 from cost_analysis.layout import Layout
+from cost_analysis.spec import LARGEST_SIZE
 from tests.helpers.cases import MIXTURE, SMALL
 from tests.helpers.data import read_rows
 from tests.helpers.strategies import WAYS, fitting, layouts, precisions, specs, workloads
@@ -261,3 +262,8 @@ def test_a_device_of_more_never_holds_more(
     assume(fitting(layout, spec) and fitting(before, spec))
     many, few = (memory(spec, workload, precision, one) for one in (layout, before))
     assert many.weights + many.kv_cache <= (few.weights + few.kv_cache) * (1 + 1e-12)
+
+
+def test_capacity_ends_at_the_largest_size_there_is() -> None:
+    assert largest_batch(SMALL, Workload(), Precision(), 1e40) == LARGEST_SIZE
+    assert largest_batch(SMALL, Workload(), Precision(), 1.0) == 0
