@@ -161,6 +161,16 @@ def test_a_command_that_does_not_exist_is_found_out() -> None:
     assert "__streams" not in flags_of(command)
 
 
+def test_files_that_are_named_are_there() -> None:
+    named = {
+        path
+        for text in TEXTS
+        for path in re.findall(r"`((?:tests|docs|profiles|benchmarks)/[^`*|<>… ]+)`", text)
+    }
+    assert len(named) > 10
+    assert {path for path in named if not (ROOT / path).exists()} == set()
+
+
 def test_figures_of_the_profiles() -> None:
     for folder, count in (("hardware", "devices"), ("models", "published models")):
         found = len(list((ROOT / "profiles" / folder).glob("*.toml")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ LATENT = LatentAttention(kv_rank=6, rope_dim=2, plain_dim=3, value_dim=5, q_rank
 
 
 def operators(
-    kind: Attention | LatentAttention, queries: int, past: int, **changes: object
+    kind: Attention | LatentAttention, queries: int, past: int, **changes: Any
 ) -> dict[str, Operator]:
     spec = replace(SPEC, layers=(LayerGroup(kind),), **changes)
     found = forward_pass(spec, 2, queries, past, Precision(kv_cache="fp8"))

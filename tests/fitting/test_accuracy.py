@@ -173,7 +173,7 @@ def test_peak_memory_as_a_source_counts_it() -> None:
     spec = ModelSpec(
         **sizes, qkv_bias=False, tie_word_embeddings=tied, gated_mlp=row.switches["gated_mlp"]
     )
-    lengths = {name: max(length, 1) for name, length in row.lengths.items()}
+    lengths: dict[str, Any] = {name: max(length, 1) for name, length in row.lengths.items()}
     work = Workload(**lengths)
     held = memory(spec, work, row.precision)
     plain = weighed(row, "")
