@@ -18,10 +18,10 @@ from cost_analysis.commands import main
 
 # A shell that starts the suite in the background lets it ignore Ctrl-C, and so its children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # As many workers as cores: more threads of PyTorch would spin while they wait for each other.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+# Models of tests are tiny: several threads of PyTorch would spin while they wait for each other,
+# most of all where other workers or programs have the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 settings.register_profile(
     "suite",
     deadline=None,

@@ -137,6 +137,7 @@ def test_parity_that_fails_exits_with_1(tmp_path: Path, capsys: pytest.CaptureFi
     shutil.copytree(DATA / "parity", tmp_path / "wrong")
     index = json.loads((tmp_path / "wrong" / "index.json").read_text())
     index["base"]["rope_theta"] = 500.0
+    index["models"] = index["models"][:1]  # one that fails is enough
     (tmp_path / "wrong" / "index.json").write_text(json.dumps(index))
     with pytest.raises(SystemExit) as stop:
         main(["parity", str(tmp_path / "wrong")])

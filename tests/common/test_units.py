@@ -10,7 +10,10 @@ from cost_analysis.units import (
     format_count,
     format_figure,
     format_flops,
+    format_interval,
+    format_of_column,
     format_peak,
+    format_per,
     format_rate,
     format_seconds,
     parse_quantity,
@@ -105,3 +108,26 @@ def test_formats_stay_within_their_column(value: float) -> None:
 def test_format_and_parse_agree_to_the_digits_shown(value: float) -> None:
     shown = parse_quantity(format_bytes(value), "B")
     assert shown == pytest.approx(value, rel=0.006)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        ("memory_total_bytes", 2.0**30, "1.00 GiB"),
+        ("tokens_per_s", 1974.0, "1,974 /s"),
+        ("latency_ttft_s", 0.0125, "12.5 ms"),
+        ("flops_prefill", 4.5e12, "4.50 TFLOP"),
+        ("increase_memory_relative", 0.0523, "5.2%"),
+        ("parameters_total", 4.35e9, "4.35B"),
+    ],
+)
+def test_numbers_as_the_names_of_their_columns_say(
+    column: str, value: float, expected: str
+) -> None:
+    assert format_of_column(column)(value) == expected
+
+
+def test_times_in_one_unit_and_figures_per_unit() -> None:
+    assert format_interval(0.0109, 0.0146) == "10.9 to 14.6 ms"
+    assert format_interval(0.9e-3, 1.2) == "0.0009 to 1.20 s"
+    assert format_per(0.392, "J") == "0.392 /J"

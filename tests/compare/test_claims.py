@@ -6,9 +6,19 @@ import math
 
 import pytest
 
-from cost_analysis import Engine, Hardware, Precision, load_model
-from cost_analysis.claims import BATCHES, Law, Reading, fitted_laws, readings
-from cost_analysis.request_costs import Setting, System
+from cost_analysis import Engine, Hardware, Precision, Workload, estimate, load_engine, load_model
+from cost_analysis.baselines import model_baseline
+from cost_analysis.claims import (
+    BATCHES,
+    Law,
+    Reading,
+    engine_readings,
+    fitted_laws,
+    readings,
+    why_no_ratio,
+)
+from cost_analysis.format_claims import format_claims
+from cost_analysis.request_costs import Cost, Setting, System
 from cost_analysis.scaling_law import residuals
 
 BASE = load_model("1.6b").spec
@@ -87,3 +97,59 @@ def test_degenerate_claims_are_said(system: System, laws: dict[str, Law]) -> Non
         else:
             assert math.isfinite(reading.memory.value)
             assert "extrapolated" in reading.note
+
+
+def test_other_engines_answer_the_first_reading_of_each_setting(
+    system: System, laws: dict[str, Law]
+) -> None:
+    settings = [Setting((1,)), Setting((8,))]
+    own = readings(BASE, 8, settings, system, laws)
+    found = engine_readings(own, [load_engine(name) for name in ("eager", "graphs")], system, laws)
+    assert [(each.engine, each.setting) for each in found] == [("eager", s) for s in settings]
+    for each in found:
+        assert (each.cost_model, each.method, each.dataset) == ("operators", "measured", "stack")
+        (graphs,) = (
+            other
+            for other in own
+            if (other.cost_model, other.method, other.dataset, other.setting)
+            == ("operators", "measured", "stack", each.setting)
+        )
+        assert each.memory == graphs.memory
+        assert each.latency != graphs.latency
+
+
+def test_why_there_is_no_ratio() -> None:
+    def cost_of(spec: object) -> Cost:
+        return Cost(float(getattr(spec, "hidden_size", 0)), 1.0)
+
+    smaller, larger = (model_baseline(load_model(name).spec) for name in ("0.5b", "4.4b"))
+    streamed = BASE.with_streams(8)
+    assert why_no_ratio(BASE, cost_of, larger) == "P = 1 is the base itself: nothing increases"
+    assert why_no_ratio(streamed, cost_of, smaller) == "the baseline is no larger than the base"
+    assert why_no_ratio(streamed, cost_of, larger) == ""
+
+
+def test_terms_of_a_claim_are_those_of_estimates(system: System) -> None:
+    formats = [Precision(), Precision("int4", "bf16", "fp8")]
+    wider = load_model("2.8b").spec
+    streamed, setting = BASE.with_streams(4), Setting((2,), (100,), (30,))
+    found = format_claims(streamed, model_baseline(wider), setting, system, formats)
+    assert [claim.precision for claim in found] == formats
+    for claim in found:
+        base, streams, scaled = (
+            estimate(spec, Workload(2, 100, 30), system.hardware, system.engine, claim.precision)
+            for spec in (BASE, streamed, wider)
+        )
+        learned = streams.memory.prefix + streams.memory.aggregator
+        assert claim.streams.learned == pytest.approx(learned)
+        assert claim.streams.weights == 0
+        assert claim.wider.learned == 0
+        assert claim.wider.weights == pytest.approx(scaled.memory.weights - base.memory.weights)
+        for terms, cost in ((claim.streams, streams), (claim.wider, scaled)):
+            assert terms.memory == pytest.approx(cost.memory.total - base.memory.total)
+            assert terms.latency == pytest.approx(cost.total - base.total)
+            assert terms.cache == pytest.approx(cost.memory.kv_cache - base.memory.kv_cache)
+            assert terms.prefill == pytest.approx(cost.ttft - base.ttft)
+        assert claim.memory_ratio == pytest.approx(claim.wider.memory / claim.streams.memory)
+        assert claim.latency_ratio == pytest.approx(claim.wider.latency / claim.streams.latency)
+    assert found[0].memory_ratio != found[1].memory_ratio

@@ -162,3 +162,32 @@ def test_crossings_of_another_family(system: System, laws: dict[str, Law]) -> No
         "P",
         "prompt_share",
     }
+
+
+@pytest.mark.parametrize(
+    ("crossing", "last", "always", "never"),
+    [(5, 10, False, False), (11, 10, True, False), (1, 10, False, True)],
+)
+def test_an_advantage_over_the_whole_range_or_nowhere(
+    crossing: int, last: int, always: bool, never: bool
+) -> None:
+    solved = first_loss(lambda values: crossing - 0.5 - values, 1, last)
+    assert (solved.always, solved.never) == (always, never)
+
+
+def test_crossings_are_told_in_words(system: System, laws: dict[str, Law]) -> None:
+    spec = load_model("1.6b").spec.with_streams(8)
+    law = laws["stack"].fitted.law
+    baseline = law_baseline(spec, law)
+    for crossing in crossings(spec, Setting((1,)), system, baseline, law):
+        first, meaning = crossing.found.first, crossing.meaning
+        if first is None:
+            assert meaning.startswith(("never", "not up to "))
+        elif crossing.found.never:
+            assert meaning == f"they never pay (from {crossing.found.lowest})"
+        elif crossing.axis == "prompt_share":
+            tokens = tokens_of(Setting((1,)))
+            assert tokens == 2 * 512
+            assert meaning == f"{first / tokens:.0%} of 1,024 tokens"
+        else:
+            assert int(meaning.replace(",", "")) == first

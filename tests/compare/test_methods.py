@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from cost_analysis import Engine, Hardware, InputError, ModelSpec, Workload, estimate, load_model
+from cost_analysis.layout import Layout
 from cost_analysis.method_cost import MethodCost, method_cost
 from cost_analysis.methods import (
     METHODS,
@@ -124,3 +126,31 @@ def test_amounts_grow_costs(a100: Hardware) -> None:
         assert large.latency >= small.latency
         assert large.memory >= small.memory
         assert make(SPEC, 2).source
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"passes": 0}, "passes is 0"),
+        ({"tokens": 0.0}, "tokens is 0.0; it must be from"),
+        ({"tokens": float("nan")}, "tokens is nan"),
+        ({"prompt_shared": 1}, "prompt_shared is 1; it must be true or false"),
+    ],
+)
+def test_amounts_that_make_no_sense(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        replace(base(SPEC), **changes)
+
+
+def test_methods_know_no_pipelines(a100: Hardware) -> None:
+    with pytest.raises(InputError, match="methods are compared without pipelines"):
+        method_cost(base(SPEC), WORK, a100, Engine("e"), layout=Layout(pipeline_parallel=2))
+
+
+def test_methods_on_several_devices_divide_their_cache(a100: Hardware) -> None:
+    alone, two = (
+        method_cost(loop(SPEC, 2), WORK, a100, Engine("e"), layout=Layout(count))
+        for count in (1, 2)
+    )
+    assert alone.kv_cache == 2 * two.kv_cache
+    assert alone.flops == two.flops

@@ -26,7 +26,6 @@ from cost_analysis import (
 from cost_analysis.capacity import largest_batch, longest_context
 from cost_analysis.dtypes import dtype_named
 from cost_analysis.layers import Attention, LayerGroup
-from cost_analysis.layout import Layout
 from cost_analysis.spec import LARGEST_SIZE
 from tests.helpers.cases import MIXTURE, SMALL
 from tests.helpers.data import read_rows
@@ -290,3 +289,8 @@ def test_a_prompt_is_as_long_as_fits() -> None:
 
 def test_no_limit_is_the_largest_size() -> None:
     assert largest_batch(SPEC, WORK, PRECISION, float("inf")) == LARGEST_SIZE
+
+
+def test_capacity_ends_at_the_largest_size_there_is() -> None:
+    assert largest_batch(SMALL, Workload(), Precision(), 1e40) == LARGEST_SIZE
+    assert largest_batch(SMALL, Workload(), Precision(), 1.0) == 0

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from cost_analysis import Hardware, ModelSpec, Workload, load_model, published_cost
+from cost_analysis import Hardware, InputError, ModelSpec, Workload, load_model, published_cost
+from cost_analysis.layers import LatentAttention, LayerGroup
 from cost_analysis.published import SCRIPT_ROOFS, roofs_of
 from cost_analysis.units import GIB
+from tests.helpers.cases import MIXTURE, SMALL
 from tests.helpers.data import read_rows
 
 pytestmark = pytest.mark.golden
@@ -77,3 +81,10 @@ def test_figure_4(a100: Hardware) -> None:
 
 def test_script_constants_are_the_a100_profile(a100: Hardware) -> None:
     assert roofs_of(a100, None, None) == SCRIPT_ROOFS
+
+
+def test_models_for_which_it_has_no_terms(a100: Hardware) -> None:
+    latent = replace(SMALL, layers=(LayerGroup(LatentAttention(512, 64, 128, 128)),))
+    for spec in (MIXTURE, latent):
+        with pytest.raises(InputError, match="knows dense layers only; this model has 4 x"):
+            published_cost(spec, Workload(), a100)

@@ -262,3 +262,12 @@ def test_a_narrow_cache(cache: str, share: float) -> None:
     left = share * (wide.operator.bytes - moved) + moved
     assert narrow.seconds / wide.seconds == pytest.approx(left / wide.operator.bytes)
     assert narrow.operator.compute.name == "bf16"
+
+
+def test_devices_that_a_network_alone_joins() -> None:
+    """No interconnect: whatever leaves a device goes over the network."""
+    alone = replace(FOUR_A_NODE, interconnect=None, devices_per_node=1)
+    operator = Operator(
+        "x", "mlp", link_bytes=1e9, messages=2.0, kernels=1.0, kind="exchange", spans=4.0
+    )
+    assert transfer_time(operator, alone, PLAIN) == pytest.approx(1e9 / 1e10 + 7.4e-6 + 2 * 4.0e-6)

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -38,8 +40,19 @@ def read_csv(source: Any) -> pd.DataFrame:
     return pd.read_csv(source, converters=exact)
 
 
+@cache
 def expected_rows() -> pd.DataFrame:
+    """The rows of the grid as they are printed."""
     return read_csv(io.StringIO(run(*GRID, "--format", "csv").stdout))
+
+
+@cache
+def whole_file() -> bytes:
+    """The CSV file of the grid from a run that nobody disturbs."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "whole.csv"
+        run(*GRID, "--output", str(path))
+        return path.read_bytes()
 
 
 def rows_of(path: Path) -> pd.DataFrame:

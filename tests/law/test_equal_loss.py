@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from cost_analysis import InputError, ModelSpec, load_model
 from cost_analysis.baselines import (
     TOLERANCE,
+    chosen_baseline,
     interpolation_weights,
     law_baseline,
     measured_baseline,
+    model_baseline,
     size_of,
     sized_baseline,
 )
 from cost_analysis.comparison import size_multiple
-from cost_analysis.scaling_law import ScalingLaw
+from cost_analysis.scaling_law import ScalingLaw, fit
 from cost_analysis.training_runs import published_runs
 
 STREAMED = load_model("1.6b").spec.with_streams(8)
@@ -93,3 +95,16 @@ def test_what_a_drop_of_the_loss_is_worth() -> None:
         size_multiple(STACK, after, before)
     with pytest.raises(InputError, match="no model of any size"):
         size_multiple(STACK, 1.0, 0.6)
+
+
+def test_a_baseline_by_its_name() -> None:
+    fitted = fit(published_runs("stack"))
+    law, measured = (chosen_baseline(STREAMED, name, fitted) for name in ("law", "measured"))
+    assert law.cost(size_of) == law_baseline(STREAMED, fitted.law).cost(size_of)
+    assert measured.cost(size_of) == measured_baseline(STREAMED, fitted.runs).cost(size_of)
+    named = chosen_baseline(STREAMED, "4.4B", fitted)
+    assert named == model_baseline(load_model("4.4b").spec)
+    assert (named.method, named.parameters) == ("model", size_of(load_model("4.4b").spec))
+    assert named.description.startswith("4.4B: 4.35B parameters without embeddings, hidden ")
+    with pytest.raises(InputError, match="unknown model 'best'"):
+        chosen_baseline(STREAMED, "best", fitted)

@@ -24,10 +24,12 @@ from cost_analysis import (
 )
 from cost_analysis.baselines import family, size_of
 from cost_analysis.candidates import Space, setups
+from cost_analysis.plan_question import Question
 from cost_analysis.planner import OBJECTIVES, InfeasibleError, Limits, plan
 from cost_analysis.request_lengths import Lengths
-from cost_analysis.scaling_law import ScalingLaw
+from cost_analysis.scaling_law import ScalingLaw, fit
 from cost_analysis.serving import Server, under_load
+from cost_analysis.training_runs import published_runs
 from cost_analysis.units import parse_quantity
 
 LAW = ScalingLaw(0.6912, 11.3e6, 0.1894, 0.3935)
@@ -243,3 +245,13 @@ def test_a_limit_that_is_just_met_is_met() -> None:
 def test_bad_questions(limits: Limits, objective: str, options: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         ask(limits, objective, **options)
+
+
+def test_a_question_is_answered_by_its_plan() -> None:
+    chosen = setups(DEVICES[:1], [Precision()], (1,))
+    space = Space(family()[0], (1, 2), chosen, LAW)
+    limits = Limits(latency=1.0)
+    question = Question(space, limits, "loss", fit(published_runs("stack")), "the runs")
+    ours, direct = question.answer(), plan(space, limits, "loss")
+    assert ours.ranking.tolist() == direct.ranking.tolist()
+    assert ours.pareto.tolist() == direct.pareto.tolist()

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from cost_analysis import InputError, sweep
 from cost_analysis.compare import answer
+from cost_analysis.grid import make_grid
 from cost_analysis.records import estimate_row
 from cost_analysis.request import make_request
 from cost_analysis.sweep_summary import MEASURES, OBJECTIVES, merged, objectives_named, summary_of
+from cost_analysis.sweeps import check
 
 ASKED = {"P": "streams", "parscale_prefix_tokens": "prefix_tokens"}
 
@@ -149,3 +151,14 @@ def test_objectives_are_columns_of_numbers() -> None:
         objectives_named(["model"])
     with pytest.raises(InputError, match="each once"):
         objectives_named(["tokens_per_s", "tokens_per_s"])
+
+
+def test_a_grid_that_contradicts_itself_is_refused_before_it_is_calculated() -> None:
+    check(make_grid({"model": "1.6B", "P": "1:1000", "batch_size": "1:1000"}))
+    for axes, sentence in (
+        ({"hidden_size": [128, 192], "num_attention_heads": [16, 12]}, "must be divisible by"),
+        ({"model": "1.6B", "P": [8, 0], "batch_size": "1:1000"}, "P is 0"),
+        ({"model": "1.6B", "engine": "eager,greedy"}, "unknown engine 'greedy'"),
+    ):
+        with pytest.raises(InputError, match=sentence):
+            check(make_grid(axes))

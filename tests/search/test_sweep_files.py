@@ -22,6 +22,7 @@ from tests.helpers.sweeps import (
     rows_of,
     run,
     wait_for,
+    whole_file,
 )
 
 
@@ -65,9 +66,7 @@ def test_a_killed_sweep_goes_on_where_it_stopped(tmp_path: Path) -> None:
     run(*arguments, rc=2)  # parts, and no --resume
     run(*arguments, "--resume")
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
-    whole = tmp_path / "whole.csv"
-    run(*GRID, "--output", str(whole))
-    assert path.read_bytes() == whole.read_bytes()
+    assert path.read_bytes() == whole_file()
 
 
 def test_a_kill_while_the_parts_are_joined_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tests.helpers.sweeps import (
     rows_of,
     run,
     wait_for,
+    whole_file,
 )
 
 
@@ -63,9 +64,7 @@ def test_dask_loses_and_doubles_nothing_when_a_worker_dies(
     _, error = process.communicate()
     assert process.returncode == 0, error
     assert [path.name for path in folder.iterdir()] == ["rows.csv"]
-    whole = tmp_path / "whole.csv"
-    run(*GRID, "--output", str(whole))
-    assert path.read_bytes() == whole.read_bytes()
+    assert path.read_bytes() == whole_file()
 
 
 def test_dask_starts_a_cluster_of_its_own(tmp_path: Path) -> None:
