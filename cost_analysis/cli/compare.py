@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cost_analysis.cli.fit import level_option, samples_option, seed_option
-from cost_analysis.cli.option_types import FORMATS, NAMES, NUMBERS
+from cost_analysis.cli.option_types import FORMATS, NAMES, NUMBERS, POSITIVE
 from cost_analysis.cli.options import (
     Command,
     SectionedCommand,
@@ -45,13 +45,22 @@ if TYPE_CHECKING:
     from cost_analysis.compare.cost_models import Setting
 
 
-streams_option = section_option(
-    "Claim", "--P", "streams", type=int, default=8, show_default=True, help="Parallel streams."
-)
+def streams_option(lowest: int) -> Callable[[Command], Command]:
+    """The number of streams, from the least that the command takes."""
+    return section_option(
+        "Claim",
+        "--P",
+        "streams",
+        type=click.IntRange(lowest),
+        default=8,
+        show_default=True,
+        metavar="N",
+        help="Parallel streams.",
+    )
 
 
 def lists(batch: str, lengths: str) -> Callable[[Command], Command]:
-    """Lists of batch sizes and lengths, with their defaults in words."""
+    """Lists of batch sizes and lengths; their help states the defaults."""
 
     def decorate(command: Command) -> Command:
         """Give a command lists of batch sizes and lengths."""
@@ -92,7 +101,7 @@ GPU_ENGINES = ("eager", "graphs", "native")
 
 @click.command(cls=SectionedCommand)
 @base_option("Claim")
-@streams_option
+@streams_option(1)
 @dataset_option("Claim", default=None)
 @lists("1, and the mean over 1,2,4,8", "the mean over 64,128,256,512, input = output")
 @system_options
@@ -165,7 +174,7 @@ def claims(
     help="With --with: a CSV file of your own figures, columns method and quality.",
 )
 @section_option(
-    "Claim", "--price_per_hour", type=float, metavar="$", help="Price of the device per hour."
+    "Claim", "--price_per_hour", type=POSITIVE, metavar="$", help="Price of the device per hour."
 )
 @workload_options
 @system_options
@@ -227,7 +236,7 @@ def _compare_methods(
 
 @click.command(cls=SectionedCommand)
 @base_option("Claim")
-@streams_option
+@streams_option(2)
 @baseline_option("Claim")
 @dataset_option("Claim")
 @lists("1", "the mean over 64,128,256,512, input = output")
@@ -253,8 +262,6 @@ def crossover(
     from cost_analysis.law.scaling_law import fit as fit_law
     from cost_analysis.report.claims import crossing_record, crossover_page
 
-    if streams < 2:
-        raise InputError(f"P is {streams}; streams cross over from P = 2")
     (setting,) = settings(options, ((1,),))
     spec = models.load_model(base).spec.with_streams(streams)
     fitted = fit_law(published_runs(dataset))
@@ -286,7 +293,7 @@ SHOWN = "bf16,int8,int4,int8/bf16/fp8,int4/bf16/fp8,int8/int8,int8/int8/fp8"
 
 @click.command(cls=SectionedCommand)
 @base_option("Claim")
-@streams_option
+@streams_option(1)
 @baseline_option("Claim", default="measured")
 @dataset_option("Claim")
 @section_option(

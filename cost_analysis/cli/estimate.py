@@ -21,12 +21,12 @@ from cost_analysis.cli.options import (
     system_options,
     workload_options,
 )
-from cost_analysis.cli.output import chosen_format, deliver
+from cost_analysis.cli.output import chosen_format, deliver, deliver_made
 from cost_analysis.common.errors import InputError
-from cost_analysis.cost import estimate as estimate_cost
+from cost_analysis.cost.estimate import answer as request_answer
 from cost_analysis.inputs.models import load_model
-from cost_analysis.inputs.profiles import load_engine, load_hardware, profile_names
-from cost_analysis.report import estimate_record
+from cost_analysis.inputs.profiles import load_engine, load_hardware
+from cost_analysis.report import estimate_record, render
 from cost_analysis.report.estimate import estimate_page
 from cost_analysis.report.profiles import (
     device_rows,
@@ -127,24 +127,41 @@ def estimate(
     if cost_model == "published":
         refuse_layout(options, "the published cost model")
     request = request_from(options)
-    answer = estimate_cost.answer(request, with_published=cost_model == "published")
+    answer = request_answer(request, with_published=cost_model == "published")
     for warning in request.warnings:
         click.echo(f"{PROGRAM}: warning: {warning}", err=True)
-    record = estimate_record.estimate_record(answer)
     if rows is not None and chosen_format(form, output) != "csv":
         raise InputError("--rows chooses the rows of a CSV; give --format csv with it")
-    table = record["operators"] if rows == "operators" else [estimate_record.estimate_row(answer)]
-    deliver(estimate_page(answer), record, table, form, output)
+
+    def record() -> render.Record:
+        return estimate_record.estimate_record(answer)
+
+    def table() -> list[render.Record]:
+        return (
+            record()["operators"] if rows == "operators" else [estimate_record.estimate_row(answer)]
+        )
+
+    deliver_made(lambda: estimate_page(answer), record, table, form, output)
 
 
-def _catalogue(what: Catalogue) -> None:
-    """Add a command that lists the profiles of a kind, or shows one."""
+def _catalogue(folder: str) -> Callable[[], click.Command]:
+    """What makes a command that lists the profiles of a kind, or shows one."""
 
-    @cli.command(what.folder, cls=SectionedCommand, help=what.help)
-    @click.argument("name", required=False)
-    @output_options
-    def show(name: str | None, form: str | None, output: str | None) -> None:
-        found = [what.load(each) for each in ([name] if name else profile_names(what.folder))]
-        listed = [what.record(profile) for profile in found]
-        page = what.page(found[0]) if name else what.list_page(found)
-        deliver(page, listed[0] if name else listed, what.rows(found), form, output)
+    def load() -> click.Command:
+
+        from cost_analysis.inputs.profiles import profile_names
+
+        (what,) = (kind for kind in CATALOGUES if kind.folder == folder)
+
+        @click.command(folder, cls=SectionedCommand, help=what.help)
+        @click.argument("name", required=False)
+        @output_options
+        def show(name: str | None, form: str | None, output: str | None) -> None:
+            found = [what.load(each) for each in ([name] if name else profile_names(folder))]
+            listed = [what.record(profile) for profile in found]
+            page = what.page(found[0]) if name else what.list_page(found)
+            deliver(page, listed[0] if name else listed, what.rows(found), form, output)
+
+        return show
+
+    return load

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, NoReturn
 
 import click
 
 from cost_analysis import __version__
-from cost_analysis.cli import compare, estimate, fit, measure, plan, plot, serving, sweep
 from cost_analysis.cli.estimate import _catalogue
 from cost_analysis.cli.options import PROGRAM
 from cost_analysis.common.errors import InputError
@@ -42,8 +42,28 @@ def told_from_click() -> Iterator[None]:
         raise ClosedPipeError from None
 
 
+class DeferredCommand(click.Command):
+    """Stands for a command until it is asked for: an estimate need not import all the others.
+
+    Attributes:
+        load: Imports the command.
+    """
+
+    def __init__(self, name: str, load: Callable[[], click.Command]) -> None:
+        """A command of that name."""
+        super().__init__(name)
+        self.load = load
+
+
 class DefaultGroup(click.Group):
     """A group that runs `estimate` when the first word is an option."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by its name, imported where it has not been yet."""
+        command = super().get_command(ctx, cmd_name)
+        if isinstance(command, DeferredCommand):
+            command = self.commands[cmd_name] = command.load()
+        return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the default command in front of bare options."""
@@ -86,30 +106,89 @@ def cli() -> None:
     """What a language model costs to run with P parallel streams."""
 
 
-for command in (
-    compare.claims,
-    compare.compare,
-    compare.crossover,
-    fit.fit,
-    compare.precision,
-    plan.layouts,
-    plan.plan,
-    serving.serving,
-    sweep.sweep,
-    plot.plot,
-    fit.accuracy,
-    fit.fit_latency,
-    measure.profile,
-    measure.validate,
-    measure.report,
-    measure.calibrate,
-    measure.parity,
-):
-    cli.add_command(command)
+def _claim_commands() -> ModuleType:
+    from cost_analysis.cli import compare
+
+    return compare
 
 
-for kind in estimate.CATALOGUES:
-    _catalogue(kind)
+def _law_commands() -> ModuleType:
+    from cost_analysis.cli import fit
+
+    return fit
+
+
+def _precision_commands() -> ModuleType:
+    from cost_analysis.cli import compare
+
+    return compare
+
+
+def _layout_commands() -> ModuleType:
+    from cost_analysis.cli import plan
+
+    return plan
+
+
+def _plan_commands() -> ModuleType:
+    from cost_analysis.cli import serving
+
+    return serving
+
+
+def _sweep_commands() -> ModuleType:
+    from cost_analysis.cli import sweep
+
+    return sweep
+
+
+def _plot_command() -> ModuleType:
+    from cost_analysis.cli import plot
+
+    return plot
+
+
+def _accuracy_commands() -> ModuleType:
+    from cost_analysis.cli import fit
+
+    return fit
+
+
+def _measure_commands() -> ModuleType:
+    from cost_analysis.cli import measure
+
+    return measure
+
+
+HOMES = {
+    _claim_commands: ("claims", "compare", "crossover"),
+    _law_commands: ("fit",),
+    _precision_commands: ("precision",),
+    _layout_commands: ("layouts",),
+    _plan_commands: ("plan", "serving"),
+    _sweep_commands: ("sweep",),
+    _plot_command: ("plot",),
+    _accuracy_commands: ("accuracy", "fit-latency"),
+    _measure_commands: ("profile", "validate", "report", "calibrate", "parity"),
+}
+"""What imports the module of some commands."""
+
+
+def _of_module(home: Callable[[], ModuleType], name: str) -> Callable[[], click.Command]:
+    """What loads a command from its module, where it is called as its function."""
+
+    def load() -> click.Command:
+        command: click.Command = getattr(home(), name.replace("-", "_"))
+        return command
+
+    return load
+
+
+for _home, _names in HOMES.items():
+    for _name in _names:
+        cli.add_command(DeferredCommand(_name, _of_module(_home, _name)))
+for _folder in ("hardware", "models", "engines"):
+    cli.add_command(DeferredCommand(_folder, _catalogue(_folder)))
 
 
 CLOSED_PIPE = 141

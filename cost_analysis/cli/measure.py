@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -30,6 +30,10 @@ from cost_analysis.cli.output import deliver
 from cost_analysis.common.checks import FLAGS
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.files import write_file
+
+if TYPE_CHECKING:
+    from cost_analysis.measure.journal_rows import Row
+
 
 UNSTABLE = 3
 """Exit code of a measurement whose times are not to be trusted."""
@@ -192,7 +196,7 @@ def report(journals: tuple[str, ...], form: str | None, output: str | None) -> N
     deliver(measured.merged_page(judged), records, records, form, output)
 
 
-def _report(rows: list[dict[str, Any]], form: str | None, output: str | None) -> bool:
+def _report(rows: list[Row], form: str | None, output: str | None) -> bool:
     """Deliver what a journal says; False where its times are not to be trusted."""
     from cost_analysis.measure.verdicts import verdicts_of
     from cost_analysis.report import measured

@@ -81,7 +81,7 @@ FORMATS = ("table", "csv", "json", "markdown")
 def size_option(
     section: str, name: str, default: object, text: str
 ) -> Callable[[Command], Command]:
-    """A flag of a whole number, its default in words."""
+    """A flag of a whole number; its help states the default."""
     shown = f"{text} [default: {default}]" if default is not None else text
     return section_option(section, f"--{name}", name, type=int, metavar="N", help=shown)
 

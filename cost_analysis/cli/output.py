@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,15 @@ import click
 from cost_analysis.common import files
 from cost_analysis.report import render
 
+Content = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+"""A record, or a list of them."""
+
 FORMAT_OF_ENDING = {".csv": "csv", ".json": "json", ".md": "markdown", ".markdown": "markdown"}
 
 
 def deliver(
     page: render.Page,
-    record: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    record: Content,
     rows: Sequence[Mapping[str, Any]],
     form: str | None,
     output: str | None,
@@ -31,16 +34,27 @@ def deliver(
         form: The format, or None.
         output: The file, or None.
     """
+    deliver_made(lambda: page, lambda: record, lambda: rows, form, output)
+
+
+def deliver_made(
+    page: Callable[[], render.Page],
+    record: Callable[[], Content],
+    rows: Callable[[], Sequence[Mapping[str, Any]]],
+    form: str | None,
+    output: str | None,
+) -> None:
+    """The same for an answer of which only what the format asks for is made."""
     form = chosen_format(form, output)
     output = None if output == "-" else output
     if form == "table" and output is None and sys.stdout.isatty():
-        click.echo(render.render_terminal(page), nl=False, color=True)
+        click.echo(render.render_terminal(page()), nl=False, color=True)
         return
     text = {
-        "table": lambda: render.render_plain(page),
-        "markdown": lambda: render.render_markdown(page),
-        "json": lambda: render.render_json(record),
-        "csv": lambda: render.render_csv(rows),
+        "table": lambda: render.render_plain(page()),
+        "markdown": lambda: render.render_markdown(page()),
+        "json": lambda: render.render_json(record()),
+        "csv": lambda: render.render_csv(rows()),
     }[form]()
     if output is None:
         click.echo(text, nl=False)

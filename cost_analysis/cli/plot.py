@@ -42,7 +42,7 @@ from cost_analysis.common.files import write_file
 FORM_OF_ENDING = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 
 MOST_STREAMS = 256
-"""Largest P of a figure: more curves or bars could not be told apart."""
+"""Largest P of a figure: more curves or bars could not be distinguished."""
 
 LENGTHS = "64,128,256,512, input = output"
 

@@ -8,12 +8,11 @@ neither NumPy nor SciPy.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cost_analysis.cli.option_types import BYTES, NUMBERS, Several
+from cost_analysis.cli.option_types import BYTES, NUMBERS, POSITIVE, Several
 from cost_analysis.cli.options import (
     SectionedCommand,
     baseline_option,
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 rate_option = section_option(
     "Workload",
     "--request_rate",
-    type=float,
+    type=POSITIVE,
     metavar="RATE",
     help="Requests a second that arrive at random.",
 )
@@ -123,17 +122,6 @@ def view_from(options: dict[str, Any]) -> ServingView:
     )
 
 
-def checked_rate(rate: float | None) -> float | None:
-    """A rate of requests, or None.
-
-    Raises:
-        InputError: It is not above 0.
-    """
-    if rate is not None and not 0 < rate < math.inf:
-        raise InputError(f"request_rate is {rate:g}; it must be above 0")
-    return rate
-
-
 def _lengths(options: dict[str, Any]) -> Lengths:
     """The lengths of the requests, and these flags taken out of `options`."""
     from cost_analysis.search.queueing import Lengths
@@ -169,7 +157,7 @@ def serving(rows: str | None, form: str | None, output: str | None, **options: A
 
     if rows is not None and chosen_format(form, output) != "csv":
         raise InputError("--rows chooses the rows of a CSV; give --format csv with it")
-    rate = checked_rate(options.pop("request_rate"))
+    rate = options.pop("request_rate")
     view = view_from(options)
     record = serving_record(view, rate)
     page = serving_page(view, rate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from cost_analysis.telemetry.machine import usable_cores
 if TYPE_CHECKING:
     from cost_analysis.search.grid import Grid
     from cost_analysis.search.sweep import Summary
-    from cost_analysis.search.sweep_files import Target
+    from cost_analysis.search.sweep_workers import Workers
 
 
 class Interrupted(click.ClickException):
@@ -178,8 +178,8 @@ def sweep(
     if output is None:
         summary = _calculated(found, objectives)
     else:
-        run = _runner(executor, scheduler, workers or usable_cores())
-        summary = _written(found, output, objectives, resume, run)
+        start = _starter(executor, scheduler, workers or usable_cores())
+        summary = _written(found, output, objectives, resume, start)
     page = sweep_page(found, summary, objectives, written)
     record = sweep_record(found, summary, objectives, written)
     deliver(page, record, [], form or "table", None)
@@ -233,21 +233,20 @@ def _print_rows(grid: Grid, output: str | None) -> None:
         frame.to_csv(sys.stdout, index=False, header=place == 0, lineterminator="\n")
 
 
-Run = Callable[["Grid", "Target", list[int], Callable[[int, "Summary"], None]], None]
+Start = Callable[[int], AbstractContextManager["Workers"]]
+"""Starts the workers for some number of parts."""
 
 
-def _runner(executor: str, scheduler: str | None, workers: int) -> Run:
-    from cost_analysis.search.sweep_workers import run_on_dask, run_parts
+def _starter(executor: str, scheduler: str | None, workers: int) -> Start:
+    from cost_analysis.search.sweep_workers import dask_workers, local_workers
 
     if executor == "dask":
-        return lambda grid, target, parts, tell: run_on_dask(
-            grid, target, parts, workers, scheduler, tell
-        )
-    return lambda grid, target, parts, tell: run_parts(grid, target, parts, workers, tell)
+        return lambda _: dask_workers(workers, scheduler)
+    return lambda parts: local_workers(min(workers, parts))
 
 
 def _written(
-    grid: Grid, output: str, objectives: tuple[str, ...], resume: bool, run: Run
+    grid: Grid, output: str, objectives: tuple[str, ...], resume: bool, start: Start
 ) -> Summary:
     """The summary of a grid whose rows are written to a file."""
     from cost_analysis.common.files import SweepError
@@ -259,13 +258,14 @@ def _written(
         prepare,
         read_summary,
     )
+    from cost_analysis.search.sweep_workers import run_parts
 
     target = make_target(output, objectives)
     try:
         missing = prepare(target, grid, resume=resume)
-        with _bar(grid.rows) as advance:
+        with _bar(grid.rows) as advance, start(len(missing)) as workers:
             advance(grid.rows - sum(map(grid.rows_of_part, missing)))
-            run(grid, target, missing, lambda _, summary: advance(summary.rows))
+            run_parts(grid, target, missing, workers, lambda _, summary: advance(summary.rows))
         parts = range(grid.part_count)
         summary = merged((read_summary(target, index) for index in parts), objectives)
         assemble(target, parts)

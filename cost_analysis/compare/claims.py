@@ -14,6 +14,7 @@ activations and time. Formats narrow these one by one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -23,10 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from cost_analysis.common.arrays import Number
 from cost_analysis.common.errors import InputError
 from cost_analysis.compare.cost_models import COST_MODELS, Cost, Setting, System, mean_cost
-from cost_analysis.cost.estimate import Estimate, estimate
+from cost_analysis.cost.estimate import Estimate, estimate, ratio_of_increases
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.engine import Engine
 from cost_analysis.inputs.spec import ModelSpec
@@ -45,12 +45,13 @@ class Ratio:
     """How many times less the streams add than the parameters.
 
     Attributes:
-        value: The ratio; None where there is none.
-        low: Lower end of its interval; None where the baseline is not uncertain.
+        value: The ratio (`ratio_of_increases`); nan also where there is no baseline.
+        low: Lower end of its interval; None where the baseline is not uncertain, or the ratio
+            not finite.
         high: Upper end.
     """
 
-    value: float | None
+    value: float = math.nan
     low: float | None = None
     high: float | None = None
 
@@ -147,7 +148,7 @@ def engine_readings(
     first = {
         reading.setting: reading
         for reading in reversed(readings)
-        if reading.cost_model == "operators" and reading.latency.value is not None
+        if reading.cost_model == "operators" and math.isfinite(reading.latency.value)
     }
     return [
         _reading(
@@ -189,7 +190,7 @@ def _reading(
     try:
         baseline, spread = _baselines(method, streamed, law)
     except InputError as error:
-        return make(Ratio(None), Ratio(None), note=str(error))
+        return make(Ratio(), Ratio(), note=str(error))
     cost_of = cache(partial(mean_cost, model, setting=setting, system=system))
     base, added = (cost_of(spec) for spec in (streamed.with_streams(1), streamed))
     memory, latency = (
@@ -223,18 +224,18 @@ def _ratio(
     spread: Baseline | None,
     level: float,
 ) -> Ratio:
-    added = part(streamed) - part(base)
-    if added <= 0:
-        return Ratio(None)
+    start = part(base)
 
-    def of(wider: Baseline) -> Number:
-        return (wider.cost(lambda spec: part(cost_of(spec))) - part(base)) / added
+    def of(wider: Baseline) -> Any:
+        added = wider.cost(lambda spec: part(cost_of(spec))) - start
+        return ratio_of_increases(added, part(streamed) - start, start)
 
-    if spread is None:
-        return Ratio(float(of(baseline)))
+    value = float(of(baseline))
+    if spread is None or not math.isfinite(value):
+        return Ratio(value)
     tail = (1.0 - level) / 2.0
     low, high = np.quantile(of(spread), (tail, 1.0 - tail))
-    return Ratio(float(of(baseline)), float(low), float(high))
+    return Ratio(value, float(low), float(high))
 
 
 def why_no_ratio(
@@ -296,23 +297,27 @@ class FormatClaim:
 
     Attributes:
         precision: The formats.
+        base: The cost of the base.
         wider: What the parameter-scaled model adds to the base.
         streams: What the streams add to it.
     """
 
     precision: Precision
+    base: Terms
     wider: Terms
     streams: Terms
 
     @property
-    def memory_ratio(self) -> float | None:
-        """How many times less memory the streams add; None where they add none."""
-        return _term_ratio(self.wider.memory, self.streams.memory)
+    def memory_ratio(self) -> float:
+        """How many times what the streams add to the memory parameters add."""
+        return float(ratio_of_increases(self.wider.memory, self.streams.memory, self.base.memory))
 
     @property
-    def latency_ratio(self) -> float | None:
-        """How many times less time the streams add; None where they add none."""
-        return _term_ratio(self.wider.latency, self.streams.latency)
+    def latency_ratio(self) -> float:
+        """How many times what the streams add to the time parameters add."""
+        return float(
+            ratio_of_increases(self.wider.latency, self.streams.latency, self.base.latency)
+        )
 
 
 def format_claims(
@@ -365,10 +370,7 @@ def _claim(streamed: ModelSpec, baseline: Baseline, asked: _Asked) -> FormatClai
     wider = baseline.cost(lambda spec: np.array(asked.terms(spec).all))
     return FormatClaim(
         asked.precision,
+        base,
         Terms(*map(float, wider)).minus(base),
         asked.terms(streamed).minus(base),
     )
-
-
-def _term_ratio(above: float, below: float) -> float | None:
-    return above / below if below > 0 else None

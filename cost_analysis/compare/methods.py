@@ -1,8 +1,8 @@
-"""Ways of spending compute on a request, all described by one vector.
+"""Ways of spending compute on a request, all described by the same quantities.
 
-Parameters, passes over the weights, token-streams in each, cached entries, the prompt's passes,
-samples, and tokens: what a method changes of these beside a base with one stream is what it costs.
-What it gains is not said here: no law covers them all, and gains need not grow with the amount
+A method is described by how it changes a base model with one stream: parameters, passes over the
+weights, token-streams in each, cached entries, passes of the prompt, samples, and tokens. Its cost
+follows from these. Its gain in quality is not predicted: gains need not grow with the amount
 (LoopCoder-v2, arXiv 2606.18023: two loops gain, three lose).
 
 What a way of spending compute costs on a request: memory, time and FLOPs from its vector.
@@ -11,10 +11,10 @@ What a way of spending compute costs on a request: memory, time and FLOPs from i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from cost_analysis.common.arrays import Number, as_float, is_real, maximum
+from cost_analysis.common.checks import REAL, SWITCH, check_fields, size_from
 from cost_analysis.common.errors import InputError, shown
 from cost_analysis.cost.estimate import Passes, check_layout, phases
 from cost_analysis.cost.forward_pass import context_growth, forward_pass
@@ -29,13 +29,19 @@ from cost_analysis.inputs.weights import parameters
 LARGEST = 1024
 """Upper limit of every amount."""
 
+LARGEST_WINDOW = 1 << 20
+"""Upper limit of the entries that a sequence keeps beyond its tokens' own."""
+
+AMOUNT = size_from(1, LARGEST)
+"""Metadata of a field that is an amount."""
+
 
 @dataclass(frozen=True, slots=True)
 class Spending:
     """How a method spends compute.
 
     Attributes:
-        name: What it is called.
+        name: Its name in reports.
         spec: The model that runs: the base, a larger one, or one with streams.
         source: Where its figures come from.
         passes: Passes over the layers' weights that follow one another for each token.
@@ -51,37 +57,22 @@ class Spending:
     name: str
     spec: ModelSpec
     source: str
-    passes: int = 1
-    streams: int = 1
-    samples: int = 1
-    kv_entries: int = 1
-    kv_window: int = 0
-    prefill: int = 1
-    prompt_shared: bool = True
-    tokens: float = 1.0
+    passes: int = field(default=1, metadata=AMOUNT)
+    streams: int = field(default=1, metadata=AMOUNT)
+    samples: int = field(default=1, metadata=AMOUNT)
+    kv_entries: int = field(default=1, metadata=AMOUNT)
+    kv_window: int = field(default=0, metadata=size_from(0, LARGEST_WINDOW))
+    prefill: int = field(default=1, metadata=AMOUNT)
+    prompt_shared: bool = field(default=True, metadata=SWITCH)
+    tokens: float = field(default=1.0, metadata=REAL)
 
     def __post_init__(self) -> None:
         """Check the amounts."""
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if item.type == "int":
-                _check_whole(item.name, value, 0 if item.name == "kv_window" else 1)
+        check_fields(self, called={})  # a file states them, not flags
         if not is_real(self.tokens) or not 1 / LARGEST <= self.tokens <= LARGEST:
             raise InputError(
                 f"tokens is {shown(self.tokens)}; it must be from 1/{LARGEST} to {LARGEST}"
             )
-        if not isinstance(self.prompt_shared, bool):
-            raise InputError(
-                f"prompt_shared is {shown(self.prompt_shared)}; it must be true or false"
-            )
-
-
-def _check_whole(name: str, value: Any, lowest: int) -> None:
-    most = 1 << 20 if name == "kv_window" else LARGEST
-    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= most:
-        raise InputError(
-            f"{name} is {shown(value)}; it must be a whole number from {lowest} to {most}"
-        )
 
 
 PARSCALE = "Parallel Scaling Law for Language Models, arXiv 2505.10475, section 2"

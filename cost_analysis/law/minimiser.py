@@ -1,4 +1,4 @@
-"""The scaling law in coordinates that runs can tell apart, and the published objective in them.
+"""The scaling law in coordinates that runs determine well, and the published objective in them.
 
 The objective is that of QwenLM/ParScale `parametric_fit.py`: the Huber loss at 0.001 of
 ln(predicted) − ln(observed), summed over the runs. Here every run has a weight in it, so that a
@@ -30,7 +30,7 @@ DELTA = 0.001
 """Error in log loss where the Huber loss turns from square to linear, as published."""
 
 TINY = 1e-100
-"""What keeps a prediction above 0 where E is 0 and the power underflows."""
+"""Lower limit that keeps a prediction above 0 where E is 0 and the power underflows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from cost_analysis.common.errors import InputError
 from cost_analysis.cost.estimate import estimate, passes
 from cost_analysis.cost.latency import decode_phase
 from cost_analysis.cost.memory import activation_bytes, kv_cache_bytes, memory
+from cost_analysis.cost.roofline import Speeds
 from cost_analysis.inputs.device import Hardware
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.engine import Engine
@@ -148,9 +149,8 @@ class Server:
         work = passes(
             self.spec, Workload(batch, self.lengths.context, 2), self.precision, self.layout
         )
-        step = decode_phase(
-            work.first_step, work.growth, work.steps, work.layers, self.hardware, self.engine
-        )
+        speeds = Speeds(self.hardware, self.engine)
+        step = decode_phase(work.first_step, work.growth, work.steps, work.layers, speeds)
         return np.asarray(step.seconds)
 
     def prefill_moments(self) -> tuple[Array, Array]:
