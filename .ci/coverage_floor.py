@@ -1,6 +1,6 @@
 """Prints branch coverage package by package; fails where a module of the core has too little.
 
-    python .ci/coverage_floor.py coverage.json
+python .ci/coverage_floor.py coverage.json
 """
 
 from __future__ import annotations

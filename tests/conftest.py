@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
+from itertools import compress
 from typing import Any
 
 import pytest
@@ -19,17 +16,12 @@ from hypothesis import HealthCheck, settings
 from cost_analysis import Engine, Hardware, load_engine, load_hardware
 from cost_analysis.cli.main import main
 
-DATA = Path(__file__).parent / "data"
-SEED = ["--hidden_size", "2560", "--P", "2", "--batch_size", "2"]
-"""The question that the program was first made for."""
-
-sys.path.insert(0, str(Path(__file__).parent))
 # A shell that starts the suite in the background lets it ignore Ctrl-C, and so its children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # As many workers as cores: more threads of PyTorch would spin while they wait for each other.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+# Models of tests are tiny: several threads of PyTorch would spin while they wait for each other,
+# most of all where other workers or programs have the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 settings.register_profile(
     "suite",
     deadline=None,
@@ -40,28 +32,25 @@ settings.register_profile(
 settings.load_profile("suite")
 
 
-LONG = ("test_measure.py", "test_meter.py", "test_measure_commands.py", "test_sweep.py")
+LONG = (
+    "measure/test_session.py",
+    "measure/test_runner.py",
+    "measure/test_validation.py",
+    "telemetry/test_meter.py",
+    "cli/test_measure.py",
+    "search/test_sweep_files.py",
+    "search/test_sweep_workers.py",
+)
 """Files whose tests wait for processes of their own: they begin first, so that none is last."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests first, every other one in the second half, where the next worker begins."""
-    long = [item for item in items if item.path.name in LONG]
-    rest = [item for item in items if item.path.name not in LONG]
+    waiting = [item.path.as_posix().endswith(LONG) for item in items]
+    long = list(compress(items, waiting))
+    rest = [item for item, waits in zip(items, waiting, strict=True) if not waits]
     middle = len(rest) // 2
     items[:] = [*long[::2], *rest[:middle], *long[1::2], *rest[middle:]]
-
-
-def read_rows(name: str) -> list[dict[str, str]]:
-    """The rows of a CSV file in tests/data."""
-    with (DATA / name).open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def process(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """A call of the program in a process of its own."""
-    command = [sys.executable, "-m", "cost_analysis", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
 @pytest.fixture(scope="session")

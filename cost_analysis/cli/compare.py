@@ -14,7 +14,7 @@ import click
 
 from cost_analysis.cli.fit import IntervalFlags
 from cost_analysis.cli.flags import Flags, SectionedCommand, flag, takes_flags
-from cost_analysis.cli.option_types import FORMATS, NAMES, NUMBERS
+from cost_analysis.cli.option_types import FORMATS, NAMES, NUMBERS, POSITIVE
 from cost_analysis.cli.options import (
     DeviceFlags,
     LayoutFlags,
@@ -37,8 +37,17 @@ if TYPE_CHECKING:
     from cost_analysis.compare.cost_models import Setting
 
 
-def _streams() -> Any:
-    return flag("Claim", "--P", type=int, default=8, show_default=True, help="Parallel streams.")
+def _streams(lowest: int) -> Any:
+    """The number of streams, from the least that the command takes."""
+    return flag(
+        "Claim",
+        "--P",
+        type=click.IntRange(lowest),
+        default=8,
+        show_default=True,
+        metavar="N",
+        help="Parallel streams.",
+    )
 
 
 def _numbers(name: str, default: str) -> Any:
@@ -84,7 +93,7 @@ class ClaimFlags(Flags):
     """Which claim."""
 
     base: str = base_flag("Claim")
-    streams: int = _streams()
+    streams: int = _streams(1)
     dataset: str | None = dataset_flag("Claim", default=None)
 
 
@@ -155,7 +164,11 @@ class RivalFlags(Flags):
         help="With --with: a CSV file of your own figures, columns method and quality.",
     )
     price_per_hour: float | None = flag(
-        "Claim", "--price_per_hour", type=float, metavar="$", help="Price of the device per hour."
+        "Claim",
+        "--price_per_hour",
+        type=POSITIVE,
+        metavar="$",
+        help="Price of the device per hour.",
     )
 
 
@@ -212,7 +225,7 @@ class ScaledFlags(Flags):
     """A streamed model and the parameter-scaled model of equal loss."""
 
     base: str = base_flag("Claim")
-    streams: int = _streams()
+    streams: int = _streams(2)
     baseline: str = baseline_flag("Claim")
     dataset: str = dataset_flag("Claim")
 
@@ -235,8 +248,6 @@ def crossover(
     from cost_analysis.report.claims import crossing_record, crossover_page
 
     streams = models.streams
-    if streams < 2:
-        raise InputError(f"P is {streams}; streams cross over from P = 2")
     (setting,) = requests.settings(((1,),))
     spec = load_model(models.base).spec.with_streams(streams)
     fitted = fit_law(published_runs(models.dataset))
@@ -270,6 +281,7 @@ SHOWN = "bf16,int8,int4,int8/bf16/fp8,int4/bf16/fp8,int8/int8,int8/int8/fp8"
 class FormatFlags(ScaledFlags):
     """The same two models, and the formats that both are told in."""
 
+    streams: int = _streams(1)
     baseline: str = baseline_flag("Claim", default="measured")
     formats: tuple[Precision, ...] = flag(
         "Claim",

@@ -17,7 +17,7 @@ from cost_analysis.cli.options import (
     WorkloadFlags,
     request_from,
 )
-from cost_analysis.cli.output import OutputFlags, deliver
+from cost_analysis.cli.output import OutputFlags, deliver, deliver_as_needed
 from cost_analysis.common.errors import InputError
 from cost_analysis.cost.estimate import answer as request_answer
 from cost_analysis.inputs.models import load_model
@@ -134,11 +134,17 @@ def estimate(
     answer = request_answer(request, with_published=with_published)
     for warning in request.warnings:
         click.echo(f"{PROGRAM}: warning: {warning}", err=True)
-    record = records.estimate_record(answer)
     if told.rows is not None and output.chosen_format != "csv":
         raise InputError("--rows chooses the rows of a CSV; give --format csv with it")
-    table = record["operators"] if told.rows == "operators" else [records.estimate_row(answer)]
-    deliver(estimate_page(answer), record, table, output)
+
+    def record() -> Record:
+        return records.estimate_record(answer)
+
+    def rows() -> list[Record]:
+        of_operators = told.rows == "operators"
+        return record()["operators"] if of_operators else [records.estimate_row(answer)]
+
+    deliver_as_needed(lambda: estimate_page(answer), record, rows, output)
 
 
 def profiles_command(kind: Catalogue) -> click.Command:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
-from types import ModuleType
+from importlib import import_module
 from typing import Any, NoReturn
 
 import click
@@ -41,81 +41,45 @@ def told_from_click() -> Iterator[None]:
         raise ClosedPipeError from None
 
 
-COMMANDS = (
-    DEFAULT_COMMAND,
-    "claims",
-    "compare",
-    "crossover",
-    "fit",
-    "precision",
-    "layouts",
-    "plan",
-    "serving",
-    "sweep",
-    "plot",
-    "accuracy",
-    "fit-latency",
-    "profile",
-    "validate",
-    "report",
-    "calibrate",
-    "parity",
-    "hardware",
-    "models",
-    "engines",
-)
-
-
-def module_of(command: str) -> ModuleType:
-    """The module of a command, imported only where the command is run or listed."""
-    match command:
-        case "claims" | "compare" | "crossover" | "precision":
-            from cost_analysis.cli import compare
-
-            return compare
-        case "fit" | "accuracy" | "fit-latency":
-            from cost_analysis.cli import fit
-
-            return fit
-        case "layouts" | "plan":
-            from cost_analysis.cli import plan
-
-            return plan
-        case "serving":
-            from cost_analysis.cli import serving
-
-            return serving
-        case "sweep":
-            from cost_analysis.cli import sweep
-
-            return sweep
-        case "plot":
-            from cost_analysis.cli import plot
-
-            return plot
-        case "profile" | "validate" | "report" | "calibrate" | "parity":
-            from cost_analysis.cli import measure
-
-            return measure
-        case _:
-            from cost_analysis.cli import estimate
-
-            return estimate
+MODULES = {
+    DEFAULT_COMMAND: "estimate",
+    "claims": "compare",
+    "compare": "compare",
+    "crossover": "compare",
+    "precision": "compare",
+    "fit": "fit",
+    "accuracy": "fit",
+    "fit-latency": "fit",
+    "layouts": "plan",
+    "plan": "plan",
+    "serving": "serving",
+    "sweep": "sweep",
+    "plot": "plot",
+    "profile": "measure",
+    "validate": "measure",
+    "report": "measure",
+    "calibrate": "measure",
+    "parity": "measure",
+    "hardware": "estimate",
+    "models": "estimate",
+    "engines": "estimate",
+}
+"""The module of each command in this package, where its function has the command's name."""
 
 
 class Commands(MutableMapping[str, click.Command]):
     """The commands by name, each imported when it is first asked for."""
 
     def __init__(self) -> None:
-        """All of `COMMANDS`."""
-        self._found: dict[str, click.Command | None] = dict.fromkeys(COMMANDS)
+        """All of `MODULES`."""
+        self._found: dict[str, click.Command | None] = dict.fromkeys(MODULES)
 
     def __getitem__(self, name: str) -> click.Command:
         """A command."""
         found = self._found[name]
         if found is None:
-            found = getattr(module_of(name), name.replace("-", "_"))
-            self[name] = found
+            module = import_module(f"cost_analysis.cli.{MODULES[name]}")
+            found = self._found[name] = getattr(module, name.replace("-", "_"))
         return found
 
     def __setitem__(self, name: str, command: click.Command) -> None:

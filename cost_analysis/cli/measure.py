@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -26,6 +26,10 @@ from cost_analysis.cli.output import OutputFlags, deliver, format_flag
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.files import write_file
 from cost_analysis.report.render import progress
+
+if TYPE_CHECKING:
+    pass
+
 
 UNSTABLE = 3
 """Exit code of a measurement whose times are not to be trusted."""

@@ -13,15 +13,18 @@ from cost_analysis.inputs.dtypes import DTYPES, EXAMPLES, Precision, dtype_named
 
 if TYPE_CHECKING:
     _FloatType = click.ParamType[float]
-    _IntType = click.ParamType[int]
     _TupleType = click.ParamType[tuple[Any, ...]]
     _NameType = click.ParamType[str]
     _PrecisionType = click.ParamType[Precision]
 else:
     # click 8.2 has no type parameter for it
-    _FloatType = _IntType = _TupleType = _NameType = _PrecisionType = click.ParamType
+    _FloatType = _TupleType = _NameType = _PrecisionType = click.ParamType
 
 MOST_VALUES = 1000
+"""Values that one flag takes."""
+
+LARGEST_NUMBER = 1e12
+"""Upper limit of rates and prices, so that products with them stay numbers."""
 
 
 class Quantity(_FloatType):
@@ -78,19 +81,32 @@ class Formats(_PrecisionType):
             self.fail(str(error), param, ctx)
 
 
-class Count(_IntType):
+class Count(click.IntRange):
     """A whole number from 1, as large as a size may be."""
+
+    name = "whole number"
+
+    def __init__(self) -> None:
+        """A count."""
+        super().__init__(1, LARGEST_SIZE)
+
+
+class Positive(click.FloatRange):
+    """A number above 0 and below `LARGEST_NUMBER`."""
 
     name = "number"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+    def __init__(self) -> None:
+        """A positive number."""
+        super().__init__(0, min_open=True)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         """The number."""
-        try:
-            number = int(value)
-        except ValueError:
-            number = 0
-        if not 1 <= number <= LARGEST_SIZE:
-            self.fail(f"{shown(value)} is not a whole number from 1 to {LARGEST_SIZE}", param, ctx)
+        number = float(super().convert(value, param, ctx))
+        if not number < LARGEST_NUMBER:  # "nan" is not below 0 either
+            self.fail(f"{number:g} is not below {LARGEST_NUMBER:g}.", param, ctx)
         return number
 
 
@@ -126,4 +142,5 @@ DATA_TYPES_HELP = f"{', '.join(DTYPES)}, or with scales of your own: {', '.join(
 FORMATS = Several(Formats(), distinct=True)
 NAMES = Several(click.STRING)
 NUMBERS = Several(Count())
+POSITIVE = Positive()
 BYTES, SECONDS, WATTS = Quantity("B"), Quantity("s"), Quantity("W")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ import click
 from cost_analysis.cli.flags import Flags, flag
 from cost_analysis.common import files
 from cost_analysis.report import render
+
+Content = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+"""A record, or a list of them."""
 
 FORMATS = ("table", "csv", "json", "markdown")
 FORMAT_OF_ENDING = {".csv": "csv", ".json": "json", ".md": "markdown", ".markdown": "markdown"}
@@ -50,7 +53,7 @@ class OutputFlags(Flags):
 
 def deliver(
     page: render.Page,
-    record: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    record: Content,
     rows: Sequence[Mapping[str, Any]],
     asked: OutputFlags,
 ) -> None:
@@ -62,16 +65,26 @@ def deliver(
         rows: For CSV.
         asked: The format and the file.
     """
+    deliver_as_needed(lambda: page, lambda: record, lambda: rows, asked)
+
+
+def deliver_as_needed(
+    page: Callable[[], render.Page],
+    record: Callable[[], Content],
+    rows: Callable[[], Sequence[Mapping[str, Any]]],
+    asked: OutputFlags,
+) -> None:
+    """`deliver` for an answer of which only what the format needs is made."""
     form = asked.chosen_format
     output = None if asked.output == "-" else asked.output
     if form == "table" and output is None and sys.stdout.isatty():
-        click.echo(render.render_terminal(page), nl=False, color=True)
+        click.echo(render.render_terminal(page()), nl=False, color=True)
         return
     text = {
-        "table": lambda: render.render_plain(page),
-        "markdown": lambda: render.render_markdown(page),
-        "json": lambda: render.render_json(record),
-        "csv": lambda: render.render_csv(rows),
+        "table": lambda: render.render_plain(page()),
+        "markdown": lambda: render.render_markdown(page()),
+        "json": lambda: render.render_json(record()),
+        "csv": lambda: render.render_csv(rows()),
     }[form]()
     if output is None:
         click.echo(text, nl=False)

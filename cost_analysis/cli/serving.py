@@ -5,14 +5,13 @@ The modules that calculate are imported inside, so that the help loads neither N
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from cost_analysis.cli.flags import Flags, SectionedCommand, flag, takes_flags
-from cost_analysis.cli.option_types import BYTES, NUMBERS, Several
+from cost_analysis.cli.option_types import BYTES, NUMBERS, POSITIVE, Several
 from cost_analysis.cli.options import (
     DEVICE,
     LayoutFlags,
@@ -129,7 +128,7 @@ class ShownFlags(Flags):
     request_rate: float | None = flag(
         "Workload",
         "--request_rate",
-        type=float,
+        type=POSITIVE,
         metavar="RATE",
         help="Requests a second that arrive at random.",
     )
@@ -141,17 +140,6 @@ class ShownFlags(Flags):
     )
 
 
-def checked_rate(rate: float | None) -> float | None:
-    """A rate of requests, or None.
-
-    Raises:
-        InputError: It is not above 0.
-    """
-    if rate is not None and not 0 < rate < math.inf:
-        raise InputError(f"request_rate is {rate:g}; it must be above 0")
-    return rate
-
-
 @click.command(cls=SectionedCommand)
 @takes_flags
 def serving(asked: ServingFlags, shown: ShownFlags, output: OutputFlags) -> None:
@@ -160,7 +148,7 @@ def serving(asked: ServingFlags, shown: ShownFlags, output: OutputFlags) -> None
 
     if shown.rows is not None and output.chosen_format != "csv":
         raise InputError("--rows chooses the rows of a CSV; give --format csv with it")
-    rate = checked_rate(shown.request_rate)
+    rate = shown.request_rate
     view = asked.view()
     record = serving_record(view, rate)
     page = serving_page(view, rate)

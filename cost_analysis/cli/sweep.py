@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -18,12 +18,13 @@ from cost_analysis.cli.output import FORMATS, OutputFlags, deliver
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.files import parse
 from cost_analysis.report.render import progress
+from cost_analysis.search.sweep_files import Target
 from cost_analysis.telemetry.machine import usable_cores
 
 if TYPE_CHECKING:
     from cost_analysis.search.grid import Grid
     from cost_analysis.search.sweep import Summary
-    from cost_analysis.search.sweep_files import Target
+    from cost_analysis.search.sweep_workers import Workers
 
 
 class Interrupted(click.ClickException):
@@ -223,18 +224,17 @@ def _print_rows(grid: Grid, output: str | None) -> None:
         frame.to_csv(sys.stdout, index=False, header=place == 0, lineterminator="\n")
 
 
-Run = Callable[["Grid", "Target", list[int], Callable[[int, "Summary"], None]], None]
+Start = Callable[[int], AbstractContextManager["Workers"]]
+"""Starts the workers for some number of parts."""
 
 
-def _runner(flags: SweepFlags) -> Run:
-    from cost_analysis.search.sweep_workers import run_on_dask, run_parts
+def _starter(flags: SweepFlags) -> Start:
+    from cost_analysis.search.sweep_workers import dask_workers, local_workers
 
-    workers, scheduler = flags.workers or usable_cores(), flags.scheduler
+    workers = flags.workers or usable_cores()
     if flags.executor == "dask":
-        return lambda grid, target, parts, tell: run_on_dask(
-            grid, target, parts, workers, scheduler, tell
-        )
-    return lambda grid, target, parts, tell: run_parts(grid, target, parts, workers, tell)
+        return lambda _: dask_workers(workers, flags.scheduler)
+    return lambda parts: local_workers(min(workers, parts))
 
 
 def _written(grid: Grid, target: Target, flags: SweepFlags) -> Summary:
@@ -247,13 +247,14 @@ def _written(grid: Grid, target: Target, flags: SweepFlags) -> Summary:
         prepare,
         read_summary,
     )
+    from cost_analysis.search.sweep_workers import run_parts
 
-    run, objectives = _runner(flags), target.objectives
+    start, objectives = _starter(flags), target.objectives
     try:
         missing = prepare(target, grid, resume=flags.resume)
-        with _bar(grid.rows) as advance:
+        with _bar(grid.rows) as advance, start(len(missing)) as workers:
             advance(grid.rows - sum(map(grid.rows_of_part, missing)))
-            run(grid, target, missing, lambda _, summary: advance(summary.rows))
+            run_parts(grid, target, missing, workers, lambda _, summary: advance(summary.rows))
         parts = range(grid.part_count)
         summary = merged((read_summary(target, index) for index in parts), objectives)
         assemble(target, parts)

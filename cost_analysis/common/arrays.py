@@ -27,11 +27,18 @@ Array: TypeAlias = "npt.NDArray[np.float64]"
 
 def is_array(value: object) -> TypeGuard[npt.NDArray[Any]]:
     """Whether a value is a NumPy array with at least one axis; NumPy need not be loaded."""
-    return getattr(value, "ndim", 0) > 0
+    # Asking a float for an attribute that it lacks takes longer than its arithmetic.
+    return type(value) not in _PLAIN and getattr(value, "ndim", 0) > 0
+
+
+_PLAIN = frozenset((float, int, bool, str, type(None)))
+"""Types that are no arrays."""
 
 
 def as_float(value: Number) -> Number:
     """A float, or a float64 array: products of sizes neither overflow nor depend on the path."""
+    if type(value) is float:
+        return value
     if is_array(value):
         array: npt.NDArray[np.float64] = value.astype("float64", copy=False)
         return array
@@ -50,14 +57,14 @@ def holds(condition: Number) -> bool:
 
 def maximum(a: Number, b: Number) -> Number:
     """The larger of two values."""
-    if is_array(a) or is_array(b):
+    if (type(a) is not float or type(b) is not float) and (is_array(a) or is_array(b)):
         return _numpy().maximum(a, b)
     return a if a >= b else b
 
 
 def minimum(a: Number, b: Number) -> Number:
     """The smaller of two values."""
-    if is_array(a) or is_array(b):
+    if (type(a) is not float or type(b) is not float) and (is_array(a) or is_array(b)):
         return _numpy().minimum(a, b)
     return a if a <= b else b
 
@@ -83,6 +90,8 @@ def floor(value: Number) -> Number:
 
 def square_root(value: Number) -> Number:
     """The square root, correctly rounded for numbers and arrays alike."""
+    if type(value) is float:
+        return math.sqrt(value)
     return _numpy().sqrt(value) if is_array(value) else math.sqrt(value)
 
 
@@ -103,7 +112,7 @@ def whole_power(base: Number, exponent: Number) -> Number:
 
 def where(condition: Number, a: Number, b: Number) -> Number:
     """`a` where a condition holds, else `b`."""
-    if is_array(condition) or is_array(a) or is_array(b):
+    if (type(condition) is not bool and is_array(condition)) or is_array(a) or is_array(b):
         return _numpy().where(condition, a, b)
     return a if condition else b
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from typing import Any
 
-from cost_analysis.common.arrays import Number, as_float, holds, is_array, is_finite, is_real
+from cost_analysis.common.arrays import Number, as_float, floor, holds, is_array, is_finite, is_real
 from cost_analysis.common.errors import InputError, shown
 
 LARGEST_SIZE = 2**31 - 1
 """Upper limit of every size: what a 32-bit index reaches, far beyond any model."""
 
 
-FLAGS = {
+FLAGS: Mapping[str, str] = {
     "streams": "P",
     "prefix_tokens": "parscale_prefix_tokens",
     "bandwidth_efficiency": "hbm_memory_efficiency",
@@ -23,32 +25,97 @@ FLAGS = {
 """What the command line and its records call a field, where that is another name."""
 
 
-def whole_number(name: str, value: object, lowest: int) -> Number:
+SWITCH: Mapping[str, Any] = {"kind": "switch"}
+"""Metadata of a field that is true or false."""
+
+REAL: Mapping[str, Any] = {"kind": "real"}
+"""Metadata of a field that is a real number."""
+
+
+def size_from(lowest: int, most: int = LARGEST_SIZE) -> Mapping[str, Any]:
+    """Metadata of a field that is a whole number; where its default is None, None is allowed.
+
+    Args:
+        lowest: The least that is allowed.
+        most: The most that is allowed.
+    """
+    return {"kind": "size", "lowest": lowest, "most": most}
+
+
+SIZE = size_from(1)
+"""Metadata of a field that is a whole number from 1."""
+
+
+@cache
+def _checks(made: type) -> tuple[tuple[str, int, int, bool], ...]:
+    """The fields to check: name, limits of a size (of a switch -1), whether None is allowed.
+
+    They are looked up once a class: a specification is made for every estimate.
+    """
+    return tuple(
+        (
+            item.name,
+            item.metadata.get("lowest", -1),
+            item.metadata.get("most", -1),
+            item.default is None,
+        )
+        for item in fields(made)
+        if item.metadata.get("kind") in ("size", "switch")
+    )
+
+
+def check_fields(made: Any, called: Mapping[str, str] = FLAGS) -> None:
+    """Check the sizes and switches of a dataclass; sizes become Python ints, or float64 arrays.
+
+    Args:
+        made: An instance whose class says in its metadata, by `size_from` and `SWITCH`, what its
+            fields are.
+        called: What messages call a field, where that is another name.
+
+    Raises:
+        InputError: A size that is not a whole number within its limits, or a switch that is
+            neither true nor false.
+    """
+    for name, lowest, most, optional in _checks(made.__class__):
+        value = getattr(made, name)
+        if lowest < 0:
+            if value is not True and value is not False:
+                raise InputError(f"{name} is {shown(value)}; it must be true or false")
+        elif type(value) is int and lowest <= value <= most:
+            continue  # almost every size: already as it is kept
+        elif not (optional and value is None):
+            checked = whole_number(called.get(name, name), value, lowest, most)
+            object.__setattr__(made, name, checked)
+
+
+def whole_number(name: str, value: object, lowest: int, most: int = LARGEST_SIZE) -> Number:
     """A size, checked: a Python int, or float64 for an array (int64 would overflow silently).
 
     Args:
-        name: The field, for the message.
+        name: What the message calls it.
         value: What was given.
         lowest: The least that is allowed.
+        most: The most that is allowed.
 
     Raises:
         InputError: Not a whole number within the limits.
     """
-    allowed = f"a whole number from {lowest} to {LARGEST_SIZE}"
-    name = FLAGS.get(name, name)
+    if type(value) is int and lowest <= value <= most:
+        return value
+    allowed = f"a whole number from {lowest} to {most}"
     if not is_real(value):
         kind = f"an array of {value.dtype}" if is_array(value) else shown(value)
         raise InputError(f"{name} is {kind}; it must be {allowed}")
     if is_array(value):
         array = as_float(value)
-        good = (array >= lowest) & (array <= LARGEST_SIZE) & (array % 1 == 0)
+        good = (array >= lowest) & (array <= most) & (array == floor(array))
         if not good.all():
             raise InputError(f"{name} holds {array[~good].flat[0]:g}; each must be {allowed}")
         return array
     number: Any = value
     if number % 1 != 0:
         raise InputError(f"{name} is {number}; it must be {allowed}")
-    if not lowest <= number <= LARGEST_SIZE:
+    if not lowest <= number <= most:
         raise InputError(f"{name} is {_short(int(number))}; it must be {allowed}")
     return int(number)
 
@@ -61,7 +128,7 @@ def _short(value: int) -> str:
 
 
 def check_divides(whole: Number, part: Number, sentence: str) -> None:
-    """Refuse a size that is no multiple of another.
+    """Refuse a size that is not a multiple of another.
 
     Args:
         whole: The larger size.
@@ -69,9 +136,13 @@ def check_divides(whole: Number, part: Number, sentence: str) -> None:
         sentence: What is wrong where it does not.
 
     Raises:
-        InputError: It leaves a rest.
+        InputError: It leaves a remainder.
     """
-    if not holds(whole % part == 0):
+    if is_array(whole):  # the remainder of arrays takes ten times as long as a division
+        divides = holds(floor(whole / part) * part == whole)
+    else:
+        divides = holds(whole % part == 0)
+    if not divides:
         if is_array(whole) or is_array(part):
             raise InputError(f"{sentence} (in at least one row)")
         raise InputError(f"{sentence}: {whole} / {part} leaves {whole % part}")
@@ -105,14 +176,3 @@ def check_count(name: str, value: Any) -> None:
     """Refuse what is not a count: a finite number from 0."""
     if not (is_real(value) and holds((value >= 0) & is_finite(value))):
         raise InputError(f"{name} is {shown(value)}; it must be 0 or a positive number")
-
-
-def check_fields(kind: Any, lowest: int = 1) -> None:
-    """Check the fields of a kind: switches, and sizes from `lowest`; None where it may be."""
-    for item in fields(kind):
-        value = getattr(kind, item.name)
-        if item.type == "bool":
-            if not isinstance(value, bool):
-                raise InputError(f"{item.name} is {shown(value)}; it must be true or false")
-        elif not (value is None and item.default is None):
-            object.__setattr__(kind, item.name, whole_number(item.name, value, lowest))

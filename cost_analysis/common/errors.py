@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -43,6 +42,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
         name: What the user gave.
         known: Every name that would have been accepted.
     """
+    import difflib  # only an error needs it
+
     names = sorted(known)
     folded = {candidate.lower(): candidate for candidate in names}
     asked = name.lower()[:60]

@@ -13,39 +13,78 @@ import json
 import math
 import os
 import stat
-import tempfile
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, NoReturn, TypeVar
 
 from cost_analysis.common.errors import LONGEST_PATH, InputError, shown, unknown_name
 from cost_analysis.common.units import parse_quantity
 
+LARGEST_FILE = 4_000_000
+"""Some 100,000 rows of a table; a larger file is not one that a person wrote [B]."""
 
-def read_small(path: Path, what: str, most: int) -> tuple[str, bytes]:
-    """What an error calls a file, and its content.
+
+def read_small(path: Path, what: str = "") -> tuple[str, str]:
+    """What an error calls a file, and its text: UTF-8 with or without a byte order mark.
+
+    Args:
+        path: The file; `~` is the home folder.
+        what: What it should be, e.g. "profile"; errors put it before the path.
+
+    Raises:
+        InputError: It cannot be read, is larger than `LARGEST_FILE`, or is not UTF-8 text.
+    """
+    name = f"{what} {shown(str(path), LONGEST_PATH)}".lstrip()
+    try:
+        with path.expanduser().open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot read {name}: {reason}") from None
+    if len(content) > LARGEST_FILE:
+        raise InputError(f"{name} is larger than {LARGEST_FILE} bytes")
+    try:
+        return name, content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{name} is not UTF-8 text") from None
+
+
+def read_json(path: Path, what: str = "") -> dict[str, Any]:
+    """The JSON object of a small file, in which each field is given once.
 
     Args:
         path: The file.
-        what: What it is to be, e.g. "profile".
-        most: Bytes that it may have.
+        what: What it should be, as for `read_small`.
 
     Raises:
-        InputError: It cannot be read, or is larger.
+        InputError: A file that cannot be read, is too large, or holds something else.
     """
-    name = f"{what} {shown(str(path), LONGEST_PATH)}"
+    name, text = read_small(path, what)
     try:
-        with path.open("rb") as file:
-            content = file.read(most + 1)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot read {name}: {reason}") from None
-    if len(content) > most:
-        raise InputError(f"{name} is larger than {most} bytes")
-    return name, content
+        content = json.loads(text, parse_constant=_no_number, object_pairs_hook=_each_once)
+    except (ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{name} is not JSON: {reason}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{name} is not a JSON object")
+    return content
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is not a number")
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose fields are given once, or with the same value."""
+    content: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in content and content[name] != value:
+            raise ValueError(f"{shown(name)} is given twice, with different values")
+        content[name] = value
+    return content
 
 
 class SweepError(Exception):
@@ -56,18 +95,38 @@ class SweepError(Exception):
 def beside(path: Path, folder: Path | None = None) -> Iterator[IO[bytes]]:
     """A file to write that takes its name when it is whole, and is on the disk.
 
-    Until then it is in the folder, or beside its path: what a kill leaves goes with the folder.
+    It has the permissions of the file whose place it takes.
+
+    Args:
+        path: The name that it takes.
+        folder: Where it is until then, on the same disk; None means beside its path. What is left
+            there when the program is killed is removed with the folder.
+
+    Raises:
+        OSError: It cannot be written, or the file whose place it takes is read-only.
     """
-    other = (folder or path.parent) / f".{path.name}.{os.getpid()}"
+    mode = _mode_of(path)
+    other = (folder or path.parent) / f".parscale-cost-{os.urandom(8).hex()}"
     try:
-        with other.open("wb") as file:
+        with other.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
+        if mode is not None:
+            other.chmod(mode)
         other.replace(path)
         _sync(path.parent)
     finally:
         other.unlink(missing_ok=True)
+
+
+def _mode_of(path: Path) -> int | None:
+    """Permissions of a file that may be replaced; None where there is none."""
+    if not path.exists():
+        return None
+    if not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 def _sync(folder: Path) -> None:
@@ -85,14 +144,14 @@ def _sync(folder: Path) -> None:
 
 
 def put(path: Path, content: bytes) -> None:
-    """Write a small file whole or not at all."""
+    """Write a file whole or not at all, as `beside` does."""
     with beside(path) as file:
         file.write(content)
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Tell what could not be written.
+    """Name the file in the error of a write that fails.
 
     Raises:
         SweepError: It cannot be written.
@@ -102,10 +161,6 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise SweepError(f"cannot write {shown(str(path), LONGEST_PATH)}: {reason}") from None
-
-
-LARGEST_TABLE = 4_000_000
-"""Some 100,000 rows; a larger file is none that a person wrote [B]."""
 
 
 class CsvTable:
@@ -203,62 +258,10 @@ def read_table(path: Path) -> CsvTable:
     Raises:
         InputError: A file that cannot be read, is too large or is not such a table.
     """
-    try:
-        with path.expanduser().open("rb") as file:
-            content = file.read(LARGEST_TABLE + 1)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot read {str(path)!r}: {reason}") from None
-    if len(content) > LARGEST_TABLE:
-        raise InputError(f"{str(path)!r} is larger than {LARGEST_TABLE} bytes")
-    try:
-        return CsvTable(str(path), content.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise InputError(f"{str(path)!r} is not UTF-8 text") from None
-
-
-def write_file(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all: beside it first, then renamed.
-
-    Raises:
-        InputError: It cannot be written; nothing half-written is left.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(data)
-        else:
-            _replace(path.resolve(), data)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot write {shown(str(path), LONGEST_PATH)}: {reason}") from None
-
-
-def _replace(target: Path, data: bytes) -> None:
-    """Put a new file in the place of an old one, with its permissions."""
-    if target.exists():
-        if not os.access(target, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        mode = stat.S_IMODE(target.stat().st_mode)
-    else:
-        umask = os.umask(0)
-        os.umask(umask)
-        mode = 0o666 & ~umask
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".parscale-cost-")
-    beside = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        beside.chmod(mode)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+    return CsvTable(str(path), read_small(path)[1])
 
 
 T = TypeVar("T")
-
-LARGEST_FILE = 1_000_000
-"""A profile is a page of text; a larger file is not one [B]."""
 
 
 def parse(path: Path, what: str = "profile") -> dict[str, Any]:
@@ -267,9 +270,9 @@ def parse(path: Path, what: str = "profile") -> dict[str, Any]:
     Raises:
         InputError: A file that cannot be read, is too large or is not TOML.
     """
-    name, text = read_small(path, what, LARGEST_FILE)
+    name, text = read_small(path, what)
     try:
-        return tomllib.loads(text.decode("utf-8-sig"))
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{name} is not TOML: {error}") from None
 
@@ -298,7 +301,7 @@ class Table:
             ) from None
 
     def refuse_the_rest(self) -> None:
-        """Refuse fields that nobody took, with the nearest that exist."""
+        """Refuse fields that were not taken; the error suggests the nearest field that exists."""
         for field in self.content:
             if field not in self.taken:
                 error = unknown_name("field", field, self.taken - {"aliases"})
@@ -366,24 +369,25 @@ def time(value: Any) -> float:
 
 
 def check_known(content: Mapping[str, Any], kind: type) -> None:
-    """Refuse what is no field of a dataclass, with the nearest that is."""
+    """Refuse names that are not fields of a dataclass; the error suggests the nearest one."""
     known = [item.name for item in fields(kind)]
     for name in content:
         if name not in known:
             raise unknown_name("field", name, known)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all; a pipe or a device is written into.
 
     Raises:
-        InputError: A file that cannot be read or holds something else.
+        InputError: It cannot be written; nothing half-written is left.
     """
+    data = content.encode() if isinstance(content, str) else content
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+        else:
+            put(path.resolve(), data)
+    except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot read {shown(str(path), LONGEST_PATH)}: {reason}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{shown(str(path), LONGEST_PATH)} is not a JSON object")
-    return content
+        raise InputError(f"cannot write {shown(str(path), LONGEST_PATH)}: {reason}") from None

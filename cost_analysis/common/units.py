@@ -6,6 +6,7 @@ Inside the package every quantity is in SI base units: bytes, seconds, FLOPs, jo
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from functools import partial
@@ -123,6 +124,13 @@ def format_interval(low: float, high: float) -> str:
     figure, unit = format_seconds(high).split()
     size = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}[unit]
     return f"{_digits(low / size)} to {figure} {unit}"
+
+
+def format_ratio(value: float) -> str:
+    """A ratio of increases: "2.35"; "free" where infinite, "none" where nothing increases."""
+    if math.isnan(value):
+        return "none"
+    return f"{value:.2f}" if math.isfinite(value) else "free"
 
 
 def format_of_column(name: str) -> Callable[[float], str]:

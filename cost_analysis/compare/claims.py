@@ -12,6 +12,7 @@ to cache, activations and time; formats narrow these one by one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -24,7 +25,7 @@ import numpy as np
 from cost_analysis.common.arrays import Number
 from cost_analysis.common.errors import InputError
 from cost_analysis.compare.cost_models import COST_MODELS, Cost, Setting, mean_cost
-from cost_analysis.cost.estimate import Estimate, estimate_on
+from cost_analysis.cost.estimate import Estimate, estimate_on, ratio_of_increases
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.engine import Engine
 from cost_analysis.inputs.spec import ModelSpec
@@ -44,12 +45,13 @@ class Ratio:
     """How many times less the streams add than the parameters.
 
     Attributes:
-        value: The ratio; None where there is none.
-        low: Lower end of its interval; None where the baseline is not uncertain.
+        value: The ratio (`ratio_of_increases`); nan also where there is no baseline.
+        low: Lower end of its interval; None where the baseline is not uncertain, or the ratio
+            not finite.
         high: Upper end.
     """
 
-    value: float | None
+    value: float = math.nan
     low: float | None = None
     high: float | None = None
 
@@ -145,7 +147,7 @@ def engine_readings(
     first = {
         reading.setting: reading
         for reading in reversed(readings)
-        if reading.cost_model == "operators" and reading.latency.value is not None
+        if reading.cost_model == "operators" and math.isfinite(reading.latency.value)
     }
     return [
         _reading(
@@ -188,7 +190,7 @@ def _reading(
     try:
         baseline, spread = _baselines(chosen.method, streamed, law)
     except InputError as error:
-        return make(Ratio(None), Ratio(None), note=str(error))
+        return make(Ratio(), Ratio(), note=str(error))
     cost_of = cache(partial(mean_cost, model, setting=setting, system=system))
     added = _Added(cost_of, streamed, baseline, spread)
     memory, latency = (added.ratio(part, level) for part in _PARTS)
@@ -235,14 +237,12 @@ class _Added:
 
         base = of(self.streamed.with_streams(1))
         added = of(self.streamed) - base
-        if added <= 0:
-            return Ratio(None)
 
         def times(wider: Baseline) -> Number:
-            return (wider.cost(of) - base) / added
+            return ratio_of_increases(wider.cost(of) - base, added, base)
 
         value = float(times(self.baseline))
-        if self.spread is None:
+        if self.spread is None or not math.isfinite(value):
             return Ratio(value)
         tail = (1.0 - level) / 2.0
         low, high = np.quantile(times(self.spread), (tail, 1.0 - tail))
@@ -308,23 +308,27 @@ class FormatClaim:
 
     Attributes:
         precision: The formats.
+        base: The cost of the base.
         wider: What the parameter-scaled model adds to the base.
         streams: What the streams add to it.
     """
 
     precision: Precision
+    base: Terms
     wider: Terms
     streams: Terms
 
     @property
-    def memory_ratio(self) -> float | None:
-        """How many times less memory the streams add; None where they add none."""
-        return _term_ratio(self.wider.memory, self.streams.memory)
+    def memory_ratio(self) -> float:
+        """How many times what the streams add to the memory parameters add."""
+        return float(ratio_of_increases(self.wider.memory, self.streams.memory, self.base.memory))
 
     @property
-    def latency_ratio(self) -> float | None:
-        """How many times less time the streams add; None where they add none."""
-        return _term_ratio(self.wider.latency, self.streams.latency)
+    def latency_ratio(self) -> float:
+        """How many times what the streams add to the time parameters add."""
+        return float(
+            ratio_of_increases(self.wider.latency, self.streams.latency, self.base.latency)
+        )
 
 
 def format_claims(
@@ -378,10 +382,7 @@ def _claim(streamed: ModelSpec, baseline: Baseline, asked: _Asked) -> FormatClai
     wider = baseline.cost(lambda spec: np.array(asked.terms(spec).all))
     return FormatClaim(
         asked.system.precision,
+        base,
         Terms(*map(float, wider)).minus(base),
         asked.terms(streamed).minus(base),
     )
-
-
-def _term_ratio(above: float, below: float) -> float | None:
-    return above / below if below > 0 else None

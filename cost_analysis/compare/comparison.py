@@ -5,6 +5,7 @@ With named methods instead: what each does to the base, and what it costs on a r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,7 +15,7 @@ from cost_analysis.common.arrays import Number
 from cost_analysis.common.errors import InputError, shown, unknown_name
 from cost_analysis.common.files import Table, number, parse, read_table, size, switch, text
 from cost_analysis.compare.methods import LARGEST, METHODS, MethodCost, Spending, base, method_cost
-from cost_analysis.cost.estimate import Estimate, estimate_on
+from cost_analysis.cost.estimate import Estimate, estimate_on, ratio_of_increases
 from cost_analysis.inputs.request import Request
 from cost_analysis.inputs.spec import ModelSpec
 from cost_analysis.law.equal_loss import Baseline, choose
@@ -46,12 +47,12 @@ class Metric:
     less_is_better: bool = True
 
     @property
-    def ratio(self) -> float | None:
-        """Increase of the baseline over that of the streams; None where nothing increases."""
-        added = self.streamed - self.base
-        if not self.less_is_better or not added > 0:
-            return None
-        return float((self.baseline - self.base) / added)
+    def ratio(self) -> float:
+        """How many times what the streams add the baseline adds; nan for rates."""
+        if not self.less_is_better:
+            return math.nan
+        added, wider = self.streamed - self.base, self.baseline - self.base
+        return float(ratio_of_increases(wider, added, self.base))
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,7 @@ def contest(
         quality: A CSV file with the columns method and quality.
 
     Raises:
-        InputError: No such method, an amount that makes no sense, or one asked for twice.
+        InputError: An unknown method, an amount out of range, or a method that is asked for twice.
     """
     if len(set(methods)) < len(methods):
         raise InputError(f"a method is asked for twice: {', '.join(methods)}")
@@ -253,11 +254,11 @@ def read_spending(path: Path, spec: ModelSpec) -> Spending:
         InputError: A file that cannot be read, or does not describe a method.
     """
     table = Table(path, parse(path, "method"))
-    kinds = {"int": size, "bool": switch, "float": number}
+    kinds = {"size": size, "switch": switch, "real": number}
     amounts: dict[str, Any] = {
-        item.name: table.take(item.name, kinds[str(item.type)], item.default)
+        item.name: table.take(item.name, kinds[item.metadata["kind"]], item.default)
         for item in fields(Spending)
-        if item.type in kinds
+        if item.metadata
     }
     name = table.take("name", text, path.stem)
     source = table.take("source", text)
@@ -266,7 +267,7 @@ def read_spending(path: Path, spec: ModelSpec) -> Spending:
 
 
 def _read_quality(path: Path | None) -> dict[str, str]:
-    """What the user knows of each method, by how it is asked for."""
+    """The user's quality figure of each method, by the name that it is asked for."""
     if path is None:
         return {}
     table = read_table(path)

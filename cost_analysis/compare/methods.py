@@ -9,10 +9,10 @@ What it gains is not modelled: no law covers them all, and gains need not grow w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from cost_analysis.common.arrays import Number, as_float, is_real, maximum
+from cost_analysis.common.checks import REAL, SWITCH, check_fields, size_from
 from cost_analysis.common.errors import InputError, shown
 from cost_analysis.cost.estimate import Passes, check_layout, phases
 from cost_analysis.cost.forward_pass import context_growth, forward_pass
@@ -26,13 +26,19 @@ from cost_analysis.inputs.weights import parameters
 LARGEST = 1024
 """Upper limit of every amount."""
 
+LARGEST_WINDOW = 1 << 20
+"""Upper limit of the entries that a sequence keeps beyond its tokens' own."""
+
+AMOUNT = size_from(1, LARGEST)
+"""Metadata of a field that is an amount."""
+
 
 @dataclass(frozen=True, slots=True)
 class Spending:
     """How a method spends compute.
 
     Attributes:
-        name: What it is called.
+        name: Its name in reports.
         spec: The model that runs: the base, a larger one, or one with streams.
         source: Where its figures come from.
         passes: Passes over the layers' weights that follow one another for each token.
@@ -48,37 +54,22 @@ class Spending:
     name: str
     spec: ModelSpec
     source: str
-    passes: int = 1
-    streams: int = 1
-    samples: int = 1
-    kv_entries: int = 1
-    kv_window: int = 0
-    prefill: int = 1
-    prompt_shared: bool = True
-    tokens: float = 1.0
+    passes: int = field(default=1, metadata=AMOUNT)
+    streams: int = field(default=1, metadata=AMOUNT)
+    samples: int = field(default=1, metadata=AMOUNT)
+    kv_entries: int = field(default=1, metadata=AMOUNT)
+    kv_window: int = field(default=0, metadata=size_from(0, LARGEST_WINDOW))
+    prefill: int = field(default=1, metadata=AMOUNT)
+    prompt_shared: bool = field(default=True, metadata=SWITCH)
+    tokens: float = field(default=1.0, metadata=REAL)
 
     def __post_init__(self) -> None:
         """Check the amounts."""
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if item.type == "int":
-                _check_whole(item.name, value, 0 if item.name == "kv_window" else 1)
+        check_fields(self, called={})  # a file states them, not flags
         if not is_real(self.tokens) or not 1 / LARGEST <= self.tokens <= LARGEST:
             raise InputError(
                 f"tokens is {shown(self.tokens)}; it must be from 1/{LARGEST} to {LARGEST}"
             )
-        if not isinstance(self.prompt_shared, bool):
-            raise InputError(
-                f"prompt_shared is {shown(self.prompt_shared)}; it must be true or false"
-            )
-
-
-def _check_whole(name: str, value: Any, lowest: int) -> None:
-    most = 1 << 20 if name == "kv_window" else LARGEST
-    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= most:
-        raise InputError(
-            f"{name} is {shown(value)}; it must be a whole number from {lowest} to {most}"
-        )
 
 
 PARSCALE = "Parallel Scaling Law for Language Models, arXiv 2505.10475, section 2"

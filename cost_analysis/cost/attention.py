@@ -7,196 +7,255 @@ Source of MLA: DeepSeek-V2, arXiv 2405.04434, section 2.1, and transformers
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from cost_analysis.common.arrays import Number, as_float, ceil
 from cost_analysis.cost.communication import all_reduce
-from cost_analysis.cost.operator import QUERIES_PER_BLOCK, ForwardPass, Operator, masked_pairs
+from cost_analysis.cost.operator import (
+    QUERIES_PER_BLOCK,
+    Kernels,
+    Operator,
+    is_present,
+    masked_pairs,
+)
 from cost_analysis.inputs.spec import Attention, LatentAttention
 from cost_analysis.inputs.weights import cached_positions
 
 
-def latent_operators(step: ForwardPass, kind: LatentAttention) -> list[Operator]:
-    """One layer's attention; heads are divided among devices, latents are not."""
-    hidden, rows = step.size("hidden_size"), step.rows
-    values = _heads(step) * as_float(kind.value_dim)
-    latent = as_float(kind.latent)
+def latent_operators(layers: Kernels, kind: LatentAttention) -> list[Operator]:
+    """The attention of some layers; heads are divided among devices, latents are not."""
+    model, rows = layers.model, layers.step.rows
+    hidden, latent = model.hidden, as_float(kind.latent)
+    values = model.query_heads * as_float(kind.value_dim)
+    inputs = layers.product(
+        "latent projection", "attention", hidden, latent, bias=_bias(kind, latent)
+    )
+    output = layers.product(
+        "output projection", "attention", values, hidden, bias=_bias(kind, hidden)
+    )
     return [
-        step.norm("input norm", "attention"),
-        *_query(step, kind),
-        step.linear(
-            "latent projection", "attention", rows, hidden, latent, bias=_bias(kind, latent)
-        ),
-        _latent_rotary(step, kind),
-        *_expansion(step, kind),
-        latent_scores_and_values(step, kind),
-        step.linear(
-            "output projection", "attention", rows, values, hidden, bias=_bias(kind, hidden)
-        ),
-        *all_reduce(step, "attention"),
-        *step.post_norm("attention"),
+        layers.norm("input norm", "attention"),
+        *_query(layers, kind),
+        inputs.over(rows),
+        _latent_rotary(layers, kind),
+        *_expansion(layers, kind),
+        latent_scores(layers, kind),
+        output.over(rows),
+        *all_reduce(layers, "attention"),
+        *layers.post_norm("attention"),
     ]
-
-
-def _heads(step: ForwardPass) -> Number:
-    return as_float(step.share.query_heads)
 
 
 def _bias(kind: LatentAttention, width: Number) -> Number:
     return width if kind.bias else 0.0
 
 
-def _query(step: ForwardPass, kind: LatentAttention) -> list[Operator]:
+def _query(layers: Kernels, kind: LatentAttention) -> list[Operator]:
     """Queries: projected at once, or through a latent of their own and its norm."""
-    hidden, rows = step.size("hidden_size"), step.rows
-    query = _heads(step) * as_float(kind.key_dim)
+    hidden, rows = layers.model.hidden, layers.step.rows
+    query = layers.model.query_heads * as_float(kind.key_dim)
     if kind.q_rank is None:
-        return [step.linear("q projection", "attention", rows, hidden, query)]
+        return [layers.product("q projection", "attention", hidden, query).over(rows)]
     rank = as_float(kind.q_rank)
+    into = layers.product("q latent projection", "attention", hidden, rank, bias=_bias(kind, rank))
     return [
-        step.linear("q latent projection", "attention", rows, hidden, rank, bias=_bias(kind, rank)),
-        step.elementwise("q latent norm", "attention", 2.0 * rows * rank, weights=rank),
-        step.linear("q projection", "attention", rows, rank, query),
+        into.over(rows),
+        layers.elementwise("q latent norm", "attention", 2.0 * rank, weights=rank).over(rows),
+        layers.product("q projection", "attention", rank, query).over(rows),
     ]
 
 
-def _latent_rotary(step: ForwardPass, kind: LatentAttention) -> Operator:
+def _latent_rotary(layers: Kernels, kind: LatentAttention) -> Operator:
     """Norm of the latent, rotary embedding; the latent and the rotary key go to the cache."""
-    latent, rotated = as_float(kind.latent), _heads(step) * as_float(kind.rope_dim)
-    moved = step.rows * (2.0 * rotated + 2.0 * latent)
-    kernel = step.elementwise(
+    model, rows = layers.model, layers.step.rows
+    latent, rotated = as_float(kind.latent), model.query_heads * as_float(kind.rope_dim)
+    moved = 2.0 * rotated + 2.0 * latent
+    kernel = layers.elementwise(
         "rotary, cache write", "attention", moved, weights=as_float(kind.kv_rank)
     )
-    return replace(kernel, cache_bytes=step.rows * latent * step.precision.cache.bytes)
+    return kernel.over(rows, cache_bytes=rows * (latent * model.formats.cache.bytes * layers.count))
 
 
-def _is_absorbed(step: ForwardPass, kind: LatentAttention) -> bool:
-    return kind.absorbed and not step.fills_prefix
+def _is_absorbed(layers: Kernels, kind: LatentAttention) -> bool:
+    return kind.absorbed and not layers.step.fills_prefix
 
 
-def _up_matrix(step: ForwardPass, kind: LatentAttention) -> tuple[Number, Number]:
+def _up_matrix(layers: Kernels, kind: LatentAttention) -> tuple[Number, Number]:
     """Width of the latent, and of the keys (without rotary part) and values of all heads."""
     widths = as_float(kind.plain_dim) + as_float(kind.value_dim)
-    return as_float(kind.kv_rank), _heads(step) * widths
+    return as_float(kind.kv_rank), layers.model.query_heads * widths
 
 
-def _expansion(step: ForwardPass, kind: LatentAttention) -> list[Operator]:
+def _expansion(layers: Kernels, kind: LatentAttention) -> list[Operator]:
     """Latents of all positions to keys and values; or queries to latents, and latents to values.
 
     A decode step that expands does so inside its attention, because both grow with the context.
     """
-    rank, widths = _up_matrix(step, kind)
-    if _is_absorbed(step, kind):
-        name, rows = "absorbed k, v", step.rows
+    step, model = layers.step, layers.model
+    rank, widths = _up_matrix(layers, kind)
+    if _is_absorbed(layers, kind):
         # Each head's query becomes as wide as the latent, and a latent becomes its value.
-        moved = rows * (widths + 2.0 * _heads(step) * rank)
-        product = step.linear(name, "attention", rows, rank, widths)
-        return [replace(product, activation_bytes=moved * step.precision.activation.bytes)]
+        moved = (widths + 2.0 * model.query_heads * rank) * model.narrow * layers.count
+        product = layers.product("absorbed k, v", "attention", rank, widths)
+        return [product.over(step.rows, row_bytes=moved)]
     if not step.fills_prefix:
         return []
-    rows = step.sequences * step.streams * (step.past + step.queries)
-    return [step.linear("k, v projection", "attention", rows, rank, widths)]
+    rows = model.stream_sequences * (step.past + step.queries)
+    return [layers.product("k, v projection", "attention", rank, widths).over(rows)]
 
 
-def latent_scores_and_values(step: ForwardPass, kind: LatentAttention) -> Operator:
+def _widths(layers: Kernels, kind: LatentAttention) -> tuple[Number, Number]:
+    """Widths of a key and a value as they are multiplied: a latent's, or a head's own."""
+    if _is_absorbed(layers, kind):
+        return as_float(kind.latent), as_float(kind.kv_rank)
+    return as_float(kind.key_dim), as_float(kind.value_dim)
+
+
+def _expands_inside(layers: Kernels, kind: LatentAttention) -> bool:
+    """Whether the attention itself expands latents to keys and values."""
+    return not kind.absorbed and not layers.step.fills_prefix
+
+
+def latent_scores(layers: Kernels, kind: LatentAttention) -> Operator:
     """Scores and values over the latents (absorbed), or over keys and values of every head."""
-    absorbed, precision = _is_absorbed(step, kind), step.precision
-    heads, streams = _heads(step), step.sequences * step.streams
-    context = step.past + step.queries
-    positions, latent = streams * context, as_float(kind.latent)
-    keys = latent if absorbed else as_float(kind.key_dim)
-    values = as_float(kind.kv_rank if absorbed else kind.value_dim)
-    per_pair = 2.0 * streams * heads * (keys + values)
-    flops = per_pair * (step.queries * context)
-    rank, widths = _up_matrix(step, kind)
-    inside = not absorbed and not step.fills_prefix
-    expanded = 0.0 if absorbed else positions * heads * (keys + values)
+    step, model, one = layers.step, layers.model, latent_position(layers, kind)
+    context, masked = step.past + step.queries, masked_pairs(step.queries)
+    keys, values = _widths(layers, kind)
+    pair = 2.0 * model.stream_sequences * model.query_heads * (keys + values) * layers.count
+    inside = _expands_inside(layers, kind)
+    up = model.formats.matrix.matrix_bytes(*_up_matrix(layers, kind)) if inside else 0.0
+    own = step.rows * (model.query_heads * (keys + values) * model.wide * layers.count)
     return Operator(
-        name="attention",
-        part="attention",
-        flops=flops + 2.0 * positions * rank * widths if inside else flops,
-        skipped_flops=per_pair * masked_pairs(step.queries),
-        weight_bytes=precision.matrix.matrix_bytes(rank, widths) if inside else 0.0,
-        cache_bytes=positions * latent * precision.cache.bytes,
-        activation_bytes=(step.rows * heads * (keys + values) + (2.0 if inside else 1.0) * expanded)
-        * precision.accumulate.bytes,
-        score_values=streams * heads * (step.queries * context),
-        blocks=streams * heads * ceil(step.queries / QUERIES_PER_BLOCK),
-        kernels=1.0,
-        compute=precision.accumulate,
-        kind="attention",
+        one.name,
+        one.part,
+        flops=one.flops * context,
+        skipped_flops=pair * masked if is_present(masked) else 0.0,
+        weight_bytes=up * layers.count if inside else 0.0,
+        cache_bytes=one.cache_bytes * context,
+        activation_bytes=own + one.activation_bytes * context,
+        score_values=one.score_values * context,
+        kernels=layers.count,
+        compute=one.compute,
+        kind=one.kind,
+        blocks=one.blocks,
     )
 
 
-def attention_operators(step: ForwardPass, kind: Attention | LatentAttention) -> list[Operator]:
-    """One layer's attention. Keys and values are read for the KV heads only (GQA)."""
+def latent_position(layers: Kernels, kind: LatentAttention) -> Operator:
+    """What each position of its context adds to an attention."""
+    step, model = layers.step, layers.model
+    heads, streams = model.query_heads, model.stream_sequences * layers.count
+    keys, values = _widths(layers, kind)
+    pairs, inside = streams * step.queries * heads, _expands_inside(layers, kind)
+    flops, moved = 2.0 * pairs * (keys + values), 0.0
+    if not _is_absorbed(layers, kind):
+        moved = streams * (heads * (keys + values) * model.wide * (2.0 if inside else 1.0))
+    if inside:
+        rank, widths = _up_matrix(layers, kind)
+        flops = flops + 2.0 * streams * rank * widths
+    return Operator(
+        "attention",
+        "attention",
+        flops=flops,
+        cache_bytes=streams * (as_float(kind.latent) * model.formats.cache.bytes),
+        activation_bytes=moved,
+        score_values=pairs,
+        compute=model.formats.accumulate,
+        kind="attention",
+        blocks=model.stream_sequences * heads * ceil(step.queries / QUERIES_PER_BLOCK),
+    )
+
+
+def attention_operators(layers: Kernels, kind: Attention | LatentAttention) -> list[Operator]:
+    """The attention of some layers. Keys and values are read for the KV heads only (GQA)."""
     if isinstance(kind, LatentAttention):
-        return latent_operators(step, kind)
-    spec = step.spec
-    hidden, rows = step.size("hidden_size"), step.rows
-    query, key_value = step.query, step.key_value
-    heads_out, narrow = query + 2.0 * key_value, not kind.wide
-    bias = heads_out * spec.qkv_bias
-    head_norms = 2.0 * step.size("head_dim") * spec.qk_norm
+        return latent_operators(layers, kind)
+    model, rows = layers.model, layers.step.rows
+    hidden, query, narrow = model.hidden, model.query, not kind.wide
+    heads_out = query + 2.0 * model.key_value
+    bias = heads_out if model.spec.qkv_bias else 0.0
+    inputs = layers.product(
+        "q, k, v projection", "attention", hidden, heads_out, bias=bias, quantised=narrow
+    )
+    bias = hidden if kind.output_bias else 0.0
+    output = layers.product(
+        "output projection", "attention", query, hidden, bias=bias, quantised=narrow
+    )
     return [
-        step.norm("input norm", "attention"),
-        step.linear(
-            "q, k, v projection", "attention", rows, hidden, heads_out, bias=bias, quantised=narrow
-        ),
-        _rotary(step, query, key_value, head_norms),
-        scores_and_values(step, kind),
-        step.linear(
-            "output projection",
-            "attention",
-            rows,
-            query,
-            hidden,
-            bias=hidden if kind.output_bias else 0.0,
-            quantised=narrow,
-        ),
-        *all_reduce(step, "attention"),
-        *step.post_norm("attention"),
+        layers.norm("input norm", "attention"),
+        inputs.over(rows),
+        _rotary(layers),
+        scores_and_values(layers, kind),
+        output.over(rows),
+        *all_reduce(layers, "attention"),
+        *layers.post_norm("attention"),
     ]
 
 
-def _rotary(step: ForwardPass, query: Number, key_value: Number, head_norms: Number) -> Operator:
+def _rotary(layers: Kernels) -> Operator:
     """Rotary embedding (and head norms) of q and k; new keys and values go to the cache."""
-    name, moved = "rotary, cache write", step.rows * (2.0 * query + 2.0 * key_value)
-    if step.spec.frame.position_rows:
-        name, moved = "cache write", step.rows * (2.0 * key_value)
-    kernel = step.elementwise(name, "attention", moved, weights=head_norms)
-    written = step.rows * 2.0 * key_value * step.precision.cache.bytes
-    return replace(kernel, cache_bytes=written)
+    model, rows = layers.model, layers.step.rows
+    name, moved = "rotary, cache write", 2.0 * model.query + 2.0 * model.key_value
+    if model.spec.frame.position_rows:
+        name, moved = "cache write", 2.0 * model.key_value
+    head_norms = 2.0 * model.head_dim if model.spec.qk_norm else 0.0
+    kernel = layers.elementwise(name, "attention", moved, weights=head_norms)
+    return kernel.over(rows, cache_bytes=rows * (model.cached_width * layers.count))
 
 
-def scores_and_values(step: ForwardPass, kind: Attention | LatentAttention) -> Operator:
+def scores_and_values(layers: Kernels, kind: Attention | LatentAttention) -> Operator:
     """Fused attention: q·kᵀ, softmax and ·v; scores never reach memory.
 
     With a window, the queries of a pass are multiplied with what the cache has kept and with each
     other; a fused kernel skips what the window hides, as it skips what is not causal.
     """
     if isinstance(kind, LatentAttention):
-        return latent_scores_and_values(step, kind)
-    query, key_value = step.query, step.key_value
-    streams = step.sequences * step.streams
+        return latent_scores(layers, kind)
+    step, model, one = layers.step, layers.model, position(layers, kind)
     past = cached_positions(kind, step.past)
-    context = past + step.queries
-    per_pair = 4.0 * streams * query
-    flops = per_pair * (step.queries * context)
-    positions, width = streams * context, step.precision.cache.bytes
+    context, masked = past + step.queries, masked_pairs(step.queries, past, kind.window)
+    written = 2.0 * model.query * model.wide * layers.count
     return Operator(
-        name=attention_name(kind),
-        part="attention",
-        flops=flops,
-        skipped_flops=per_pair * masked_pairs(step.queries, past, kind.window),
-        cache_bytes=positions * 2.0 * key_value * width,
-        activation_bytes=step.rows * 2.0 * query * step.precision.accumulate.bytes,
-        expanded_bytes=positions * (2.0 * query * width),
-        score_values=flops / (4.0 * step.size("head_dim")),
-        blocks=streams * query / step.size("head_dim") * ceil(step.queries / QUERIES_PER_BLOCK),
-        kernels=1.0,
-        compute=step.precision.accumulate,
+        one.name,
+        one.part,
+        flops=one.flops * context,
+        skipped_flops=one.flops / step.queries * masked if is_present(masked) else 0.0,
+        cache_bytes=one.cache_bytes * context,
+        activation_bytes=step.rows * written,
+        score_values=one.score_values * context,
+        expanded_bytes=one.expanded_bytes * context,
+        kernels=layers.count,
+        compute=one.compute,
+        kind=one.kind,
+        blocks=one.blocks,
+    )
+
+
+def position(layers: Kernels, kind: Attention | LatentAttention) -> Operator:
+    """What each position of its context adds to an attention."""
+    known = layers.step.positions
+    if layers.place not in known:
+        known[layers.place] = (
+            latent_position(layers, kind)
+            if isinstance(kind, LatentAttention)
+            else _plain_position(layers, kind)
+        )
+    return known[layers.place]
+
+
+def _plain_position(layers: Kernels, kind: Attention) -> Operator:
+    step, model = layers.step, layers.model
+    streams = model.stream_sequences * layers.count
+    pairs = streams * step.queries
+    return Operator(
+        attention_name(kind),
+        "attention",
+        flops=pairs * (4.0 * model.query),
+        cache_bytes=streams * model.cached_width,
+        score_values=pairs * model.query_heads,
+        expanded_bytes=streams * (2.0 * model.query * model.formats.cache.bytes),
+        compute=model.formats.accumulate,
         kind="attention",
+        blocks=model.stream_sequences * model.query_heads * ceil(step.queries / QUERIES_PER_BLOCK),
     )
 
 

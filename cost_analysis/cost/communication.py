@@ -7,10 +7,8 @@ goes round twice.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from cost_analysis.common.arrays import Number, as_float, holds, maximum, minimum, where
-from cost_analysis.cost.operator import ForwardPass, Operator
+from cost_analysis.cost.operator import Kernels, Operator
 from cost_analysis.inputs.dtypes import DType
 from cost_analysis.inputs.layout import is_one
 from cost_analysis.inputs.spec import Experts
@@ -32,102 +30,146 @@ def distinct_groups(number: Number, per_token: Number, groups: Number) -> Number
 
 
 def _exchange(
-    name: str, part: str, group: Number, spans: Number, sent: Number, messages: Number
+    layers: Kernels,
+    name: str,
+    part: str,
+    group: Number,
+    *,
+    sent: Number,
+    messages: Number,
+    spans: Number = None,
+    kernels: Number = None,
 ) -> list[Operator]:
-    """An exchange of a group.
+    """An exchange of a group, in each of some layers.
 
     Args:
+        layers: The layers in the pass.
         name: Of the operator.
         part: Of the model.
         group: Devices that take part.
-        spans: Devices from the first to the last of them.
         sent: What each device sends [B].
         messages: Messages that follow one another.
+        spans: Devices from the first to the last of the group; None where they are neighbours.
+        kernels: Kernels launched; None means one where there are others to exchange with.
     """
-    if is_one(group):
-        return []
+    launched = minimum(group - 1.0, 1.0) if kernels is None else kernels
     return [
         Operator(
             name,
             part,
-            link_bytes=sent,
-            messages=messages,
-            kernels=minimum(group - 1.0, 1.0),
+            link_bytes=sent * layers.count,
+            messages=messages * layers.count,
+            kernels=launched * layers.count,
             kind="exchange",
-            spans=spans,
+            spans=group if spans is None else spans,
         )
     ]
 
 
-def all_reduce(step: ForwardPass, part: str) -> list[Operator]:
+def all_reduce(layers: Kernels, part: str) -> list[Operator]:
     """The sum of the residual stream over a tensor-parallel group: 2·(n − 1)/n of it is sent."""
-    return _reduction(step, "all-reduce", part, step.residual_bytes)
+    if is_one(layers.model.layout.tensor_parallel):
+        return []
+    return _reduction(layers, part, layers.step.residual_bytes)
 
 
-def sum_embeddings(step: ForwardPass) -> list[Operator]:
+def sum_embeddings(layers: Kernels) -> list[Operator]:
     """The rows of a table of which each device has a part; those that it lacks are zeros."""
-    values = step.tokens * step.size("hidden_size") * step.precision.accumulate.bytes
-    return _reduction(step, "all-reduce", "embedding", values)
+    if is_one(layers.model.layout.tensor_parallel):
+        return []
+    values = layers.step.tokens * layers.model.hidden * layers.model.wide
+    return _reduction(layers, "embedding", values)
 
 
-def _reduction(step: ForwardPass, name: str, part: str, held: Number) -> list[Operator]:
-    group = step.layout.tensor_parallel
-    sent = 2.0 * held * (group - 1.0) / group
-    return _exchange(name, part, group, group, sent, 2.0 * (group - 1.0))
+def _reduction(layers: Kernels, part: str, held: Number) -> list[Operator]:
+    group = layers.model.layout.tensor_parallel
+    sent, messages = 2.0 * held * (group - 1.0) / group, 2.0 * (group - 1.0)
+    return _exchange(layers, "all-reduce", part, group, sent=sent, messages=messages)
 
 
-def gather_logits(step: ForwardPass, values: Number) -> list[Operator]:
+def gather_logits(layers: Kernels, values: Number) -> list[Operator]:
     """The logits of all parts of a divided vocabulary, to every device of the group.
 
     Args:
-        step: The pass.
+        layers: The head in the pass.
         values: Logits that one device has computed.
     """
-    group = step.layout.tensor_parallel
-    sent = values * step.precision.accumulate.bytes * (group - 1.0)
-    return _exchange("gather logits", "lm head", group, group, sent, group - 1.0)
+    group = layers.model.layout.tensor_parallel
+    if is_one(group):
+        return []
+    others = group - 1.0
+    sent = values * layers.model.wide * others
+    return _exchange(layers, "gather logits", "lm head", group, sent=sent, messages=others)
 
 
-def gather_streams(step: ForwardPass) -> list[Operator]:
+def gather_streams(layers: Kernels) -> list[Operator]:
     """The last hidden states of all streams, to every group, each of which then aggregates them.
 
     Every position's, as the published code aggregates every position.
     """
-    groups = step.layout.stream_parallel
-    sent = step.residual_bytes * (groups - 1.0)
-    return _exchange("gather streams", "aggregator", groups, step.layout.group, sent, groups - 1.0)
+    layout = layers.model.layout
+    groups = layout.stream_parallel
+    if is_one(groups):
+        return []
+    others = groups - 1.0
+    return _exchange(
+        layers,
+        "gather streams",
+        "aggregator",
+        groups,
+        sent=layers.step.residual_bytes * others,
+        messages=others,
+        spans=layout.group,
+    )
 
 
-def dispatch(step: ForwardPass, kind: Experts) -> list[Operator]:
+def dispatch(layers: Kernels, kind: Experts) -> list[Operator]:
     """Token-streams to the groups that hold their experts, in the format of activations."""
-    return _to_experts(step, kind, "dispatch", step.precision.activation)
+    return _to_experts(layers, kind, "dispatch", layers.model.formats.activation)
 
 
-def combine(step: ForwardPass, kind: Experts) -> list[Operator]:
+def combine(layers: Kernels, kind: Experts) -> list[Operator]:
     """What the experts made of them, back to their own group, in no less than 16 bits."""
-    return _to_experts(step, kind, "combine", step.precision.accumulate)
+    return _to_experts(layers, kind, "combine", layers.model.formats.accumulate)
 
 
-def _to_experts(step: ForwardPass, kind: Experts, way: str, dtype: DType) -> list[Operator]:
+def _to_experts(layers: Kernels, kind: Experts, way: str, dtype: DType) -> list[Operator]:
     """One copy for each other group that holds any of a token-stream's experts, to all at once."""
-    groups = step.layout.expert_parallel
+    model, layout = layers.model, layers.model.layout
+    groups = layout.expert_parallel
     if is_one(groups):
         return []
     reached = distinct_groups(as_float(kind.number), as_float(kind.per_token), groups)
     copies = reached * (groups - 1.0) / groups
-    sent = step.rows * step.size("hidden_size") * copies * dtype.bytes
-    spans = step.layout.tensor_parallel * groups
-    return _exchange(f"experts: {way}", "mlp", groups, spans, sent, minimum(groups - 1.0, 1.0))
+    return _exchange(
+        layers,
+        f"experts: {way}",
+        "mlp",
+        groups,
+        sent=layers.step.rows * model.hidden * copies * dtype.bytes,
+        messages=minimum(groups - 1.0, 1.0),
+        spans=layout.tensor_parallel * groups,
+    )
 
 
-def to_next_stage(step: ForwardPass) -> list[Operator]:
+def to_next_stage(layers: Kernels) -> list[Operator]:
     """The residual stream from each pipeline stage to the next; tokens back to the first."""
-    layout = step.layout
+    step, layout = layers.step, layers.model.layout
     stages = layout.pipeline_parallel
+    if is_one(stages):
+        return []
     hops = stages * minimum(stages - 1.0, 1.0)
-    sent = step.residual_bytes * (stages - 1.0) + step.sequences * TOKEN_BYTES * (hops / stages)
-    crossing = _exchange("to next stage", "pipeline", stages, layout.devices, sent, hops)
-    return [replace(operator, kernels=hops) for operator in crossing]
+    tokens = layers.model.sequences * TOKEN_BYTES * (hops / stages)
+    return _exchange(
+        layers,
+        "to next stage",
+        "pipeline",
+        stages,
+        sent=step.residual_bytes * (stages - 1.0) + tokens,
+        messages=hops,
+        spans=layout.devices,
+        kernels=hops,
+    )
 
 
 TOKEN_BYTES = 8.0

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
-from cost_analysis.common.arrays import Number, as_float, holds, maximum, where
+from cost_analysis.common.arrays import Number, as_float, holds, is_finite, maximum, where
 from cost_analysis.common.errors import InputError
-from cost_analysis.cost.forward_pass import context_growth, forward_pass
+from cost_analysis.cost.forward_pass import pass_growth, pass_operators
 from cost_analysis.cost.latency import Phase, Pipeline, decode_phase, make_pipeline, prefill_phase
 from cost_analysis.cost.memory import Memory, memory
-from cost_analysis.cost.operator import Growth, Operator
+from cost_analysis.cost.operator import DeviceModel, ForwardPass, Growth, Operator
 from cost_analysis.cost.published import PublishedCost, published_on
+from cost_analysis.cost.roofline import Speeds
 from cost_analysis.inputs.device import Hardware
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.engine import Engine
 from cost_analysis.inputs.layout import SINGLE, Layout, divided, is_one, micro_batches
 from cost_analysis.inputs.request import Request
-from cost_analysis.inputs.spec import ModelSpec, Workload
+from cost_analysis.inputs.spec import BF16, ModelSpec, Workload
 from cost_analysis.inputs.system import System
 from cost_analysis.inputs.weights import Parameters, parameters
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """What a request costs, with every term kept.
 
     Attributes:
@@ -128,8 +130,7 @@ def _flops(operators: tuple[Operator, ...]) -> Number:
     return sum((operator.flops for operator in operators), 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Passes:
+class Passes(NamedTuple):
     """The forward passes of a request, before anything says what runs them.
 
     Attributes:
@@ -176,19 +177,13 @@ def passes(
     batch = divided(whole, micro_batches(layout, whole))
     staged = not is_one(layout.pipeline_parallel)
     past = as_float(spec.prefix) + prompt
+    model = DeviceModel(spec, batch, precision, layout)
+    prefill = ForwardPass(model, prompt, spec.prefix, workload.logits, fills_prefix=True)
+    step = ForwardPass(model, 1.0, past)
     return Passes(
-        prefill=forward_pass(
-            spec,
-            batch,
-            prompt,
-            spec.prefix,
-            precision,
-            logits=workload.logits,
-            fills_prefix=True,
-            layout=layout,
-        ),
-        first_step=forward_pass(spec, batch, 1, past, precision, layout=layout),
-        growth=context_growth(spec, batch, precision, past=past, layout=layout),
+        prefill=pass_operators(prefill),
+        first_step=pass_operators(step),
+        growth=pass_growth(step),
         steps=workload.decode_steps,
         layers=as_float(spec.num_hidden_layers),
         pipeline=make_pipeline(spec, layout, whole) if staged else None,
@@ -197,13 +192,14 @@ def passes(
 
 def phases(work: Passes, hardware: Hardware, engine: Engine) -> tuple[Phase, Phase]:
     """The times of the prefill and of all decode steps."""
-    prefill = prefill_phase(work.prefill, work.layers, hardware, engine)
-    decode = decode_phase(work.first_step, work.growth, work.steps, work.layers, hardware, engine)
+    speeds = Speeds(hardware, engine)
+    prefill = prefill_phase(work.prefill, work.layers, speeds)
+    decode = decode_phase(work.first_step, work.growth, work.steps, work.layers, speeds)
     if work.pipeline is None:
         return prefill, decode
     return (
-        work.pipeline.prefill(prefill, hardware, engine),
-        work.pipeline.decode(decode, hardware, engine),
+        work.pipeline.prefill(prefill, speeds),
+        work.pipeline.decode(decode, speeds),
     )
 
 
@@ -231,8 +227,7 @@ def estimate(
     Raises:
         InputError: The model cannot be divided so, or the devices have no link.
     """
-    system = System(hardware, engine, precision or Precision(), layout)
-    return estimate_on(spec, workload, system)
+    return estimate_on(spec, workload, System(hardware, engine, precision or BF16, layout))
 
 
 def estimate_on(spec: ModelSpec, workload: Workload, system: System) -> Estimate:
@@ -277,8 +272,11 @@ def check_layout(layout: Layout, spec: ModelSpec, hardware: Hardware) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Increase:
+ROUNDING = 1e-9
+"""An increase of at most this share of the base is rounding: nothing increases."""
+
+
+class Increase(NamedTuple):
     """What a model costs beyond a baseline, in one quantity.
 
     Attributes:
@@ -310,12 +308,38 @@ def increase(model: Estimate, baseline: Estimate) -> dict[str, Increase]:
     }
 
 
-@dataclass(frozen=True, slots=True)
+def ratio_of_increases(wider: Number, streams: Number, base: Number) -> Number:
+    """How many times what streams add to a cost a wider model adds to it.
+
+    Above 1 the streams add less; a wider model that saves something has a ratio below 0. Streams
+    that add nothing, or save something, have no finite ratio: where the wider model adds to the
+    cost they are free beside it, and the ratio is infinite; where that adds nothing either, there
+    is nothing to compare, and the ratio is nan. An increase counts from `ROUNDING` on, so that
+    none of this hangs on what rounding leaves of the difference of two costs. A cost that is not
+    finite is unknown, and so is its ratio: nan.
+
+    Args:
+        wider: What the wider model adds to the base, in the unit of the cost.
+        streams: What the streams add to it.
+        base: The base's cost, from 0.
+
+    Returns:
+        The ratio; a number for numbers, else an array of the shape that they broadcast to.
+    """
+    wider, streams, least = as_float(wider), as_float(streams), as_float(base) * ROUNDING
+    wider = where(is_finite(wider) & is_finite(streams), wider, math.nan)
+    divided = wider / where(streams > least, streams, 1.0)
+    return where(streams > least, divided, where(wider > least, math.inf, math.nan))
+
+
+@dataclass(frozen=True)
 class Answer:
-    """An estimate, the same model with one stream, and what fits the device.
+    """An estimate, and the same model with one stream; of a single request, or of many at once.
+
+    It has no slots, so that what its columns share is calculated once.
 
     Attributes:
-        request: What was asked.
+        request: What was asked; of many requests the first, with the sizes of all in `cost`.
         cost: The estimate.
         baseline: The estimate at P = 1; the same object when P is 1.
         published: The paper's own numbers; None unless they were asked for.
@@ -325,6 +349,17 @@ class Answer:
     cost: Estimate
     baseline: Estimate
     published: PublishedCost | None = None
+
+    @cached_property
+    def increases(self) -> dict[str, Increase]:
+        """What the streams add, by the names of `increase`."""
+        return increase(self.cost, self.baseline)
+
+    @cached_property
+    def intervals(self) -> dict[str, tuple[Number, Number] | None]:
+        """The 80 % intervals of TTFT, TPOT and total time [s]; None where nothing was measured."""
+        times = ((name, each.value) for name, each in self.increases.items() if name != "memory")
+        return {name: self.cost.interval(seconds) for name, seconds in times}
 
 
 def answer(request: Request, *, with_published: bool = False) -> Answer:

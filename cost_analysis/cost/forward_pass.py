@@ -8,15 +8,10 @@ full rectangle queries × context, norms and activations as 0.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
 
 from cost_analysis.common.arrays import Number, as_float
-from cost_analysis.cost.attention import (
-    attention_name,
-    attention_operators,
-    growth_steps,
-    scores_and_values,
-)
+from cost_analysis.cost.attention import attention_operators, growth_steps, position
 from cost_analysis.cost.communication import (
     gather_logits,
     gather_streams,
@@ -24,10 +19,17 @@ from cost_analysis.cost.communication import (
     to_next_stage,
 )
 from cost_analysis.cost.mlp import mlp_operators
-from cost_analysis.cost.operator import ForwardPass, Growth, Operator
+from cost_analysis.cost.operator import (
+    AGGREGATION,
+    DeviceModel,
+    ForwardPass,
+    Growth,
+    Kernels,
+    Operator,
+)
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.layout import SINGLE, Layout
-from cost_analysis.inputs.spec import Attention, ModelSpec
+from cost_analysis.inputs.spec import BF16, LayerGroup, ModelSpec
 from cost_analysis.inputs.weights import prefix_values
 
 
@@ -59,38 +61,43 @@ def forward_pass(
         Operators in the order of execution, those of a layer summed over the layers. What only
         parallel streams need is there at P = 1 too, as zeros, so that arrays of P broadcast.
     """
-    step = ForwardPass(
-        spec=spec,
-        precision=precision or Precision(),
-        batch=as_float(batch_size),
-        queries=as_float(queries),
-        past=as_float(past),
-        logits=logits,
-        fills_prefix=fills_prefix,
-        layout=layout,
-    )
-    return (*_embedding(step), *_layers(step), *to_next_stage(step), *_head(step))
+    model = DeviceModel(spec, batch_size, precision or BF16, layout)
+    return pass_operators(ForwardPass(model, queries, past, logits, fills_prefix=fills_prefix))
+
+
+def pass_operators(step: ForwardPass) -> tuple[Operator, ...]:
+    """The operators of a pass, as `forward_pass` returns them."""
+    around = Kernels(step)
+    return (*_embedding(around), *_layers(step), *to_next_stage(around), *_head(around))
 
 
 def _layers(step: ForwardPass) -> list[Operator]:
     """The operators of all layers; those of one name are summed over the kinds of layers."""
+    first, *others = (
+        [*attention_operators(layers, group.attention), *mlp_operators(layers, group.mlp)]
+        for group, layers in _kinds(step)
+    )
+    if not others:
+        return first
     order: list[_Key] = []
     summed: dict[_Key, Operator] = {}
-    for group in step.spec.groups:
-        kinds = (
-            *attention_operators(step, group.attention),
-            *mlp_operators(step, group.mlp),
-        )
+    for kinds in (first, *others):
         place = 0
         for operator in kinds:
-            key, term = (operator.name, operator.part), operator.times(as_float(group.count))
+            key = (operator.name, operator.part)
             if key in summed:
                 place = order.index(key) + 1
-                summed[key] = summed[key].plus(term)
+                summed[key] = summed[key].plus(operator)
             else:
                 order.insert(place, key)
-                place, summed[key] = place + 1, term
+                place, summed[key] = place + 1, operator
     return [summed[key] for key in order]
+
+
+def _kinds(step: ForwardPass) -> Iterator[tuple[LayerGroup, Kernels]]:
+    """The kinds of layers, each with what writes its operators."""
+    for place, group in enumerate(step.model.share.groups):
+        yield group, Kernels(step, as_float(group.count), place)
 
 
 _Key = tuple[str, str]
@@ -119,64 +126,61 @@ def context_growth(
         queries: Token-streams of each sequence that share its cache.
         layout: As for `forward_pass`.
     """
-    near, far = (
-        ForwardPass(
-            spec=spec,
-            precision=precision or Precision(),
-            batch=as_float(batch_size),
-            queries=as_float(queries),
-            past=as_float(position),
-            layout=layout,
-        )
-        for position in (0, 1)
-    )
+    model = DeviceModel(spec, batch_size, precision or BF16, layout)
+    return pass_growth(ForwardPass(model, queries, past))
+
+
+def pass_growth(step: ForwardPass) -> tuple[Growth, ...]:
+    """What each further step adds to a decode step, as `context_growth` returns it."""
     growths: dict[str, Growth] = {}
-    for group in spec.groups:
-        kind = group.attention
-        unlimited = replace(kind, window=None) if isinstance(kind, Attention) else kind
-        added = scores_and_values(far, unlimited).minus(scores_and_values(near, unlimited))
-        added = replace(added, name=attention_name(kind)).times(as_float(group.count))
+    for group, layers in _kinds(step):
+        added, steps = position(layers, group.attention), growth_steps(group.attention, step.past)
         before = growths.get(added.name)
         whole = added if before is None else before.operator.plus(added)
-        growths[added.name] = Growth(whole, growth_steps(kind, as_float(past)))
+        growths[added.name] = Growth(whole, steps)
     return tuple(growths.values())
 
 
-def _embedding(step: ForwardPass) -> list[Operator]:
+def _embedding(layers: Kernels) -> list[Operator]:
     """Look-up of the rows of the batch, and their copies for the other streams."""
-    hidden = step.size("hidden_size")
-    read = step.tokens * hidden * (2.0 if step.spec.frame.position_rows else 1.0)
-    lookup = step.elementwise("embedding", "embedding", step.rows * hidden, weights=read)
-    operators = [lookup, *sum_embeddings(step)]
-    if step.fills_prefix:
-        operators.append(_prefix_fill(step))
-    return operators
+    step, model = layers.step, layers.model
+    read = step.tokens * model.hidden * (2.0 if model.spec.frame.position_rows else 1.0)
+    lookup = Operator(
+        "embedding",
+        "embedding",
+        weight_bytes=read * model.formats.unquantised.bytes,
+        activation_bytes=step.residual_bytes,
+        kernels=1.0,
+    )
+    filled = [_prefix_fill(step)] if step.fills_prefix else []
+    return [lookup, *sum_embeddings(layers), *filled]
 
 
 def _prefix_fill(step: ForwardPass) -> Operator:
     """The learned prefixes, read once and written to the cache of every sequence."""
-    values = step.streams * as_float(prefix_values(step.share)) * as_float(step.spec.prefix)
+    model = step.model
+    values = model.streams * as_float(prefix_values(model.share)) * as_float(model.share.prefix)
     return Operator(
         name="prefix to cache",
         part="attention",
-        weight_bytes=values * step.precision.unquantised.bytes,
-        cache_bytes=values * step.sequences * step.precision.cache.bytes,
-        kernels=step.size("num_hidden_layers") * step.parallel,
+        weight_bytes=values * model.formats.unquantised.bytes,
+        cache_bytes=values * model.sequences * model.formats.cache.bytes,
+        kernels=as_float(model.spec.num_hidden_layers) * model.parallel,
     )
 
 
-def _head(step: ForwardPass) -> list[Operator]:
+def _head(layers: Kernels) -> list[Operator]:
     """Final norm, aggregation of the streams, LM head: once a pass."""
-    hidden, vocab = step.size("hidden_size"), as_float(step.share.vocabulary)
-    norm = step.norm("final norm", "lm head")
-    rows = step.tokens if step.logits == "all" else step.sequences
-    head = step.linear("lm head", "lm head", rows, hidden, vocab, quantised=False)
+    step, model = layers.step, layers.model
+    vocabulary = as_float(model.share.vocabulary)
+    rows = step.tokens if step.logits == "all" else model.sequences
+    head = layers.product("lm head", "lm head", model.hidden, vocabulary, quantised=False)
     return [
-        norm,
-        *gather_streams(step),
+        layers.norm("final norm", "lm head"),
+        *gather_streams(layers),
         *_aggregation(step),
-        head,
-        *gather_logits(step, rows * vocab),
+        head.over(rows),
+        *gather_logits(layers, rows * vocabulary),
     ]
 
 
@@ -186,19 +190,14 @@ def _aggregation(step: ForwardPass) -> list[Operator]:
     Source: QwenLM/ParScale `modeling_qwen2_parscale.py`, which aggregates before it selects the
     positions whose logits are kept.
     """
-    hidden, streams, tokens = step.size("hidden_size"), step.size("streams"), step.tokens
-    mix = step.linear(
-        "aggregator: mix",
-        "aggregator",
-        tokens,
-        streams * hidden,
-        hidden,
-        bias=hidden,
-        quantised=False,
+    model, tokens = step.model, step.tokens
+    hidden, streams = model.hidden, as_float(model.spec.streams)
+    layers, part = Kernels(step, model.parallel, AGGREGATION), "aggregator"
+    all_streams = streams * hidden
+    mix = layers.product("aggregator: mix", part, all_streams, hidden, bias=hidden, quantised=False)
+    score = layers.product(
+        "aggregator: score", part, hidden, streams, bias=streams, quantised=False
     )
-    score = step.linear(
-        "aggregator: score", "aggregator", tokens, hidden, streams, bias=streams, quantised=False
-    )
-    moved = tokens * (2.0 * hidden + 2.0 * streams + (streams + 1.0) * hidden)
-    weigh = step.elementwise("aggregator: weigh", "aggregator", moved)
-    return [op.times(step.parallel) for op in (mix, score, weigh)]
+    moved = 2.0 * hidden + 2.0 * streams + (streams + 1.0) * hidden
+    weigh = layers.elementwise("aggregator: weigh", part, moved)
+    return [mix.over(tokens), score.over(tokens), weigh.over(tokens)]

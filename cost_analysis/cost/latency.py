@@ -10,19 +10,17 @@ micro-batch goes round: a step takes one round, or what the slowest stage needs 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from cost_analysis.common.arrays import Number, as_float, ceil, clip, floor, maximum, minimum, where
 from cost_analysis.cost.operator import Growth, Operator, arithmetic_sum
-from cost_analysis.cost.roofline import OperatorTime, compute_time, operator_time, transfer_time
-from cost_analysis.inputs.device import Hardware
-from cost_analysis.inputs.engine import Engine
+from cost_analysis.cost.roofline import OperatorTime, Speeds
 from cost_analysis.inputs.layout import Layout, Stage, micro_batches, stages
 from cost_analysis.inputs.spec import ModelSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Phase:
+class Phase(NamedTuple):
     """A prefill, or all decode steps together.
 
     Attributes:
@@ -46,21 +44,18 @@ class Phase:
         return sum((time.total_bytes for time in self.times), 0.0)
 
 
-def prefill_phase(
-    operators: Sequence[Operator], layers: Number, hardware: Hardware, engine: Engine
-) -> Phase:
+def prefill_phase(operators: Sequence[Operator], layers: Number, speeds: Speeds) -> Phase:
     """The time of one pass over the prompt.
 
     Args:
         operators: Of the pass (`forward_pass`).
         layers: Layers of the model, for the host's share.
-        hardware: The device.
-        engine: What runs the model on it.
+        speeds: Of the engine that runs the model, on its device.
     """
-    times = [operator_time(operator, hardware, engine) for operator in operators]
-    device = _sum_of_seconds(times)
+    times = [speeds.time(operator) for operator in operators]
+    device, engine = _sum_of_seconds(times), speeds.engine
     host = maximum(layers * engine.layer_host_time - device, 0.0) + engine.step_host_time
-    return Phase("prefill", (*times, _host(host, hardware, engine)), device + host)
+    return Phase("prefill", (*times, waiting_time("host", host, speeds)), device + host)
 
 
 def decode_phase(
@@ -68,8 +63,7 @@ def decode_phase(
     growths: Sequence[Growth],
     steps: Number,
     layers: Number,
-    hardware: Hardware,
-    engine: Engine,
+    speeds: Speeds,
 ) -> Phase:
     """The time of all decode steps, each at its own context length.
 
@@ -82,26 +76,25 @@ def decode_phase(
         growths: What each further step adds to each kind of attention (`context_growth`).
         steps: Decode steps, which may be 0.
         layers: Layers of the model, for the host's share.
-        hardware: The device.
-        engine: What runs the model on it.
+        speeds: Of the engine that runs the model, on its device.
     """
+    engine = speeds.engine
     grows = {growth.operator.name: growth for growth in growths}
-    times, roofs, floors = [], [], 0.0
+    times, roofs, floors, step, grown = [], [], 0.0, 0.0, 0.0
     for operator in first:
         growth = grows.get(operator.name)
         if growth is None:
-            times.append(operator_time(operator, hardware, engine, steps))
+            times.append(speeds.time(operator, steps))
+            step = step + times[-1].seconds
             continue
-        one = operator_time(operator, hardware, engine)
-        roofs.append(_roofs(one, growth, hardware, engine))
-        floors = floors + one.overhead
-        times.append(_grown(one, growth, roofs[-1], steps))
-    step = _sum_of_seconds([time for time in times if time.operator.name not in grows])
-    grown = _sum_of_seconds([time for time in times if time.operator.name in grows])
+        overhead = speeds.overhead(operator)
+        roofs.append(_roofs(operator, growth, speeds))
+        times.append(_grown(operator, growth, roofs[-1], overhead, steps, speeds))
+        floors, grown = floors + overhead, grown + times[-1].seconds
     slack = layers * engine.layer_host_time - step - floors
     waiting = _waiting(slack, _Together(tuple(roofs)), steps) + engine.step_host_time * steps
-    host = _host(waiting, hardware, engine)
-    return Phase("decode", (*times, host), step * steps + grown + waiting)
+    times.append(waiting_time("host", waiting, speeds))
+    return Phase("decode", tuple(times), step * steps + grown + waiting)
 
 
 def _sum_of_seconds(times: Sequence[OperatorTime]) -> Number:
@@ -109,12 +102,12 @@ def _sum_of_seconds(times: Sequence[OperatorTime]) -> Number:
     return sum((time.seconds for time in times), 0.0)
 
 
-def _host(seconds: Number, hardware: Hardware, engine: Engine) -> OperatorTime:
-    return OperatorTime(Operator("host", "host", kind="host"), hardware, engine, seconds, seconds)
+def waiting_time(name: str, seconds: Number, speeds: Speeds, part: str = "host") -> OperatorTime:
+    """Time that the device spends waiting for something [s]."""
+    return OperatorTime(Operator(name, part, kind="host"), speeds, seconds, seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class _Roofs:
+class _Roofs(NamedTuple):
     """The roofs of an attention that grows with every step: two lines, of which the higher counts.
 
     Attributes:
@@ -160,29 +153,31 @@ class _Roofs:
         return minimum(by_compute, by_transfer)
 
 
-def _roofs(first: OperatorTime, growth: Growth, hardware: Hardware, engine: Engine) -> _Roofs:
+def _roofs(first: Operator, growth: Growth, speeds: Speeds) -> _Roofs:
+    added = growth.operator
     return _Roofs(
-        first.compute,
-        compute_time(growth.operator, hardware, engine),
-        first.transfer,
-        transfer_time(growth.operator, hardware, engine),
+        speeds.compute(first),
+        speeds.compute(added),
+        speeds.transfer(first),
+        speeds.transfer(added),
         growth,
     )
 
 
-def _grown(first: OperatorTime, growth: Growth, roofs: _Roofs, steps: Number) -> OperatorTime:
+def _grown(
+    first: Operator,
+    growth: Growth,
+    roofs: _Roofs,
+    floor_of_one: Number,
+    steps: Number,
+    speeds: Speeds,
+) -> OperatorTime:
     """All steps of an operator that grows with every step."""
-    overhead = first.overhead * steps
-    return replace(
-        first,
-        operator=growth.total(first.operator, steps),
-        overhead=overhead,
-        seconds=overhead + roofs.sum(steps),
-    )
+    overhead = floor_of_one * steps
+    return OperatorTime(growth.total(first, steps), speeds, overhead, overhead + roofs.sum(steps))
 
 
-@dataclass(frozen=True, slots=True)
-class _Together:
+class _Together(NamedTuple):
     """Attentions of several kinds, which grow side by side.
 
     Attributes:
@@ -271,15 +266,15 @@ class Pipeline:
     count: Number
     micro_batches: Number
 
-    def prefill(self, phase: Phase, hardware: Hardware, engine: Engine) -> Phase:
+    def prefill(self, phase: Phase, speeds: Speeds) -> Phase:
         """The prefill of the last micro-batch, from that of one."""
         waiting = (self.micro_batches - 1.0) * self._slowest(phase)
-        return _with_waiting(phase, waiting, hardware, engine)
+        return _with_waiting(phase, waiting, speeds)
 
-    def decode(self, phase: Phase, hardware: Hardware, engine: Engine) -> Phase:
+    def decode(self, phase: Phase, speeds: Speeds) -> Phase:
         """All decode steps, from those of one micro-batch; one stage is the slowest throughout."""
         waiting = maximum(self.micro_batches * self._slowest(phase) - phase.seconds, 0.0)
-        return _with_waiting(phase, waiting, hardware, engine)
+        return _with_waiting(phase, waiting, speeds)
 
     def _slowest(self, phase: Phase) -> Number:
         """Time of one micro-batch in the slowest stage [s]; layers of all kinds take alike."""
@@ -305,7 +300,6 @@ def make_pipeline(spec: ModelSpec, layout: Layout, batch: Number) -> Pipeline:
     )
 
 
-def _with_waiting(phase: Phase, seconds: Number, hardware: Hardware, engine: Engine) -> Phase:
-    operator = Operator("other micro-batches", "pipeline", kind="host")
-    waiting = OperatorTime(operator, hardware, engine, seconds, seconds)
-    return replace(phase, times=(*phase.times, waiting), seconds=phase.seconds + seconds)
+def _with_waiting(phase: Phase, seconds: Number, speeds: Speeds) -> Phase:
+    waiting = waiting_time("other micro-batches", seconds, speeds, part="pipeline")
+    return phase._replace(times=(*phase.times, waiting), seconds=phase.seconds + seconds)

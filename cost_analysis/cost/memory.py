@@ -10,8 +10,10 @@ query heads.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 from cost_analysis.common.arrays import Number, as_float, maximum, where
 from cost_analysis.common.checks import LARGEST_SIZE
@@ -26,16 +28,17 @@ from cost_analysis.inputs.layout import (
     micro_batches,
     stages,
 )
-from cost_analysis.inputs.spec import Experts, ModelSpec, Workload
+from cost_analysis.inputs.spec import BF16, Experts, ModelSpec, Workload
 from cost_analysis.inputs.weights import (
     Matrix,
+    aggregator_values,
     attention_matrices,
     cached_positions,
     cached_values,
     expert_width,
     mlp_matrices,
     norm_values,
-    parameters,
+    position_values,
     small_values,
 )
 
@@ -69,12 +72,23 @@ def activation_bytes(
         layout: Of the model; the activations are those of one device.
         has_head: 1 where the device has the aggregator and LM head, else 0.
     """
-    moments = activation_moments(
-        Share(spec, layout), batch_size, queries, precision or Precision(), logits
-    )
-    peak = as_float(0)
-    for name, moment in moments.items():
-        peak = maximum(peak, moment * has_head if name in OF_THE_HEAD else moment)
+    share, formats = Share(spec, layout), precision or BF16
+    return activation_peak(live_bytes(share, formats), share, batch_size, queries, logits, has_head)
+
+
+def activation_peak(
+    live: LiveBytes,
+    share: Share,
+    batch_size: Number,
+    queries: Number,
+    logits: str,
+    has_head: Number = 1.0,
+) -> Number:
+    """The largest of the moments of a pass [B]; arguments as for `activation_bytes`."""
+    peak = 0.0
+    for name, moment in live.moments(share, batch_size, queries, logits).items():
+        is_bound = name in OF_THE_HEAD and not is_one(has_head)
+        peak = maximum(peak, moment * has_head if is_bound else moment)
     return peak
 
 
@@ -87,26 +101,73 @@ def activation_moments(
     of one sequence. Masks are not counted: a fused causal kernel needs none. The streams of all
     devices meet in the aggregation, and the logits of all parts of a divided vocabulary at the end.
     """
-    spec = share.spec
-    sequences = share.sequences(as_float(batch_size))
-    tokens = sequences * as_float(queries)
-    rows = tokens * share.streams
-    hidden, inner = rows * spec.hidden_size, rows * _live_mlp_values(share)
-    query, key_value = rows * share.query, rows * share.key_value
-    narrow, wide = precision.activation.bytes, precision.accumulate.bytes
-    # A product of 8-bit values writes 16-bit ones.
-    kept = (2.0 * as_float(queries) * spec.head_dim + 2.0 * hidden) * wide
+    return live_bytes(share, precision).moments(share, batch_size, queries, logits)
+
+
+class LiveBytes(NamedTuple):
+    """What is alive for each row of a pass, whatever the pass is [B].
+
+    Attributes:
+        table: The rotary tables, for each position of one sequence.
+        kept: Kept through all layers, for each token-stream.
+        norm: In a norm, for each token-stream besides.
+        rotary: In the rotary embedding, likewise.
+        mlp: In the widest MLP, likewise.
+        aggregation: In the aggregation, for each token.
+        hidden: The aggregated hidden state, for each token.
+        logits: For each position whose logits are kept.
+    """
+
+    table: Number
+    kept: Number
+    norm: Number
+    rotary: Number
+    mlp: Number
+    aggregation: Number
+    hidden: Number
+    logits: Number
+
+    def moments(
+        self, share: Share, batch_size: Number, queries: Number, logits: str
+    ) -> dict[str, Number]:
+        """The moments of a pass [B]; arguments as for `activation_moments`."""
+        sequences, queries = share.sequences(as_float(batch_size)), as_float(queries)
+        tokens = sequences * queries
+        rows = tokens * share.streams
+        kept = queries * self.table + rows * self.kept
+        ends = tokens if logits == "all" else sequences
+        return {
+            "norm": kept + rows * self.norm,
+            "rotary": kept + rows * self.rotary,
+            "mlp": kept + rows * self.mlp,
+            "aggregation": tokens * self.aggregation,
+            "logits": tokens * self.hidden + ends * self.logits,
+        }
+
+
+def live_bytes(share: Share, precision: Precision) -> LiveBytes:
+    """What is alive for each row of any pass [B].
+
+    Args:
+        share: What one device has of the model.
+        precision: Storage formats.
+    """
+    spec, formats, hidden = share.spec, precision.formats, as_float(share.spec.hidden_size)
+    narrow, wide = formats.activation.bytes, formats.accumulate.bytes
+    query, key_value = as_float(share.query), as_float(share.key_value)
     rotary = maximum(4.0 * query + 2.0 * key_value, 2.0 * query + 5.0 * key_value)
-    aggregate = tokens * spec.hidden_size
-    gathered = aggregate * spec.streams
-    logit_values = (tokens if logits == "all" else sequences) * _live_logits(share)
-    return {
-        "norm": kept + hidden * (wide + 2.0 * FLOAT32),
-        "rotary": kept + (hidden + rotary) * wide,
-        "mlp": kept + hidden * (wide + narrow) + inner * wide,
-        "aggregation": (gathered + aggregate) * (wide + FLOAT32) * (spec.streams > 1),
-        "logits": (aggregate + logit_values) * wide,
-    }
+    gathered = hidden * as_float(spec.streams) + hidden
+    # A product of 8-bit values writes 16-bit ones.
+    return LiveBytes(
+        table=2.0 * as_float(spec.head_dim) * wide,
+        kept=2.0 * hidden * wide,
+        norm=hidden * (wide + 2.0 * FLOAT32),
+        rotary=(hidden + rotary) * wide,
+        mlp=hidden * (wide + narrow) + _live_mlp_values(share) * wide,
+        aggregation=gathered * (wide + FLOAT32) * as_float(spec.streams > 1),
+        hidden=hidden * wide,
+        logits=_live_logits(share) * wide,
+    )
 
 
 def _live_logits(share: Share) -> Number:
@@ -121,9 +182,9 @@ def _live_mlp_values(share: Share) -> Number:
 
     Experts work on copies of their inputs, one for each expert that a token-stream is sent to.
     """
-    spec, peak = share.spec, as_float(0)
+    spec, peak = share.spec, 0.0
     parts = 3.0 if spec.gated_mlp else 2.0
-    for group in spec.groups:
+    for group in share.groups:
         kind = group.mlp
         if isinstance(kind, Experts):
             inner = share.width(expert_width(spec, kind))
@@ -197,7 +258,7 @@ def memory(
         precision: Storage formats; bf16 throughout if None.
         layout: How the model is divided among devices.
     """
-    share, formats = Share(spec, layout), precision or Precision()
+    share, formats = Share(spec, layout), precision or BF16
     first, *others = (
         _stage_memory(share, stage, workload, formats) for stage in stages(spec, layout)
     )
@@ -209,30 +270,43 @@ def memory(
 
 def _stage_memory(share: Share, stage: Stage, workload: Workload, precision: Precision) -> Memory:
     """What a device of a pipeline stage holds."""
-    spec, layout = share.spec, share.layout
-    wide, hidden = precision.unquantised.bytes, as_float(spec.hidden_size)
+    spec, wide = share.spec, precision.formats.unquantised.bytes
+    hidden, counts = as_float(spec.hidden_size), stage.counts(share.spec)
     table = share.vocabulary * hidden * wide
-    positions = spec.frame.position_rows * hidden * wide
+    positions = position_values(spec) * wide
     # A tied matrix is held twice where the two ends of the model are on different devices.
     is_shared = stage.has_embedding if spec.tie_word_embeddings else 0.0
-    batch = workload.batch_size
-    part = divided(batch, micro_batches(layout, batch))
+    prefill, decode = _activations(share, stage, workload, precision)
     return Memory(
-        embedding=(table + positions) * stage.has_embedding,
-        layers=_layers_bytes(share, stage, precision) + norm_values(spec) * wide * stage.has_head,
-        lm_head=table * (stage.has_head * (1.0 - is_shared)),
-        prefix=share.streams * _cached_values(share, stage) * spec.prefix * wide,
-        aggregator=parameters(spec).aggregator * wide * stage.has_head,
-        kv_cache=_cache_bytes(share, stage, batch, workload.cached_tokens, precision),
-        prefill_activations=activation_bytes(
-            spec, part, workload.input_length, precision, workload.logits, layout, stage.has_head
+        embedding=_times(table + positions, stage.has_embedding),
+        layers=_layers_bytes(share, counts, precision)
+        + _times(norm_values(spec) * wide, stage.has_head),
+        lm_head=_times(table, stage.has_head * (1.0 - is_shared)),
+        prefix=share.streams * _cached_values(share, counts) * share.prefix * wide,
+        aggregator=_times(aggregator_values(spec) * wide, stage.has_head),
+        kv_cache=_cache_bytes(
+            share, counts, workload.batch_size, workload.cached_tokens, precision
         ),
-        decode_activations=where(
-            workload.decode_steps > 0,
-            activation_bytes(spec, part, 1, precision, "last", layout, stage.has_head),
-            0.0,
-        ),
+        prefill_activations=prefill,
+        decode_activations=decode,
     )
+
+
+def _times(size: Number, part: Number) -> Number:
+    """A size times the part of it that a stage has; 1 leaves it as it is."""
+    return size if is_one(part) else size * part
+
+
+def _activations(
+    share: Share, stage: Stage, workload: Workload, precision: Precision
+) -> tuple[Number, Number]:
+    """Peaks of the live activations in the prefill and in a decode step [B]."""
+    batch, steps, logits = workload.batch_size, workload.decode_steps, workload.logits
+    part = divided(batch, micro_batches(share.layout, batch))
+    live, prompt = live_bytes(share, precision), workload.input_length
+    prefill = activation_peak(live, share, part, prompt, logits, stage.has_head)
+    decode = activation_peak(live, share, part, 1.0, "last", stage.has_head)
+    return prefill, where(steps > 0, decode, 0.0)
 
 
 def _fuller(one: Memory, other: Memory) -> Memory:
@@ -264,55 +338,58 @@ def kv_cache_bytes(
         precision: Storage formats; bf16 if None.
         layout: How the model is divided; of several devices, the cache of that with most of it.
     """
-    share, formats = Share(spec, layout), precision or Precision()
+    share, formats = Share(spec, layout), precision or BF16
     most = as_float(0)
     for stage in stages(spec, layout):
-        most = maximum(most, _cache_bytes(share, stage, batch_size, tokens, formats))
+        counts = stage.counts(share.spec)
+        most = maximum(most, _cache_bytes(share, counts, batch_size, tokens, formats))
     return most
 
 
 def _cache_bytes(
-    share: Share, stage: Stage, batch_size: Number, tokens: Number, precision: Precision
+    share: Share,
+    counts: tuple[Number, ...],
+    batch_size: Number,
+    tokens: Number,
+    precision: Precision,
 ) -> Number:
     """The cache of a pipeline stage's layers on one device [B]."""
-    spec = share.spec
     sequences = share.sequences(as_float(batch_size)) * share.streams
-    positions = spec.prefix + as_float(tokens)
+    positions = share.prefix + as_float(tokens)
     values = sum(
         cached_positions(group.attention, positions)
-        * (stage.count(spec, place) * cached_values(share, group.attention))
-        for place, group in enumerate(spec.groups)
+        * (count * cached_values(share, group.attention))
+        for count, group in zip(counts, share.groups, strict=True)
     )
-    return sequences * values * precision.cache.bytes
+    return sequences * values * precision.formats.cache.bytes
 
 
-def _cached_values(share: Share, stage: Stage) -> Number:
+def _cached_values(share: Share, counts: tuple[Number, ...]) -> Number:
     """Values that the layers of a stage cache for a position."""
     return sum(
-        stage.count(share.spec, place) * cached_values(share, group.attention)
-        for place, group in enumerate(share.spec.groups)
+        count * cached_values(share, group.attention)
+        for count, group in zip(counts, share.groups, strict=True)
     )
 
 
-def _layers_bytes(share: Share, stage: Stage, precision: Precision) -> Number:
+def _layers_bytes(share: Share, counts: tuple[Number, ...], precision: Precision) -> Number:
     """Matrices in their storage format, with its scales; norms, biases and routers [B]."""
-    spec, held = share.spec, as_float(0)
-    for place, group in enumerate(spec.groups):
-        attention = precision.unquantised if group.attention.wide else precision.matrix
+    held, formats = as_float(0), precision.formats
+    for count, group in zip(counts, share.groups, strict=True):
+        attention = formats.unquantised if group.attention.wide else formats.matrix
         layer = (
-            small_values(share, group) * precision.unquantised.bytes
+            small_values(share, group) * formats.unquantised.bytes
             + _stored_bytes(attention_matrices(share, group.attention), attention)
-            + _stored_bytes(mlp_matrices(share, group.mlp), precision.matrix)
+            + _stored_bytes(mlp_matrices(share, group.mlp), formats.matrix)
         )
-        held = held + stage.count(spec, place) * layer
+        held = held + count * layer
     return held
 
 
 def _stored_bytes(matrices: tuple[Matrix, ...], dtype: DType) -> Number:
     return sum(
-        as_float(matrix.copies)
-        * dtype.matrix_bytes(as_float(matrix.inputs), as_float(matrix.outputs))
-        for matrix in matrices
+        as_float(copies) * dtype.matrix_bytes(as_float(inputs), as_float(outputs))
+        for inputs, outputs, copies in matrices
     )
 
 
@@ -333,7 +410,7 @@ def largest_batch(
         layout: How the model is divided among devices.
     """
     return _largest(
-        lambda size: _fits(spec, replace(workload, batch_size=size), precision, limit, layout)
+        lambda size: _free(spec, replace(workload, batch_size=size), precision, limit, layout)
     )
 
 
@@ -350,25 +427,37 @@ def longest_context(
     """
     output = int(workload.output_length)
     prompt = _largest(
-        lambda size: _fits(spec, replace(workload, input_length=size), precision, limit, layout)
+        lambda size: _free(spec, replace(workload, input_length=size), precision, limit, layout)
     )
     return prompt + output if prompt else 0
 
 
-def _fits(
+def _free(
     spec: ModelSpec, workload: Workload, precision: Precision, limit: float, layout: Layout
-) -> bool:
-    return bool(memory(spec, workload, precision, layout).total <= limit)
+) -> float:
+    """What a workload leaves of a limit [B]; below 0 it does not fit."""
+    return float(limit - memory(spec, workload, precision, layout).total)
 
 
-def _largest(fits: Callable[[int], bool]) -> int:
-    """The largest size that fits, given that everything smaller fits too."""
-    low, high = 0, 1
-    while high < LARGEST_SIZE and fits(high):
-        low, high = high, min(2 * high, LARGEST_SIZE)
-    if high == LARGEST_SIZE and fits(high):
+def _largest(free: Callable[[int], float]) -> int:
+    """The largest size that fits, given that everything smaller fits too.
+
+    Memory is almost linear in a size, so the next guess is where a line through the two sizes
+    around the limit meets it; every other guess halves what lies between them, whatever it is like.
+    """
+    low, high, is_linear = 0, 1, True
+    left, lack = math.inf, free(high)
+    while lack >= 0 and high < LARGEST_SIZE:
+        low, left = high, lack
+        high = min(8 * high, LARGEST_SIZE)
+        lack = free(high)
+    if lack >= 0:
         return LARGEST_SIZE
     while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
+        share = left / (left - lack) if is_linear and low else 0.5
+        guess = min(max(low + int((high - low) * share), low + 1), high - 1)
+        found = free(guess)
+        low, left = (guess, found) if found >= 0 else (low, left)
+        high, lack = (high, lack) if found >= 0 else (guess, found)
+        is_linear = not is_linear
     return low

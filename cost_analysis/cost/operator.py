@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from operator import add, attrgetter
+from typing import NamedTuple, TypeVar, dataclass_transform
 
 from cost_analysis.common.arrays import Number, as_float, maximum, minimum
 from cost_analysis.inputs.dtypes import DType, Precision
 from cost_analysis.inputs.layout import SINGLE, Layout, Share
 from cost_analysis.inputs.spec import ModelSpec
 
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass_transform(frozen_default=True)
+def record(kind: type[T]) -> type[T]:
+    """A data class whose fields are not to be changed, which the type checker alone looks after.
+
+    One that Python looks after takes four times as long to make, and an estimate makes a hundred.
+    """
+    return dataclass(slots=True)(kind)
+
+
+@record
 class Operator:
     """One kind of operator of a forward pass, summed over the layers.
 
@@ -62,45 +75,59 @@ class Operator:
     @property
     def kernel_flops(self) -> Number:
         """FLOPs that its kernel computes."""
-        return self.flops - self.skipped_flops if _present(self.skipped_flops) else self.flops
+        skipped = self.skipped_flops
+        # `is_present`, written out, as in `bytes`: each is asked for at every operator.
+        return self.flops if type(skipped) is float and skipped == 0.0 else self.flops - skipped
 
     @property
     def bytes(self) -> Number:
         """Everything it moves to or from memory [B]."""
-        terms = (self.weight_bytes, self.cache_bytes, self.activation_bytes)
-        return sum(filter(_present, terms[1:]), terms[0])
+        moved, cache, activations = self.weight_bytes, self.cache_bytes, self.activation_bytes
+        if type(cache) is not float or cache != 0.0:
+            moved = moved + cache
+        return moved if type(activations) is float and activations == 0.0 else moved + activations
 
     @property
     def intensity(self) -> Number:
         """FLOPs of its kernel per byte moved [FLOP/B]; 0 where nothing moves."""
         return self.kernel_flops / maximum(self.bytes, 1.0)
 
-    def combined(self, combine: Callable[..., Number], *others: Operator) -> Operator:
-        """The operator with each of its terms combined with those of others."""
-        terms = {
-            name: combine(getattr(self, name), *(getattr(other, name) for other in others))
-            for name in _TERMS
-            if _present(getattr(self, name))
-        }
-        return replace(self, **terms)
+    def combined(self, combine: Callable[[Number, Number], Number], other: Operator) -> Operator:
+        """The operator with each of its terms combined with that of another."""
+        flops, skipped, weights, cache, activations, scores, expanded, sent, messages, kernels = (
+            combine(own, another) if is_present(own) else own
+            for own, another in zip(_terms(self), _terms(other), strict=True)
+        )
+        return Operator(
+            self.name,
+            self.part,
+            flops,
+            skipped,
+            weights,
+            cache,
+            activations,
+            scores,
+            expanded,
+            sent,
+            messages,
+            kernels,
+            self.compute,
+            self.kind,
+            self.stored,
+            self.rows,
+            self.blocks,
+            self.spans,
+        )
 
     def plus(self, other: Operator) -> Operator:
         """The operator and another of its kind as one."""
-        return self.combined(lambda own, others: own + others, other)
-
-    def minus(self, other: Operator) -> Operator:
-        """What the operator has beyond another of its kind."""
-        return self.combined(lambda own, others: own - others, other)
-
-    def times(self, count: Number) -> Operator:
-        """The same operator, run `count` times."""
-        return self.combined(lambda term: term * count)
+        return self.combined(add, other)
 
 
 QUERIES_PER_BLOCK = 64.0
 """Queries that one part of an attention kernel takes (PyTorch's memory-efficient attention)."""
 
-_TERMS = (
+_terms = attrgetter(
     "flops",
     "skipped_flops",
     "weight_bytes",
@@ -112,10 +139,86 @@ _TERMS = (
     "messages",
     "kernels",
 )
+"""The terms of an operator that add up, in the order of its fields."""
 
 
-def _present(term: Number) -> bool:
-    return not (isinstance(term, float) and term == 0.0)
+def is_present(term: Number) -> bool:
+    """Whether a term is more than the plain 0.0 that stands for none."""
+    return type(term) is not float or term != 0.0
+
+
+@record
+class Kernel:
+    """A kernel as every pass has it: what it reads once, and what it does for each row.
+
+    Attributes:
+        name: Of the operator.
+        part: Of the model.
+        weight_bytes: Parameters read [B].
+        row_bytes: Activations read and written for a row [B].
+        kernels: Kernels launched.
+        row_flops: FLOPs for a row.
+        compute: Data type of its matrix product; None where it has none.
+        stored: Format of its weights; None where it has no matrix product.
+    """
+
+    name: str
+    part: str
+    weight_bytes: Number
+    row_bytes: Number
+    kernels: Number
+    row_flops: Number = 0.0
+    compute: DType | None = None
+    stored: DType | None = None
+
+    def over(
+        self, rows: Number, *, row_bytes: Number = None, cache_bytes: Number = 0.0
+    ) -> Operator:
+        """The operator for so many rows, token-streams or tokens.
+
+        Args:
+            rows: How many.
+            row_bytes: Activations moved for a row, where they are not the kernel's [B].
+            cache_bytes: What it writes to the cache besides [B].
+        """
+        moved = rows * (self.row_bytes if row_bytes is None else row_bytes)
+        if self.compute is None:
+            return Operator(
+                self.name,
+                self.part,
+                weight_bytes=self.weight_bytes,
+                cache_bytes=cache_bytes,
+                activation_bytes=moved,
+                kernels=self.kernels,
+            )
+        return self._product(rows, self.weight_bytes, moved, rows)
+
+    def of_several(self, rows: Number, matrices: Number) -> Operator:
+        """The product of the rows of several matrices with each its own, in one grouped kernel.
+
+        Args:
+            rows: Over all matrices.
+            matrices: How many have any.
+        """
+        weights = self.weight_bytes * matrices
+        return self._product(rows, weights, rows * self.row_bytes, rows / matrices)
+
+    def _product(
+        self, rows: Number, weight_bytes: Number, moved: Number, rows_of_one: Number
+    ) -> Operator:
+        """A matrix product: rows in all, weights and activations [B], rows of each matrix."""
+        return Operator(
+            self.name,
+            self.part,
+            rows * self.row_flops,
+            weight_bytes=weight_bytes,
+            activation_bytes=moved,
+            kernels=self.kernels,
+            compute=self.compute,
+            kind="product",
+            stored=self.stored,
+            rows=rows_of_one,
+        )
 
 
 def masked_pairs(queries: Number, past: Number = 0.0, window: Number = None) -> Number:
@@ -137,8 +240,7 @@ def masked_pairs(queries: Number, past: Number = 0.0, window: Number = None) -> 
     return future + others * (others + 1.0) / 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
+class Growth(NamedTuple):
     """What each further decode step adds to an operator.
 
     Attributes:
@@ -152,7 +254,7 @@ class Growth:
     @property
     def is_endless(self) -> bool:
         """Whether nothing ends it."""
-        return isinstance(self.steps, float) and self.steps == math.inf
+        return type(self.steps) is float and self.steps == math.inf
 
     def growing(self, steps: Number) -> Number:
         """How many of the first steps are followed by a growth."""
@@ -165,14 +267,17 @@ class Growth:
             first: The operator in the first step.
             steps: Decode steps.
         """
+        growing = self.growing(steps)
+        rest = 0.0 if self.is_endless else steps - growing
 
         def over_steps(start: Number, gain: Number) -> Number:
-            growing = self.growing(steps)
-            grown = arithmetic_sum(start, gain, growing)
-            if self.is_endless:
-                return grown
-            return grown + (start + gain * self.steps) * (steps - growing)
+            # Of a window that is full, each further step is like the last.
+            if not is_present(gain):
+                return steps * start
+            grown = growing * start + gain * gains
+            return grown + (start + gain * self.steps) * rest if is_present(rest) else grown
 
+        gains = growing * (growing - 1.0) / 2.0
         return first.combined(over_steps, self.operator)
 
 
@@ -181,124 +286,177 @@ def arithmetic_sum(start: Number, slope: Number, count: Number) -> Number:
     return count * start + slope * (count * (count - 1.0) / 2.0)
 
 
-@dataclass(frozen=True, slots=True)
-class ForwardPass:
-    """One forward pass, and the two kinds of operators that it is made of.
+class DeviceModel:
+    """A model as one device of a layout has it: float64 sizes and formats, each worked out once.
+
+    The passes of a request share it, and with it what their kernels have in common.
 
     Attributes:
         spec: The model.
-        precision: Storage formats.
-        batch: Sequences of the pass on all devices, B.
+        layout: How it is divided; everything is what one device has of it.
+        share: The sizes of that device, as the model states them.
+        formats: Of weights, activations and cache.
+        batch: Sequences of a pass on all devices, B.
+        sequences: Sequences on one device.
+        streams: Streams on one device.
+        stream_sequences: Sequences of all its streams, P·B.
+        parallel: 1.0 where P > 1, else 0.0.
+        hidden: Width of the residual stream, h.
+        head_dim: Width of a head.
+        query_heads: Query heads on one device.
+        query: Width of the query heads on one device.
+        key_value: Width of the KV heads on one device.
+        cached_width: Keys and values that a layer caches for a position [B].
+        narrow: Width of an activation [B].
+        wide: Width of what is never computed below 16 bits [B].
+    """
+
+    def __init__(
+        self, spec: ModelSpec, batch: Number, precision: Precision, layout: Layout = SINGLE
+    ) -> None:
+        """Work out the sizes.
+
+        Args:
+            spec: The model.
+            batch: Sequences of a pass on all devices, B.
+            precision: Storage formats.
+            layout: How the model is divided.
+        """
+        self.spec, self.layout = spec, layout
+        self.share = share = Share(spec, layout)
+        self.formats = formats = precision.formats
+        self.batch = as_float(batch)
+        self.sequences = share.sequences(self.batch)
+        self.streams = as_float(share.streams)
+        self.stream_sequences = self.sequences * self.streams
+        self.parallel = as_float(spec.streams > 1)
+        self.hidden = as_float(spec.hidden_size)
+        self.head_dim = as_float(spec.head_dim)
+        self.query_heads = as_float(share.query_heads)
+        self.query = self.query_heads * self.head_dim
+        self.key_value = as_float(share.key_value)
+        self.cached_width = 2.0 * self.key_value * formats.cache.bytes
+        self.narrow, self.wide = formats.activation.bytes, formats.accumulate.bytes
+        self._kernels: dict[int, dict[str, Kernel]] = {}
+
+    def kernels(self, place: int) -> dict[str, Kernel]:
+        """The kernels of a kind of layers that an earlier pass has worked out, by name."""
+        return self._kernels.setdefault(place, {})
+
+
+class ForwardPass:
+    """One forward pass of a model on one device.
+
+    Attributes:
+        model: The model there.
         queries: New tokens of each sequence.
         past: Positions before the pass, prefix included.
         logits: "last" or "all" positions whose logits are computed.
         fills_prefix: The pass copies the learned prefixes into an empty cache first.
-        layout: Of the model; everything is what one device has of it.
+        tokens: Tokens before they are copied to streams, B·queries.
+        rows: Token-streams, P·B·queries: the rows of every matrix product of a layer.
+        positions: What a position adds to the attention of each kind of layers, once it is known.
     """
 
-    spec: ModelSpec
-    precision: Precision
-    batch: Number
-    queries: Number
-    past: Number
-    logits: str = "last"
-    fills_prefix: bool = False
-    layout: Layout = SINGLE
-
-    def size(self, name: str) -> Number:
-        """A size of the model as float64."""
-        return as_float(getattr(self.spec, name))
-
-    @property
-    def share(self) -> Share:
-        """What one device has of the model."""
-        return Share(self.spec, self.layout)
+    def __init__(
+        self,
+        model: DeviceModel,
+        queries: Number,
+        past: Number,
+        logits: str = "last",
+        *,
+        fills_prefix: bool = False,
+    ) -> None:
+        """Work out the sizes of the pass; arguments as the attributes."""
+        self.model, self.queries, self.past = model, as_float(queries), as_float(past)
+        self.logits, self.fills_prefix = logits, fills_prefix
+        self.tokens = model.sequences * self.queries
+        self.rows = self.tokens * model.streams
+        self.positions: dict[int, Operator] = {}
 
     @property
-    def sequences(self) -> Number:
-        """Sequences on one device."""
-        return self.share.sequences(self.batch)
+    def residual_bytes(self) -> Number:
+        """The residual stream of all token-streams of one device [B]."""
+        return self.rows * (self.model.hidden * self.model.wide)
 
-    @property
-    def streams(self) -> Number:
-        """Streams on one device."""
-        return as_float(self.share.streams)
 
-    @property
-    def tokens(self) -> Number:
-        """Tokens before they are copied to streams, B·queries."""
-        return self.sequences * self.queries
+OUTSIDE, AGGREGATION = -1, -2
+"""Places of the kernels that belong to no kind of layers."""
 
-    @property
-    def rows(self) -> Number:
-        """Token-streams, P·B·queries: the rows of every matrix product of a layer."""
-        return self.tokens * self.streams
 
-    @property
-    def query(self) -> Number:
-        """Width of the query heads on one device."""
-        return as_float(self.share.query)
+class Kernels:
+    """Writes the operators of one kind of layers in a pass, summed over those layers.
 
-    @property
-    def key_value(self) -> Number:
-        """Width of the KV heads on one device."""
-        return as_float(self.share.key_value)
+    Attributes:
+        step: The pass.
+        model: Its model.
+        count: How many layers there are of the kind; 1 outside of the layers.
+        place: Of the kind in `spec.groups`, or one of those above.
+    """
 
-    @property
-    def parallel(self) -> Number:
-        """1.0 where P > 1, else 0.0."""
-        return as_float(self.spec.streams > 1)
+    def __init__(self, step: ForwardPass, count: Number = 1.0, place: int = OUTSIDE) -> None:
+        """What writes the operators of so many layers; arguments as the attributes."""
+        self.step, self.model, self.count, self.place = step, step.model, count, place
+        self._known = step.model.kernels(place)
 
-    def linear(
+    def product(
         self,
         name: str,
         part: str,
-        rows: Number,
         inputs: Number,
         outputs: Number,
         *,
         bias: Number = 0.0,
         quantised: bool = True,
-    ) -> Operator:
+    ) -> Kernel:
         """A matrix product (rows, inputs) × (inputs, outputs), and the bias it may add.
 
         Args:
-            name: Of the operator.
+            name: Of the operator; only one kernel of a kind of layers has it.
             part: Of the model.
-            rows: Token-streams or tokens.
             inputs: Width that goes in.
             outputs: Width that comes out; matrices that read the same input are one product.
             bias: Values of the bias.
             quantised: Its weights are stored in the format of matrices, not the wider one.
         """
-        precision = self.precision
-        stored = precision.matrix if quantised else precision.unquantised
-        moved = precision.activation if quantised else precision.accumulate
-        flops = 2.0 * rows * inputs * outputs
-        return Operator(
-            name=name,
-            part=part,
-            flops=flops,
-            weight_bytes=stored.matrix_bytes(inputs, outputs) + bias * precision.unquantised.bytes,
-            activation_bytes=rows * (inputs * moved.bytes + outputs * precision.accumulate.bytes),
-            kernels=1.0,
-            compute=precision.compute if quantised else precision.head_compute,
-            kind="product",
-            stored=stored,
-            rows=rows,
+        known = self._known.get(name)
+        if known is not None:
+            return known
+        formats, model = self.model.formats, self.model
+        stored = formats.matrix if quantised else formats.unquantised
+        moved = model.narrow if quantised else model.wide
+        weights, count = stored.matrix_bytes(inputs, outputs), self.count
+        if is_present(bias):
+            weights = weights + bias * formats.unquantised.bytes
+        kernel = self._known[name] = Kernel(
+            name,
+            part,
+            weights * count,
+            inputs * (moved * count) + outputs * (model.wide * count),
+            count,
+            inputs * outputs * (2.0 * count),
+            formats.compute if quantised else formats.head_compute,
+            stored,
         )
+        return kernel
 
-    def elementwise(
-        self, name: str, part: str, values: Number, *, weights: Number = 0.0
-    ) -> Operator:
-        """A kernel without matrix product: `values` activations moved, `weights` values read."""
-        return Operator(
-            name=name,
-            part=part,
-            weight_bytes=weights * self.precision.unquantised.bytes,
-            activation_bytes=values * self.precision.accumulate.bytes,
-            kernels=1.0,
-        )
+    def elementwise(self, name: str, part: str, values: Number, *, weights: Number = 0.0) -> Kernel:
+        """A kernel without matrix product.
+
+        Args:
+            name: Of the operator; only one kernel of a kind of layers has it.
+            part: Of the model.
+            values: Activations read and written for each row.
+            weights: Values that are read once.
+        """
+        known = self._known.get(name)
+        if known is not None:
+            return known
+        if is_present(weights):
+            weights = weights * (self.model.formats.unquantised.bytes * self.count)
+        moved = values * (self.model.wide * self.count)
+        kernel = self._known[name] = Kernel(name, part, weights, moved, self.count)
+        return kernel
 
     def norm(self, name: str, part: str, moved: float = 2.0) -> Operator:
         """A norm over the residual stream.
@@ -309,17 +467,12 @@ class ForwardPass:
             moved: Values that are read and written for each of the stream's: more than two where a
                 residual is added in the same kernel.
         """
-        hidden = self.size("hidden_size")
-        weights = hidden * 2.0 if self.spec.frame.norm_bias else hidden
-        return self.elementwise(name, part, moved * self.rows * hidden, weights=weights)
+        hidden = self.model.hidden
+        weights = hidden * 2.0 if self.model.spec.frame.norm_bias else hidden
+        return self.elementwise(name, part, moved * hidden, weights=weights).over(self.step.rows)
 
     def post_norm(self, part: str) -> list[Operator]:
         """The norm after attention or MLP, where the model has one."""
-        if not self.spec.frame.post_norms:
+        if not self.model.spec.frame.post_norms:
             return []
         return [self.norm(f"norm after {'MLP' if part == 'mlp' else part}", part)]
-
-    @property
-    def residual_bytes(self) -> Number:
-        """The residual stream of all token-streams of one device [B]."""
-        return self.rows * self.size("hidden_size") * self.precision.accumulate.bytes

@@ -8,17 +8,17 @@ Times are affine in the context, so that a decode of many steps keeps a closed f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import reduce
+from typing import NamedTuple
 
 from cost_analysis.common.arrays import Number, maximum, minimum, square_root, where
-from cost_analysis.cost.operator import Operator
-from cost_analysis.inputs.device import Hardware
+from cost_analysis.cost.operator import Operator, record
+from cost_analysis.inputs.device import Hardware, ProductRates
+from cost_analysis.inputs.dtypes import DType
 from cost_analysis.inputs.engine import Engine
 
 
-@dataclass(frozen=True, slots=True)
-class _Protocol:
+class _Protocol(NamedTuple):
     """How devices exchange messages.
 
     Attributes:
@@ -45,7 +45,7 @@ _NETWORK_PROTOCOLS = (
 """The same of a ring over a network, and without flags (Simple): src/graph/tuning.cc at 5067397."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OperatorTime:
     """An operator and the time that each of its limits asks for [s].
 
@@ -54,29 +54,37 @@ class OperatorTime:
 
     Attributes:
         operator: FLOPs, bytes and kernels of one run.
-        hardware: The device.
-        engine: What runs it there.
+        speeds: How fast its kernels go.
         overhead: Floor of its kernels, or waiting for the host.
         seconds: Time that one run takes.
         runs: How often it runs in the phase.
     """
 
     operator: Operator
-    hardware: Hardware
-    engine: Engine
+    speeds: Speeds
     overhead: Number
     seconds: Number
     runs: Number = 1.0
 
     @property
+    def hardware(self) -> Hardware:
+        """The device."""
+        return self.speeds.hardware
+
+    @property
+    def engine(self) -> Engine:
+        """What runs it there."""
+        return self.speeds.engine
+
+    @property
     def compute(self) -> Number:
         """Time of one run at the compute roof [s]."""
-        return compute_time(self.operator, self.hardware, self.engine)
+        return self.speeds.compute(self.operator)
 
     @property
     def transfer(self) -> Number:
         """Time of one run at the memory roof, or on the link [s]."""
-        return transfer_time(self.operator, self.hardware, self.engine)
+        return self.speeds.transfer(self.operator)
 
     @property
     def total_seconds(self) -> Number:
@@ -102,6 +110,119 @@ class OperatorTime:
         return where(self.overhead > maximum(compute, transfer), "overhead", roof)
 
 
+class _Rates(NamedTuple):
+    """What kernels of a kind, with weights and activations of some formats, reach.
+
+    Attributes:
+        floor: Time that each takes however small it is [s].
+        flops: Rate of matrix products [FLOP/s]; None where there is none.
+        bytes: Rate of traffic [B/s].
+        measured: Of products as they were measured on the device; None where they were not.
+    """
+
+    floor: Number
+    flops: Number | None
+    bytes: Number
+    measured: ProductRates | None = None
+
+
+class Speeds:
+    """How fast an engine's kernels go on a device; operators of a kind share the rates.
+
+    Attributes:
+        hardware: The device.
+        engine: What runs the model on it.
+    """
+
+    def __init__(self, hardware: Hardware, engine: Engine) -> None:
+        """The speeds of an engine on a device."""
+        self.hardware, self.engine = hardware, engine
+        self._bytes_rate = engine.bytes_rate(hardware)
+        self._known: dict[tuple[str, str | None, str | None], _Rates] = {}
+
+    def time(self, operator: Operator, runs: Number = 1.0) -> OperatorTime:
+        """The time of an operator, by its kind.
+
+        Args:
+            operator: Of a pass (`forward_pass`), or what a step adds to it (`context_growth`).
+            runs: How often it runs in the phase.
+        """
+        rates = self._rates(operator)
+        overhead = operator.kernels * rates.floor
+        seconds = overhead + self._roofs(operator, rates)
+        return OperatorTime(operator, self, overhead, seconds, runs)
+
+    def _roofs(self, operator: Operator, rates: _Rates) -> Number:
+        """Time beyond the floor of its kernels: the larger of the two roofs, or what both ask."""
+        if rates.flops is None:
+            return self._transfer(operator, rates)
+        if rates.measured is not None:
+            started = operator.kernels * rates.measured.start(operator.rows)
+            return started + rates.measured.seconds(operator.weight_bytes, operator.rows)
+        compute, transfer = operator.kernel_flops / rates.flops, self._transfer(operator, rates)
+        if self.engine.soft_roofs and operator.kind == "product":
+            return square_root(compute * compute + transfer * transfer)
+        return maximum(compute, transfer)
+
+    def overhead(self, operator: Operator) -> Number:
+        """Floor of an operator's kernels [s]."""
+        return operator.kernels * self._rates(operator).floor
+
+    def compute(self, operator: Operator) -> Number:
+        """Time of an operator's matrix products at the rate that its kernel reaches [s]."""
+        rate = self._rates(operator).flops
+        return 0.0 if rate is None else operator.kernel_flops / rate
+
+    def transfer(self, operator: Operator) -> Number:
+        """Time of an operator's traffic at the rate that its kernel reaches [s]."""
+        return self._transfer(operator, self._rates(operator))
+
+    def _transfer(self, operator: Operator, rates: _Rates) -> Number:
+        if operator.kind == "exchange":
+            return _exchange_time(operator, self.hardware, self.engine)
+        if operator.kind != "attention":
+            return operator.bytes / rates.bytes
+        # The cache is read, copied where the engine does, and the scores are passed over.
+        kernels = self.engine.attention
+        copied = operator.expanded_bytes * kernels.cache_copies
+        scores = operator.score_values * kernels.score_bytes
+        reading = rates.bytes * kernels.filled(operator.blocks)
+        return operator.bytes / reading + (copied + scores) / self._bytes_rate
+
+    def _rates(self, operator: Operator) -> _Rates:
+        compute, stored = operator.compute, operator.stored
+        # By name: the hash of a whole format takes longer than all that is looked up.
+        key = (
+            operator.kind,
+            compute.name if compute else None,
+            stored.name if stored else None,
+        )
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._rates_of(operator.kind, compute, stored)
+        return known
+
+    def _rates_of(self, kind: str, compute: DType | None, stored: DType | None) -> _Rates:
+        """The rates of kernels of a kind: shares of the two roofs, and what was measured."""
+        engine, hardware, rate = self.engine, self.hardware, self._bytes_rate
+        floor, flops = engine.kernel_floor, None
+        if compute is not None:
+            flops = engine.flops_rate(hardware, compute)
+        if kind == "attention":
+            attention = engine.attention
+            flops = None if flops is None else flops * attention.flops_share
+            return _Rates(floor + attention.floor, flops, rate * attention.bandwidth_share)
+        if kind == "exchange":
+            return _Rates(floor + engine.link_latency, None, rate)
+        if kind != "product":
+            return _Rates(floor, None, rate * engine.elementwise_share)
+        if _widens(stored, compute, hardware):
+            flops = flops * engine.quantised_flops_share
+            return _Rates(floor, flops, rate * engine.quantised_bandwidth_share)
+        measured = hardware.product_rates.get(compute.unit) if compute else None
+        return _Rates(floor, flops, rate, measured)
+
+
 def operator_time(
     operator: Operator, hardware: Hardware, engine: Engine, runs: Number = 1.0
 ) -> OperatorTime:
@@ -113,80 +234,23 @@ def operator_time(
         engine: What runs the model on it.
         runs: How often it runs in the phase.
     """
-    overhead = operator.kernels * engine.kernel_floor
-    if operator.kind == "attention":
-        overhead = overhead + operator.kernels * engine.attention.floor
-    elif operator.kind == "exchange":
-        overhead = overhead + operator.kernels * engine.link_latency
-    compute, transfer = (
-        compute_time(operator, hardware, engine),
-        transfer_time(operator, hardware, engine),
-    )
-    measured = _measured_product(operator, hardware)
-    if measured is not None:
-        roofs = measured
-    elif engine.soft_roofs and operator.kind == "product":
-        roofs = square_root(compute * compute + transfer * transfer)
-    else:
-        roofs = maximum(compute, transfer)
-    return OperatorTime(operator, hardware, engine, overhead, overhead + roofs, runs)
+    return Speeds(hardware, engine).time(operator, runs)
 
 
-def _measured_product(operator: Operator, hardware: Hardware) -> Number | None:
-    """Time of a product by what was measured on the device; None where it was not."""
-    if operator.kind != "product" or operator.compute is None or _widens(operator, hardware):
-        return None
-    rates = hardware.product_rates.get(operator.compute.unit)
-    if rates is None:
-        return None
-    started = operator.kernels * rates.start(operator.rows)
-    return started + rates.seconds(operator.weight_bytes, operator.rows)
+def transfer_time(operator: Operator, hardware: Hardware, engine: Engine) -> Number:
+    """Time of an operator's traffic at the rate that its kernel reaches [s]."""
+    return Speeds(hardware, engine).transfer(operator)
 
 
-def _widens(operator: Operator, hardware: Hardware) -> bool:
+def _widens(stored: DType | None, compute: DType | None, hardware: Hardware) -> bool:
     """Whether weights of fewer than 16 bits are turned into what the device multiplies.
 
     An engine's shares for quantised weights were measured so, with 16-bit activations. Products of
     two 8-bit types on units for them do without.
     """
-    stored, compute = operator.stored, operator.compute
     if stored is None or compute is None or stored.bits >= 16:
         return False
     return stored.unit != hardware.peak_dtype(compute)
-
-
-def compute_time(operator: Operator, hardware: Hardware, engine: Engine) -> Number:
-    """Time of an operator's matrix products at the rate that its kernel reaches [s]."""
-    if operator.compute is None:
-        return 0.0
-    rate = engine.flops_rate(hardware, operator.compute)
-    if operator.kind == "attention":
-        rate = rate * engine.attention.flops_share
-    elif _widens(operator, hardware):
-        rate = rate * engine.quantised_flops_share
-    return operator.kernel_flops / rate
-
-
-def transfer_time(operator: Operator, hardware: Hardware, engine: Engine) -> Number:
-    """Time of an operator's traffic at the rate that its kernel reaches [s]."""
-    rate = engine.bytes_rate(hardware)
-    if operator.kind == "product":
-        share = engine.quantised_bandwidth_share if _widens(operator, hardware) else 1.0
-        return operator.bytes / (rate * share)
-    if operator.kind == "attention":
-        return _attention_transfer_time(operator, rate, engine)
-    if operator.kind == "exchange":
-        return _exchange_time(operator, hardware, engine)
-    return operator.bytes / (rate * engine.elementwise_share)
-
-
-def _attention_transfer_time(operator: Operator, rate: Number, engine: Engine) -> Number:
-    """Time to read the cache, to copy it where the engine does, and to pass over the scores."""
-    kernels = engine.attention
-    copied = operator.expanded_bytes * kernels.cache_copies
-    scores = operator.score_values * kernels.score_bytes
-    reading = rate * kernels.bandwidth_share * kernels.filled(operator.blocks)
-    return operator.bytes / reading + (copied + scores) / rate
 
 
 def _exchange_time(operator: Operator, hardware: Hardware, engine: Engine) -> Number:

@@ -14,11 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from cost_analysis.common.arrays import Array, Number
+from cost_analysis.common.arrays import Array
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.units import GIB
 from cost_analysis.compare.comparison import Contest
-from cost_analysis.compare.cost_models import Setting, mean_cost
+from cost_analysis.compare.cost_models import Setting, System, mean_cost
+from cost_analysis.cost.estimate import ratio_of_increases
 from cost_analysis.figures.style import (
     UNBROKEN,
     cost_model_title,
@@ -36,9 +37,6 @@ from cost_analysis.law.equal_loss import measured_baseline
 from cost_analysis.law.family import family
 from cost_analysis.law.runs import DATASET_NAMES, Runs, published_runs
 
-NOTHING = 1e-9
-"""An increase below this share of what increases is rounding."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CostGrid:
@@ -54,8 +52,8 @@ class CostGrid:
         loss: Final loss, (sizes, streams).
         memory: Memory [B], (sizes, streams, batches).
         latency: Latency [s], (sizes, streams, batches).
-        memory_ratio: Increase of the measured baseline over that of the base at the largest P,
-            (batches,); nan where there is none.
+        memory_ratio: Ratio of the memory increases of the measured baseline and of the base at
+            the largest P (`ratio_of_increases`), (batches,); nan where no baseline was measured.
         latency_ratio: The same of the latency.
     """
 
@@ -141,20 +139,13 @@ def _mean_costs(spec: ModelSpec, setting: Setting, system: System, cost_model: s
 def _measured_ratios(
     streamed: ModelSpec, runs: Runs, cost_of: Callable[[ModelSpec], Array]
 ) -> Array:
-    """Ratios of the memory and latency increases, (2, batches); nan where there are none."""
+    """Ratios of the memory and latency increases, (2, batches); nan without a baseline."""
     costs, base = cost_of(streamed), cost_of(streamed.with_streams(1))
     try:
         wider = measured_baseline(streamed, runs).cost(cost_of)
     except InputError:
         wider = np.nan
-    return increase_ratio(wider, costs, base)
-
-
-def increase_ratio(wider: Number, streamed: Number, base: Number) -> Array:
-    """Ratio of the increases; infinite where only the baseline's is one, nan where none is."""
-    extra, added, least = np.asarray(wider - base), np.asarray(streamed - base), NOTHING * base
-    none = np.where(extra > least, np.inf, np.nan)
-    return np.where(added > least, extra / np.where(added > least, added, 1.0), none)
+    return np.asarray(ratio_of_increases(wider - base, costs - base, base))
 
 
 def trade_off_caption(grid: CostGrid) -> str:

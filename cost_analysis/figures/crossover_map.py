@@ -20,7 +20,7 @@ from cost_analysis.common.arrays import Array
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.units import format_bytes
 from cost_analysis.compare.cost_models import request_cost
-from cost_analysis.figures.costs import increase_ratio
+from cost_analysis.cost.estimate import ratio_of_increases
 from cost_analysis.figures.style import (
     cost_model_title,
     doubling_axis,
@@ -93,8 +93,8 @@ def crossover_map(
     batch, prompt = _whole_steps(*MAP_BATCH), _whole_steps(*MAP_PROMPT)
     work = Workload(batch[None], prompt[:, None], output_length)
     cost_of = partial(_costs_over, work=work, system=system, cost_model=cost_model)
-    costs = cost_of(streamed)
-    ratios = increase_ratio(baseline.cost(cost_of), costs, cost_of(streamed.with_streams(1)))
+    costs, base = cost_of(streamed), cost_of(streamed.with_streams(1))
+    ratios = ratio_of_increases(baseline.cost(cost_of) - base, costs - base, base)
     return CrossoverMap(
         streamed=streamed,
         baseline=baseline,

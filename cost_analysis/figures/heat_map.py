@@ -19,7 +19,7 @@ from cost_analysis.common.units import format_of_column
 from cost_analysis.figures.style import UNBROKEN, label_panel, new_figure, write_caption
 from cost_analysis.search.columns import NAMED, Column
 from cost_analysis.search.grid import Grid
-from cost_analysis.search.sweep import pieces_of
+from cost_analysis.search.sweep import rows_of
 
 MOST_VALUES = 200
 """Values of an axis: more could not be told apart."""
@@ -62,11 +62,11 @@ def heat_map(grid: Grid, name: str) -> HeatMap:
     long = [axis for axis in varied if len(grid.axes[axis]) > MOST_VALUES]
     if long:
         raise InputError(f"{long[0]} has more than the {MOST_VALUES} values that a map can show")
-    found = list(pieces_of(grid, range(grid.piece_count)))
+    found = rows_of(grid, range(grid.piece_count))
     shape = tuple(len(grid.axes[axis]) for axis in varied)
 
     def over_axes(column: str) -> Any:
-        return np.concatenate([piece[column] for piece in found]).reshape(shape)
+        return found[column].reshape(shape)
 
     return HeatMap(
         column=NAMED[name],

@@ -36,7 +36,7 @@ SURFACE_ROWS = 81
 """Values of P between the published ones that a contour is drawn through."""
 
 MARGIN = 1.12
-"""How far curves run beyond the smallest and the largest run."""
+"""Factor by which curves extend beyond the smallest and the largest run."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -74,7 +74,7 @@ def _draw_run(axes: Axes, verdicts: Sequence[Verdict], index: int, count: int, h
         place = math.log2(verdict.streams) + shift
         if verdict.claim in CLAIMED:
             axes.plot([place - 0.09, place + 0.09], [verdict.predicted] * 2, color=style["color"])
-        if not math.isfinite(verdict.measured):
+        if verdict.measured == math.inf:
             axes.annotate("free", (place, high), ha="center", va="top", fontsize=8.5)
         elif verdict.measured > 0:
             ends = [max(verdict.low, 1e-9), min(verdict.high, 1e9)]

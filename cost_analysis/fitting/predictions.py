@@ -1,4 +1,4 @@
-"""What the model says for measurements: many rows, devices and engines in a few array calls."""
+"""Predicted times of measurements: many rows, devices and engines in a few array calls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cost_analysis.fitting.measurements import (
 )
 from cost_analysis.inputs.device import Hardware
 from cost_analysis.inputs.dtypes import DTYPES
-from cost_analysis.inputs.engine import AttentionKernels, Engine
+from cost_analysis.inputs.engine import ENGINE_SHARES, ENGINE_TIMES, AttentionKernels, Engine
 from cost_analysis.inputs.layout import Layout
 from cost_analysis.inputs.profiles import load_engine, profile_names
 from cost_analysis.inputs.spec import ModelSpec, Workload
@@ -141,19 +141,16 @@ def stacked_hardware(devices: Sequence[Hardware]) -> Hardware:
 
 
 def stacked_engine(engines: Sequence[Engine]) -> Engine:
-    """Engines as one whose figures are arrays, (engines,); they share what is no number."""
+    """Engines as one whose figures are arrays, (engines,); all else is the first engine's."""
     kernels = {
         item.name: _column(getattr(engine.attention, item.name) for engine in engines)
         for item in fields(AttentionKernels)
     }
     numbers: dict[str, Any] = {
-        name: _column(getattr(engine, name) for engine in engines) for name in NUMBERS
+        name: _column(getattr(engine, name) for engine in engines)
+        for name in (*ENGINE_SHARES, *ENGINE_TIMES)
     }
     return replace(engines[0], attention=AttentionKernels(**kernels), **numbers)
-
-
-NUMBERS = tuple(item.name for item in fields(Engine) if item.type == "Number")
-"""Fields of `Engine` that are numbers."""
 
 
 @cache
@@ -171,7 +168,7 @@ def class_engines() -> dict[str, Engine]:
 
 
 def engine_of(row: Measurement) -> Engine:
-    """The engine that a row's `engine_detail` names; one that nobody knows is its class.
+    """The engine that a row's `engine_detail` names; an unknown one is its class.
 
     Raises:
         InputError: A class that does not exist.

@@ -54,7 +54,7 @@ def fit_operators(path: Path) -> list[DeviceFit]:
     shapes, seconds = _products(table)
     return [
         _fitted(name, shapes[:, :, devices == name], seconds[:, devices == name])
-        for name in sorted(set(devices))
+        for name in sorted(set(devices.tolist()))
     ]
 
 

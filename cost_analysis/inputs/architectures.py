@@ -45,15 +45,12 @@ def sizes(
         stated: Defaults of fields that must be stated otherwise.
     """
     hidden, heads = (_stated(config, name, stated) for name in ("hidden_size", _HEADS))
-    own_head = config.size("head_dim", head_dim, null=True)
-    if own_head is None and hidden % heads:
-        config.refuse(f"hidden_size {hidden} is not divisible by {heads} num_attention_heads")
     return {
         "hidden_size": hidden,
         "num_hidden_layers": depth(config, "num_hidden_layers"),
         "num_attention_heads": heads,
         "num_key_value_heads": config.size("num_key_value_heads", kv_heads, null=True) or heads,
-        "head_dim": own_head,
+        "head_dim": config.size("head_dim", head_dim, null=True),
         "vocab_size": _stated(config, "vocab_size", stated),
         "max_position_embeddings": config.size("max_position_embeddings", max_positions),
         "tie_word_embeddings": config.switch("tie_word_embeddings", tied),

@@ -1,53 +1,14 @@
-"""A model's `config.json`: read within limits, and taken field by field."""
+"""The fields of a model's `config.json`, taken one by one, each as what it must be."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 from cost_analysis.common.checks import whole_number
 from cost_analysis.common.errors import InputError, shown
-from cost_analysis.common.files import read_small
-
-LARGEST_CONFIG = 4_000_000
-"""A configuration is some pages of text; a larger file is not one [B]."""
 
 _REQUIRED = object()
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """The JSON object of a configuration file, of which no more than `LARGEST_CONFIG` is read.
-
-    Raises:
-        InputError: A file that cannot be read, is too large, or holds something else.
-    """
-    name, text = read_small(path, "the configuration", LARGEST_CONFIG)
-    try:
-        content = json.loads(
-            text.decode("utf-8-sig"), parse_constant=_no_number, object_pairs_hook=_each_once
-        )
-    except (ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{name} is not JSON: {reason}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{name} is not a JSON object")
-    return content
-
-
-def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is not a number")
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose fields are given once, or with the same value."""
-    content: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in content and content[name] != value:
-            raise ValueError(f"{shown(name)} is given twice, with different values")
-        content[name] = value
-    return content
 
 
 class Config:

@@ -8,9 +8,9 @@ and `nvfp4` are fixed.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from cost_analysis.common.arrays import ceil, where
 from cost_analysis.common.errors import InputError, shown, unknown_name
@@ -198,43 +198,76 @@ class Precision:
 
     def __post_init__(self) -> None:
         """Check the names."""
-        for item in fields(self):
-            dtype_named(getattr(self, item.name))
+        for name in (self.weights, self.activations, self.kv_cache):
+            dtype_named(name)
+
+    @property
+    def formats(self) -> Formats:
+        """The types of all parts."""
+        return _formats(self.weights, self.activations, self.kv_cache)
 
     @property
     def matrix(self) -> DType:
         """Type of the attention and MLP matrices."""
-        return dtype_named(self.weights)
+        return self.formats.matrix
 
     @property
     def unquantised(self) -> DType:
         """Type of all other parameters: the weights' own, or 16-bit where that is narrower."""
-        if self.matrix.bits >= 16:
-            return self.matrix
-        return self.activation if self.activation.bits == 16 else dtype_named("bf16")
+        return self.formats.unquantised
 
     @property
     def activation(self) -> DType:
         """Type of activations."""
-        return dtype_named(self.activations)
+        return self.formats.activation
 
     @property
     def cache(self) -> DType:
         """Type of the KV cache."""
-        return dtype_named(self.kv_cache)
+        return self.formats.cache
 
     @property
     def accumulate(self) -> DType:
         """Type of what is never computed below 16 bits: attention, norms, aggregator, logits."""
-        return self.activation if self.activation.bits >= 16 else dtype_named("bf16")
+        return self.formats.accumulate
 
     @property
     def compute(self) -> DType:
         """Type of the matrix products: the wider of weights and activations."""
-        return self.activation if self.activation.bits >= self.matrix.bits else self.matrix
+        return self.formats.compute
 
     @property
     def head_compute(self) -> DType:
         """Type of the products with unquantised weights."""
-        wide = self.unquantised
-        return self.accumulate if self.accumulate.bits >= wide.bits else wide
+        return self.formats.head_compute
+
+
+class Formats(NamedTuple):
+    """The types of all parts, as the properties of `Precision` say."""
+
+    matrix: DType
+    unquantised: DType
+    activation: DType
+    cache: DType
+    accumulate: DType
+    compute: DType
+    head_compute: DType
+
+
+@lru_cache(maxsize=1024)
+def _formats(weights: str, activations: str, kv_cache: str) -> Formats:
+    """The types that three names stand for; every estimate asks for them many times."""
+    matrix, activation, bf16 = dtype_named(weights), dtype_named(activations), dtype_named("bf16")
+    unquantised = matrix
+    if matrix.bits < 16:
+        unquantised = activation if activation.bits == 16 else bf16
+    accumulate = activation if activation.bits >= 16 else bf16
+    return Formats(
+        matrix=matrix,
+        unquantised=unquantised,
+        activation=activation,
+        cache=dtype_named(kv_cache),
+        accumulate=accumulate,
+        compute=activation if activation.bits >= matrix.bits else matrix,
+        head_compute=accumulate if accumulate.bits >= unquantised.bits else unquantised,
+    )

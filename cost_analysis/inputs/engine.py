@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from cost_analysis.common.arrays import Number, maximum, minimum, where
+from cost_analysis.common.arrays import Number, is_array, maximum, minimum, where
 from cost_analysis.common.checks import check_count, check_positive, check_share, check_time
 from cost_analysis.common.errors import InputError
 from cost_analysis.inputs.device import Hardware
@@ -44,6 +44,8 @@ class AttentionKernels:
 
     def filled(self, blocks: Number) -> Number:
         """Share of the device that a kernel of so many blocks keeps busy."""
+        if not is_array(self.filling_blocks) and self.filling_blocks == 0:
+            return 1.0
         busy = minimum(blocks / maximum(self.filling_blocks, 1.0), 1.0)
         return where(self.filling_blocks > 0, busy, 1.0)
 

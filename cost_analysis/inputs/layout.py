@@ -31,7 +31,7 @@ from cost_analysis.common.arrays import (
 )
 from cost_analysis.common.checks import whole_number
 from cost_analysis.common.errors import InputError
-from cost_analysis.inputs.spec import Experts, LayerGroup, ModelSpec
+from cost_analysis.inputs.spec import Experts, ModelSpec
 
 MOST_DEVICES = 65536
 """Devices of a layout at most."""
@@ -74,7 +74,12 @@ class Layout:
     @property
     def is_single(self) -> bool:
         """Whether everything is on one device."""
-        return all(is_one(getattr(self, item.name)) for item in fields(self))
+        return (
+            is_one(self.tensor_parallel)
+            and is_one(self.pipeline_parallel)
+            and is_one(self.expert_parallel)
+            and is_one(self.stream_parallel)
+        )
 
     def of_streams(self, streams: Number) -> Layout:
         """The same layout for a model of so many streams, which may be fewer than its groups."""
@@ -150,7 +155,7 @@ SINGLE = Layout()
 
 def is_one(count: Number) -> bool:
     """Whether a count is the plain number 1; an array of ones is not."""
-    return isinstance(count, float) and count == 1.0
+    return type(count) is float and count == 1.0
 
 
 def divided(size: Number, parts: Number) -> Number:
@@ -158,48 +163,35 @@ def divided(size: Number, parts: Number) -> Number:
     return size if is_one(parts) else ceil(size / parts)
 
 
-@dataclass(frozen=True, slots=True)
 class Share:
     """What the fullest of the devices has of a model's sizes.
 
     Attributes:
         spec: The model.
         layout: How it is laid out.
+        groups: Its kinds of layers.
+        streams: Streams that run on the device.
+        prefix: Prefix positions that every query may attend to.
+        query_heads: Query heads.
+        query: Width of the query heads.
+        key_value: Width of the KV heads, of which there is at least one.
+        vocabulary: Rows of the embedding table and of the LM head.
     """
 
-    spec: ModelSpec
-    layout: Layout = SINGLE
-
-    @property
-    def streams(self) -> Number:
-        """Streams that run on the device."""
-        return divided(self.spec.streams, self.layout.stream_parallel)
+    def __init__(self, spec: ModelSpec, layout: Layout = SINGLE) -> None:
+        """The share of a device of a layout."""
+        self.spec, self.layout = spec, layout
+        self.groups, self.prefix = spec.groups, spec.prefix
+        group = layout.tensor_parallel
+        self.streams = divided(spec.streams, layout.stream_parallel)
+        self.query_heads = divided(spec.num_attention_heads, group)
+        self.query = self.query_heads * spec.head_dim
+        self.key_value = divided(spec.num_key_value_heads, group) * spec.head_dim
+        self.vocabulary = divided(spec.vocab_size, group)
 
     def sequences(self, batch: Number) -> Number:
         """Sequences of a batch whose attention runs on the device."""
         return divided(batch, self.layout.expert_parallel)
-
-    @property
-    def query_heads(self) -> Number:
-        """Query heads."""
-        return divided(self.spec.num_attention_heads, self.layout.tensor_parallel)
-
-    @property
-    def query(self) -> Number:
-        """Width of the query heads."""
-        return self.query_heads * self.spec.head_dim
-
-    @property
-    def key_value(self) -> Number:
-        """Width of the KV heads, of which there is at least one."""
-        return divided(self.spec.num_key_value_heads, self.layout.tensor_parallel) * (
-            self.spec.head_dim
-        )
-
-    @property
-    def vocabulary(self) -> Number:
-        """Rows of the embedding table and of the LM head."""
-        return divided(self.spec.vocab_size, self.layout.tensor_parallel)
 
     def width(self, inner: Number) -> Number:
         """Intermediate size of an MLP or of an expert."""
@@ -231,26 +223,25 @@ class Stage:
         """How many layers it has."""
         return self.end - self.first
 
-    def count(self, spec: ModelSpec, place: int) -> Number:
-        """How many layers of a kind it has.
+    def counts(self, spec: ModelSpec) -> tuple[Number, ...]:
+        """How many layers of each kind it has, in the order of `spec.groups`.
 
         Kinds that differ in their MLP follow one another in the order of `spec.layers` (DeepSeek's
         first layers are dense); kinds of attention alternate, so that a stage has its share.
 
         Args:
             spec: The model.
-            place: Of the kind in `spec.groups`.
         """
         groups = spec.groups
         if len({type(group.mlp) for group in groups}) == 1:
-            return groups[place].count * (self.layers / as_float(spec.num_hidden_layers))
-        before = _layers_of(groups[:place])
-        low, high = maximum(self.first, before), minimum(self.end, before + groups[place].count)
-        return maximum(high - low, 0.0)
-
-
-def _layers_of(groups: tuple[LayerGroup, ...]) -> Number:
-    return sum((as_float(group.count) for group in groups), 0.0)
+            share = self.layers / as_float(spec.num_hidden_layers)
+            return tuple(group.count * share for group in groups)
+        found, before = [], 0.0
+        for group in groups:
+            low, high = maximum(self.first, before), minimum(self.end, before + group.count)
+            found.append(maximum(high - low, 0.0))
+            before = before + as_float(group.count)
+        return tuple(found)
 
 
 def stages(spec: ModelSpec, layout: Layout) -> Iterator[Stage]:

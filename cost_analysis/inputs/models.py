@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cost_analysis.common.errors import LONGEST_PATH, InputError, shown, unknown_name
 from cost_analysis.common.files import Table, mapping, size, switch, text
-from cost_analysis.inputs import architectures
-from cost_analysis.inputs.config_json import Config, read_config
 from cost_analysis.inputs.profiles import (
     aliases,
     expanded_path,
@@ -62,7 +60,7 @@ def hub_config(name: str, *, download: bool = False) -> Path | None:
         download: Fetch `config.json` from the hub where the cache lacks it.
 
     Returns:
-        Its path; None if the name is no id, or is not in the cache.
+        Its path; None if the name is not an id, or is not in the cache.
 
     Raises:
         InputError: It cannot be fetched, or huggingface_hub is not installed.
@@ -104,143 +102,6 @@ def cache_folder() -> str:
     from huggingface_hub import constants
 
     return str(constants.HF_HUB_CACHE)
-
-
-@dataclass(frozen=True, slots=True)
-class Architecture:
-    """What reads the configurations of one `model_type`.
-
-    Attributes:
-        read: From a configuration to a model.
-        classes: What `architectures` may name: the classes whose weights are counted.
-    """
-
-    read: Callable[[Config], ModelSpec]
-    classes: tuple[str, ...]
-
-
-ARCHITECTURES = {
-    "llama": Architecture(architectures.llama, ("LlamaForCausalLM", "LLaMAForCausalLM")),
-    "mistral": Architecture(architectures.mistral, ("MistralForCausalLM",)),
-    "qwen2": Architecture(architectures.qwen2, ("Qwen2ForCausalLM",)),
-    "qwen2_parscale": Architecture(architectures.qwen2_parscale, ("Qwen2ParScaleForCausalLM",)),
-    "qwen3": Architecture(architectures.qwen3, ("Qwen3ForCausalLM",)),
-    "gemma2": Architecture(architectures.gemma2, ("Gemma2ForCausalLM",)),
-    "gemma3_text": Architecture(architectures.gemma3, ("Gemma3ForCausalLM",)),
-    "phi3": Architecture(architectures.phi3, ("Phi3ForCausalLM",)),
-    "gpt2": Architecture(architectures.gpt2, ("GPT2LMHeadModel",)),
-    "opt": Architecture(architectures.opt, ("OPTForCausalLM",)),
-    "gpt_neox": Architecture(architectures.gpt_neox, ("GPTNeoXForCausalLM",)),
-    "mixtral": Architecture(architectures.mixtral, ("MixtralForCausalLM",)),
-    "qwen3_moe": Architecture(architectures.qwen3_moe, ("Qwen3MoeForCausalLM",)),
-    "gpt_oss": Architecture(architectures.gpt_oss, ("GptOssForCausalLM",)),
-    "deepseek_v2": Architecture(architectures.deepseek_v2, ("DeepseekV2ForCausalLM",)),
-    "deepseek_v3": Architecture(architectures.deepseek_v3, ("DeepseekV3ForCausalLM",)),
-}
-"""By `model_type`."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConfiguredModel:
-    """A model that a configuration describes.
-
-    Attributes:
-        spec: The model, with the streams that it states.
-        architecture: Its `model_type`.
-        assumed: What it leaves out, and what transformers takes then.
-        remarks: What is not counted, a sentence each.
-    """
-
-    spec: ModelSpec
-    architecture: str
-    assumed: dict[str, Any]
-    remarks: tuple[str, ...]
-
-
-def read_model(path: Path, name: str) -> ConfiguredModel:
-    """The model of a configuration file.
-
-    Args:
-        path: The file.
-        name: What to call the model.
-
-    Raises:
-        InputError: A file that is no configuration, an architecture that is not known, or sizes
-            that make no sense.
-    """
-    return model_of(read_config(path), f"the configuration {shown(str(path), LONGEST_PATH)}", name)
-
-
-def model_of(content: dict[str, Any], where: str, name: str = "") -> ConfiguredModel:
-    """The model of a configuration's fields.
-
-    Args:
-        content: The fields.
-        where: What errors call the configuration.
-        name: What to call the model.
-
-    Raises:
-        InputError: As for `read_model`.
-    """
-    outer = Config(content, where)
-    config, remarks = _text_part(outer)
-    kind = config.content.get("model_type")
-    if kind is None:
-        config.refuse("model_type is missing, so that its architecture is not known")
-    architecture = ARCHITECTURES.get(kind) if isinstance(kind, str) else None
-    if architecture is None:
-        error = unknown_name("architecture", str(kind), [*ARCHITECTURES, *TEXT_MODELS])
-        config.refuse(f"model_type: {error}; what its layers are made of is not guessed")
-    _check_classes(outer, str(kind))
-    try:
-        spec = replace(architecture.read(config), name=name)
-    except InputError as error:
-        sentence = str(error)
-        raise InputError(sentence if sentence.startswith(where) else f"{where}: {error}") from None
-    return ConfiguredModel(spec, str(kind), config.assumed, (*remarks, *_remarks(outer)))
-
-
-TEXT_MODELS = {"gemma3": ("gemma3_text", ("Gemma3ForConditionalGeneration",))}
-"""Models of text and images whose text model is a known architecture."""
-
-
-def _text_part(config: Config) -> tuple[Config, list[str]]:
-    """The configuration of the text model, and what is left out with the rest."""
-    kind = config.content.get("model_type")
-    if not isinstance(kind, str) or kind not in TEXT_MODELS:
-        return config, []
-    part = config.part("text_config")
-    if "tie_word_embeddings" in config.content:
-        part.content.setdefault("tie_word_embeddings", config.content["tie_word_embeddings"])
-    part.content.setdefault("model_type", TEXT_MODELS[kind][0])
-    return part, ["only the text model is counted; the configuration has a vision model, too"]
-
-
-def _check_classes(config: Config, kind: str) -> None:
-    """Refuse a model whose head is another than the one that is counted."""
-    named = config.content.get("architectures")
-    if named is None:
-        return
-    allowed = ARCHITECTURES[kind].classes
-    outer = config.content.get("model_type")
-    if isinstance(outer, str) and outer in TEXT_MODELS:
-        allowed = (*allowed, *TEXT_MODELS[outer][1])
-    if not isinstance(named, list) or not any(name in allowed for name in named):
-        config.refuse(
-            f"architectures is {shown(named)}; what is counted for {kind} is {allowed[-1]}"
-        )
-
-
-def _remarks(config: Config) -> list[str]:
-    """What a configuration has that is not counted, or is counted by a flag."""
-    found = []
-    if config.content.get("num_nextn_predict_layers"):
-        found.append("the layer that predicts a second token is not counted")
-    stored = config.content.get("quantization_config")
-    if isinstance(stored, dict):
-        method = shown(stored.get("quant_method", "a format of its own"))
-        found.append(f"its weights are stored in {method}; what is counted is --weight_dtype")
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +160,9 @@ def _configured(path: Path, name: str) -> ModelProfile:
 
 
 def _profile_of(path: Path, name: str) -> ModelProfile:
+    # Most estimates read no configuration, and need not import how each kind is read.
+    from cost_analysis.inputs.configurations import read_model
+
     found = read_model(path, name)
     return ModelProfile(
         name=name,
@@ -315,8 +179,8 @@ def _unknown_model(name: str) -> InputError:
     if not is_id(name):
         return error
     return InputError(
-        f"{error}; it is no path, and no Hugging Face id in the cache ({cache_folder()}), which "
-        "--download fills"
+        f"{error}; it is neither a path nor a Hugging Face id in the cache "
+        f"({cache_folder()}); --download fetches an id"
     )
 
 
@@ -325,6 +189,8 @@ def _model(table: Table, name: str) -> Callable[[], ModelProfile]:
     source = table.take("source", text, "")
     warning = table.take("warning", text, "")
     if "config" in table.content:
+        from cost_analysis.inputs.configurations import model_of
+
         stated = table.take("config", mapping)
         # TOML has no null, which in a configuration is not the same as left out.
         config = {name: None if value == "null" else value for name, value in stated.items()}

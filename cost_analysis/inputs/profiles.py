@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cost_analysis.common.errors import LONGEST_PATH, InputError, shown, unknown_name
 from cost_analysis.common.files import (
@@ -36,6 +36,9 @@ from cost_analysis.inputs.engine import (
     Engine,
     Spread,
 )
+
+if TYPE_CHECKING:
+    from tomlkit.items import Item, Table
 
 
 def peaks(value: Any) -> dict[str, float]:
@@ -84,7 +87,7 @@ def spread(value: Any) -> Spread | None:
 
 
 def is_written_as_path(name: str) -> bool:
-    """Whether a name can be nothing but a path."""
+    """Whether a name is always taken for a path."""
     return name.endswith((".json", ".toml")) or "\\" in name or name.startswith((".", "/", "~"))
 
 
@@ -124,7 +127,7 @@ def load_engine(name: str) -> Engine:
 
 
 def aliases(kind: str) -> dict[str, str]:
-    """Every other name of the profiles of a kind, in lower case, and the profile it stands for."""
+    """The aliases of the profiles of a kind, in lower case, and the profile that each names."""
     found = {}
     for name in profile_names(kind):
         table = parse(profiles_folder() / kind / f"{name}.toml")
@@ -249,35 +252,60 @@ def engine_text(engine: Engine, uncertainty: Mapping[str, float]) -> str:
         engine: The engine.
         uncertainty: Standard error of the logarithm of each coefficient, shown beside it.
     """
-    lines = [f'description = "{engine.description}"', f'engine_class = "{engine.engine_class}"']
+    import tomlkit
+
+    profile = tomlkit.document()
+    profile["description"] = engine.description
+    profile["engine_class"] = engine.engine_class
     if engine.words:
-        lines.append(f"words = {_texts(engine.words)}")
-    lines += [f"{name} = {str(getattr(engine, name)).lower()}" for name in _SWITCHES]
-    lines += [_line(name, getattr(engine, name), uncertainty.get(name)) for name in _NUMBERS]
-    lines += [f'source = """{engine.source}"""', "", "[attention]"]
-    for item in fields(AttentionKernels):
-        value = getattr(engine.attention, item.name)
-        if value or item.name != "filling_blocks":  # a fact of the few that it holds for
-            lines.append(_line(item.name, value, uncertainty.get(f"attention.{item.name}")))
+        profile["words"] = list(engine.words)
+    for name in _SWITCHES:
+        profile[name] = getattr(engine, name)
+    for name in _NUMBERS:
+        profile[name] = _figure(name, getattr(engine, name), uncertainty.get(name))
+    source = " ".join(engine.source.split())  # as it is read; early tomlkit spoils its line ends
+    profile["source"] = tomlkit.string(source, multiline=True)
+    profile.add(tomlkit.nl())
+    profile["attention"] = _attention_table(engine.attention, uncertainty)
     if engine.spread is not None:
-        lines += ["", "[spread]", *_spread_lines(engine.spread)]
-    return "\n".join(lines) + "\n"
+        profile.add(tomlkit.nl())
+        profile["spread"] = _spread_table(engine.spread)
+    return tomlkit.dumps(profile)
 
 
 _NUMBERS = (*ENGINE_SHARES, *ENGINE_TIMES)
 _SWITCHES = ("device_shares", "soft_roofs")
 
 
-def _line(name: str, value: float, error: float | None) -> str:
-    figure = f'"{value * 1e6:.3g} us"' if name in (*ENGINE_TIMES, "floor") else f"{value:.3g}"
-    return f"{name} = {figure}" + (f"  # ±{error:.0%}" if error is not None else "")
+def _figure(name: str, value: float, error: float | None = None) -> Item:
+    """A coefficient to three digits, a time in microseconds, and its uncertainty as a comment."""
+    import tomlkit
+
+    time = name in (*ENGINE_TIMES, "floor") and value  # no time at all has no unit
+    item = tomlkit.string(f"{value * 1e6:.3g} us") if time else tomlkit.value(f"{value:.3g}")
+    if error is not None:
+        item.comment(f"±{error:.0%}")
+        item.trivia.comment_ws = "  "
+    return item
 
 
-def _texts(texts: tuple[str, ...]) -> str:
-    return "[" + ", ".join(f'"{text}"' for text in texts) + "]"
+def _attention_table(attention: AttentionKernels, uncertainty: Mapping[str, float]) -> Table:
+    import tomlkit
+
+    table = tomlkit.table()
+    for item in fields(AttentionKernels):
+        value = getattr(attention, item.name)
+        if value or item.name != "filling_blocks":  # a fact of the few that it holds for
+            error = uncertainty.get(f"attention.{item.name}")
+            table[item.name] = _figure(item.name, value, error)
+    return table
 
 
-def _spread_lines(spread: Spread) -> list[str]:
-    numbers = ("low", "high", "other_low", "other_high")
-    lines = [f"{name} = {getattr(spread, name):.3g}" for name in numbers]
-    return [*lines, f"devices = {_texts(spread.devices)}"]
+def _spread_table(spread: Spread) -> Table:
+    import tomlkit
+
+    table = tomlkit.table()
+    for name in ("low", "high", "other_low", "other_high"):
+        table[name] = _figure(name, getattr(spread, name))
+    table["devices"] = list(spread.devices)
+    return table

@@ -103,8 +103,8 @@ def _changed_model(name: str, given: dict[str, Any], *, download: bool) -> Model
     assumed = {field: value for field, value in profile.assumed.items() if field not in given}
     base = profile.spec
     changed = {field for field, value in given.items() if getattr(base, field) != value}
-    derived = base.head_dim * base.num_attention_heads == base.hidden_size
-    if derived and {"hidden_size", "num_attention_heads"} & changed and "head_dim" not in given:
+    reshaped = {"hidden_size", "num_attention_heads"} & changed
+    if reshaped and base.scales_heads and "head_dim" not in given:
         given["head_dim"] = None
     spec = replace(base, **given)
     if "head_dim" in given and given["head_dim"] is None:

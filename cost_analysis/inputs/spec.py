@@ -10,11 +10,20 @@ that a change of the model's sizes reaches every layer. A model is groups of lay
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
-from cost_analysis.common.arrays import Number, as_float, holds
-from cost_analysis.common.checks import check_divides, check_fields, whole_number
-from cost_analysis.common.errors import InputError, shown
+from cost_analysis.common.arrays import Number, as_float, holds, is_array
+from cost_analysis.common.checks import (
+    SIZE,
+    SWITCH,
+    check_divides,
+    check_fields,
+    size_from,
+    whole_number,
+)
+from cost_analysis.common.errors import InputError
+from cost_analysis.inputs.dtypes import Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +38,17 @@ class Attention:
         wide: Its matrices stay 16-bit where those of the MLP are stored in fewer (gpt-oss).
     """
 
-    window: Number = None
-    output_bias: bool = False
-    sinks: bool = False
-    wide: bool = False
+    window: Number = field(default=None, metadata=size_from(2))
+    output_bias: bool = field(default=False, metadata=SWITCH)
+    sinks: bool = field(default=False, metadata=SWITCH)
+    wide: bool = field(default=False, metadata=SWITCH)
 
     def __post_init__(self) -> None:
         """Check every field."""
-        check_fields(self, lowest=2)
+        check_fields(self)
 
     def __str__(self) -> str:
-        """What it is, in words."""
+        """A short description."""
         kind = "16-bit attention" if self.wide else "attention"
         return kind if self.window is None else f"{kind} to the last {self.window}"
 
@@ -65,13 +74,13 @@ class LatentAttention:
             to keys and values first, as transformers does. A prefill always expands.
     """
 
-    kv_rank: Number
-    rope_dim: Number
-    plain_dim: Number
-    value_dim: Number
-    q_rank: Number = None
-    bias: bool = False
-    absorbed: bool = True
+    kv_rank: Number = field(metadata=SIZE)
+    rope_dim: Number = field(metadata=SIZE)
+    plain_dim: Number = field(metadata=SIZE)
+    value_dim: Number = field(metadata=SIZE)
+    q_rank: Number = field(default=None, metadata=SIZE)
+    bias: bool = field(default=False, metadata=SWITCH)
+    absorbed: bool = field(default=True, metadata=SWITCH)
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -98,7 +107,7 @@ class LatentAttention:
         return self.kv_rank + self.rope_dim
 
     def __str__(self) -> str:
-        """What it is, in words."""
+        """A short description."""
         return f"latent attention of rank {self.kv_rank}"
 
 
@@ -110,14 +119,14 @@ class Mlp:
         bias: Biases on its projections.
     """
 
-    bias: bool = False
+    bias: bool = field(default=False, metadata=SWITCH)
 
     def __post_init__(self) -> None:
         """Check every field."""
         check_fields(self)
 
     def __str__(self) -> str:
-        """What it is, in words."""
+        """A short description."""
         return "MLP"
 
 
@@ -135,23 +144,23 @@ class Experts:
         router_bias: A bias on the router.
     """
 
-    number: Number
-    per_token: Number
-    width: Number = None
-    shared_width: Number = 0
-    bias: bool = False
-    router_bias: bool = False
+    number: Number = field(metadata=size_from(0))
+    per_token: Number = field(metadata=size_from(0))
+    width: Number = field(default=None, metadata=size_from(0))
+    shared_width: Number = field(default=0, metadata=size_from(0))
+    bias: bool = field(default=False, metadata=SWITCH)
+    router_bias: bool = field(default=False, metadata=SWITCH)
 
     def __post_init__(self) -> None:
         """Check every field."""
-        check_fields(self, lowest=0)
+        check_fields(self)
         if not holds((self.per_token >= 1) & (self.per_token <= self.number)):
             raise InputError(
                 f"{self.per_token} experts for each token; there must be one to {self.number}"
             )
 
     def __str__(self) -> str:
-        """What it is, in words."""
+        """A short description."""
         shared = ", one shared" if self.shared_width else ""
         return f"{self.per_token} of {self.number} experts{shared}"
 
@@ -176,13 +185,13 @@ class LayerGroup:
             object.__setattr__(self, "count", whole_number("layers of a kind", self.count, 1))
 
     def __str__(self) -> str:
-        """What they are, in words."""
+        """A short description."""
         return f"{self.count} x {self.attention} + {self.mlp}"
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What is the same in every layer and around them, where it is not Qwen2's.
+    """Properties of the whole model that differ from Qwen2's.
 
     Attributes:
         norm_bias: Norms are LayerNorms with a bias, not RMSNorms.
@@ -190,13 +199,13 @@ class Frame:
         position_rows: Rows of a table of learned positions; 0 means rotary positions.
     """
 
-    norm_bias: bool = False
-    post_norms: bool = False
-    position_rows: Number = 0
+    norm_bias: bool = field(default=False, metadata=SWITCH)
+    post_norms: bool = field(default=False, metadata=SWITCH)
+    position_rows: Number = field(default=0, metadata=size_from(0))
 
     def __post_init__(self) -> None:
         """Check every field."""
-        check_fields(self, lowest=0)
+        check_fields(self)
 
 
 QWEN2 = Frame()
@@ -231,53 +240,39 @@ class ModelSpec:
         frame: Norms, positions and what else is not part of one kind of layer.
     """
 
-    hidden_size: Number
-    intermediate_size: Number
-    num_hidden_layers: Number = 36
-    num_attention_heads: Number = 16
-    num_key_value_heads: Number = 2
-    head_dim: Number = None
-    vocab_size: Number = 151936
-    max_position_embeddings: Number = 2048
-    streams: Number = 1
-    prefix_tokens: Number = 48
-    gated_mlp: bool = True
-    qkv_bias: bool = True
-    qk_norm: bool = False
-    tie_word_embeddings: bool = True
+    hidden_size: Number = field(metadata=SIZE)
+    intermediate_size: Number = field(metadata=SIZE)
+    num_hidden_layers: Number = field(default=36, metadata=SIZE)
+    num_attention_heads: Number = field(default=16, metadata=SIZE)
+    num_key_value_heads: Number = field(default=2, metadata=SIZE)
+    head_dim: Number = field(default=None, metadata=SIZE)
+    vocab_size: Number = field(default=151936, metadata=SIZE)
+    max_position_embeddings: Number = field(default=2048, metadata=SIZE)
+    streams: Number = field(default=1, metadata=SIZE)
+    prefix_tokens: Number = field(default=48, metadata=size_from(0))
+    gated_mlp: bool = field(default=True, metadata=SWITCH)
+    qkv_bias: bool = field(default=True, metadata=SWITCH)
+    qk_norm: bool = field(default=False, metadata=SWITCH)
+    tie_word_embeddings: bool = field(default=True, metadata=SWITCH)
     name: str = ""
     layers: tuple[LayerGroup, ...] = ()
     frame: Frame = QWEN2
 
     def __post_init__(self) -> None:
         """Check every field; fill in head_dim."""
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if item.name in _NO_SIZES or (item.name == "head_dim" and value is None):
-                continue
-            if item.type == "bool":
-                if not isinstance(value, bool):
-                    raise InputError(f"{item.name} is {shown(value)}; it must be true or false")
-                continue
-            lowest = 0 if item.name == "prefix_tokens" else 1
-            object.__setattr__(self, item.name, whole_number(item.name, value, lowest))
+        check_fields(self)
+        heads = self.num_attention_heads
         if self.head_dim is None:
-            check_divides(
-                self.hidden_size,
-                self.num_attention_heads,
-                "hidden_size must be divisible by num_attention_heads, or head_dim be given",
-            )
-            object.__setattr__(self, "head_dim", self.hidden_size // self.num_attention_heads)
+            object.__setattr__(self, "head_dim", default_head_dim(self.hidden_size, heads))
         check_divides(
-            self.num_attention_heads,
+            heads,
             self.num_key_value_heads,
             "num_attention_heads must be divisible by num_key_value_heads",
         )
-        self._check_layers()
+        if self.layers:
+            self._check_layers()
 
     def _check_layers(self) -> None:
-        if not self.layers:
-            return
         stated = [group.count for group in self.layers if group.count is not None]
         kinds, total, wanted = len(self.layers), sum(stated), self.num_hidden_layers
         if len(stated) == kinds:
@@ -293,7 +288,7 @@ class ModelSpec:
     def groups(self) -> tuple[LayerGroup, ...]:
         """The kinds of layers, each with its count."""
         if not self.layers:
-            return (LayerGroup(count=self.num_hidden_layers),)
+            return _alike(self.num_hidden_layers)
         stated = sum(group.count for group in self.layers if group.count is not None)
         rest = self.num_hidden_layers - stated
         return tuple(
@@ -309,6 +304,11 @@ class ModelSpec:
     def is_plain(self) -> bool:
         """Whether all layers are as Qwen2's, up to what the switches say."""
         return not self.layers and self.frame == QWEN2
+
+    @property
+    def scales_heads(self) -> bool:
+        """Whether the width of a head follows from the hidden size, and changes with it."""
+        return holds(self.num_attention_heads * self.head_dim == self.hidden_size)
 
     @property
     def query_size(self) -> Number:
@@ -329,12 +329,47 @@ class ModelSpec:
         """The same architecture with another number of streams."""
         return replace(self, streams=streams)
 
+    def with_widths(self, hidden_size: Number, intermediate_size: Number) -> ModelSpec:
+        """The same architecture at other widths, without a name and with one stream.
 
-_NO_SIZES = ("name", "layers", "frame")
+        The width of a head changes with the hidden size where it follows from it.
+        """
+        return replace(
+            self,
+            hidden_size=hidden_size,
+            intermediate_size=intermediate_size,
+            head_dim=None if self.scales_heads else self.head_dim,
+            streams=1,
+            name="",
+        )
+
+
+def default_head_dim(hidden_size: Number, heads: Number) -> Number:
+    """Width of a head where none is stated: hidden_size / num_attention_heads.
+
+    Raises:
+        InputError: The heads do not divide the hidden size.
+    """
+    check_divides(
+        hidden_size,
+        heads,
+        "hidden_size must be divisible by num_attention_heads, or head_dim be given",
+    )
+    return hidden_size // heads
+
+
+def _alike(count: Number) -> tuple[LayerGroup, ...]:
+    """Qwen2's layers throughout; estimates ask for them many times."""
+    return (LayerGroup(count=count),) if is_array(count) else _alike_layers(count)
+
+
+@lru_cache(maxsize=1024)
+def _alike_layers(count: int) -> tuple[LayerGroup, ...]:
+    return (LayerGroup(count=count),)
 
 
 def family_intermediate_size(hidden_size: int) -> int:
-    """The MLP width that the ParScale family has, or would have, at a hidden size.
+    """The MLP width of the ParScale family at a hidden size.
 
     27/5 of the hidden size, rounded to a multiple of 128: the rule gives the published width of
     all six sizes (`parametric_fit.py`, QwenLM/ParScale).
@@ -378,3 +413,7 @@ class Workload:
     def cached_tokens(self) -> Number:
         """Real tokens in the KV cache at the end: the last generated token never enters it."""
         return self.input_length + self.output_length - 1
+
+
+BF16 = Precision()
+"""The formats that are taken where none are given."""

@@ -9,10 +9,10 @@ it builds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from cost_analysis.common.arrays import Number, as_count, as_float, minimum
+from cost_analysis.common.arrays import Number, as_count, as_float, is_array, minimum
 from cost_analysis.inputs.layout import Share
 from cost_analysis.inputs.spec import (
     Attention,
@@ -24,8 +24,7 @@ from cost_analysis.inputs.spec import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Matrix:
+class Matrix(NamedTuple):
     """Matrices of one shape; those that read the same input are one.
 
     Attributes:
@@ -101,7 +100,13 @@ def unreached_values(spec: ModelSpec, kind: Mlp | Experts) -> Number:
 
 def norm_values(spec: ModelSpec) -> Number:
     """Weights of one norm over the residual stream."""
-    return spec.hidden_size * (1 + spec.frame.norm_bias)
+    return spec.hidden_size * 2 if spec.frame.norm_bias else spec.hidden_size
+
+
+def position_values(spec: ModelSpec) -> Number:
+    """Weights of the table of learned positions, where the model has one."""
+    rows = spec.frame.position_rows
+    return rows * spec.hidden_size if is_array(rows) or rows else 0
 
 
 def small_values(share: Share, group: LayerGroup) -> Number:
@@ -119,18 +124,24 @@ def attention_vectors(share: Share, kind: Attention | LatentAttention) -> Number
     spec = share.spec
     if isinstance(kind, LatentAttention):
         rank = 0 if kind.q_rank is None else kind.q_rank
-        return rank + kind.kv_rank + (rank + kind.latent + spec.hidden_size) * kind.bias
-    biases = (share.query + 2 * share.key_value) * spec.qkv_bias
-    head_norms = 2 * spec.head_dim * spec.qk_norm
-    sinks = share.query_heads * kind.sinks
-    return biases + spec.hidden_size * kind.output_bias + head_norms + sinks
+        biases = rank + kind.latent + spec.hidden_size if kind.bias else 0
+        return rank + kind.kv_rank + biases
+    vectors = 0
+    if spec.qkv_bias:
+        vectors = vectors + share.query + 2 * share.key_value
+    if kind.output_bias:
+        vectors = vectors + spec.hidden_size
+    if spec.qk_norm:
+        vectors = vectors + 2 * spec.head_dim
+    return vectors + share.query_heads if kind.sinks else vectors
 
 
 def mlp_vectors(share: Share, kind: Mlp | Experts) -> Number:
     """Biases of one layer's MLP, and its router, which stays in the wider format."""
     spec = share.spec
     if isinstance(kind, Mlp):
-        return _up_and_down_biases(spec, share.width(spec.intermediate_size)) * kind.bias
+        inner = share.width(spec.intermediate_size)
+        return _up_and_down_biases(spec, inner) if kind.bias else 0
     router = kind.number * (spec.hidden_size + kind.router_bias)
     one = _up_and_down_biases(spec, share.width(expert_width(spec, kind)))
     return router + one * share.experts(kind.number) * kind.bias
@@ -150,7 +161,7 @@ def prefix_values(share: Share) -> Number:
 
     A prefix is what the cache holds, so that it needs no projection.
     """
-    return sum(group.count * cached_values(share, group.attention) for group in share.spec.groups)
+    return sum(group.count * cached_values(share, group.attention) for group in share.groups)
 
 
 def cached_positions(kind: Attention | LatentAttention, positions: Number) -> Number:
@@ -209,19 +220,27 @@ def parameters(spec: ModelSpec) -> Parameters:
     Source: the layers of transformers and of QwenLM/ParScale `modeling_qwen2_parscale.py`; checked
     against both in the tests.
     """
-    hidden, streams, whole = spec.hidden_size, spec.streams, Share(spec)
+    hidden, whole = spec.hidden_size, Share(spec)
+    groups = whole.groups
     table = spec.vocab_size * hidden
-    parallel = as_count(streams > 1)
     return Parameters(
-        embedding=table + spec.frame.position_rows * hidden,
-        lm_head=table * (not spec.tie_word_embeddings),
-        attention=_over_layers(spec, lambda group: attention_matrices(whole, group.attention)),
-        mlp=_over_layers(spec, lambda group: mlp_matrices(whole, group.mlp)),
-        small=sum(group.count * small_values(whole, group) for group in spec.groups)
-        + norm_values(spec),
-        prefix=streams * prefix_values(whole) * spec.prefix,
-        aggregator=parallel * (streams * hidden * hidden + hidden + hidden * streams + streams),
+        embedding=table + position_values(spec),
+        lm_head=0 if spec.tie_word_embeddings else table,
+        attention=sum(
+            group.count * _values(attention_matrices(whole, group.attention)) for group in groups
+        ),
+        mlp=sum(group.count * _values(mlp_matrices(whole, group.mlp)) for group in groups),
+        small=sum(group.count * small_values(whole, group) for group in groups) + norm_values(spec),
+        prefix=spec.streams * prefix_values(whole) * whole.prefix,
+        aggregator=aggregator_values(spec),
     )
+
+
+def aggregator_values(spec: ModelSpec) -> Number:
+    """Linear(P·h → h) and Linear(h → P) with biases; 0 at P = 1."""
+    hidden, streams = spec.hidden_size, spec.streams
+    values = hidden * (streams * hidden + streams + 1) + streams
+    return as_count(streams > 1) * values
 
 
 def active_parameters(spec: ModelSpec) -> Number:
@@ -230,8 +249,5 @@ def active_parameters(spec: ModelSpec) -> Number:
     return parameters(spec).total - resting
 
 
-def _over_layers(spec: ModelSpec, matrices: Callable[[LayerGroup], tuple[Matrix, ...]]) -> Number:
-    """Weights of the matrices that each layer has, over all layers."""
-    return sum(
-        group.count * sum(matrix.values for matrix in matrices(group)) for group in spec.groups
-    )
+def _values(matrices: tuple[Matrix, ...]) -> Number:
+    return sum(matrix.values for matrix in matrices)

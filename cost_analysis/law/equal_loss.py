@@ -8,6 +8,7 @@ could build instead.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -29,11 +30,11 @@ class Baseline:
 
     Attributes:
         method: "measured", "law", "widened" or "model".
-        description: What it is, in words.
+        description: A description for reports.
         parameters: Its parameters without embeddings, N; an array for samples of a law.
         specs: Models whose costs are mixed.
         weights: Share of each; they sum to 1 and may be arrays, one value a sample.
-        warnings: Sentences on what the choice stretches.
+        warnings: Sentences on where the choice extrapolates.
     """
 
     method: str
@@ -75,7 +76,7 @@ def measured_baseline(streamed: ModelSpec, runs: Runs) -> Baseline:
         raise InputError(
             f"no measured P = 1 model reaches the loss {target:.4f} of "
             f"{spec_title(streamed)} at P = {streamed.streams}: the best, {names[0]}, has "
-            f"{losses[0]:.4f}; the fitted law can say"
+            f"{losses[0]:.4f}; use the fitted law, --baseline law"
         )
     weights = interpolation_weights(target, losses)
     specs = tuple(load_model(str(name)).spec for name in names)
@@ -154,6 +155,11 @@ def widened_baseline(spec: ModelSpec, size: float) -> Baseline:
 def model_baseline(model: ModelSpec) -> Baseline:
     """A model that the user names."""
     return Baseline("model", describe(model), size_of(model), (model,), (1.0,))
+
+
+def hidden_multiple(spec: ModelSpec) -> int:
+    """The number whose multiples are hidden sizes of models of the same heads: 128 divides it."""
+    return math.lcm(128, spec.num_attention_heads if spec.scales_heads else 1)
 
 
 def interpolation_weights(value: Number, nodes: np.ndarray) -> tuple[Number, ...]:

@@ -1,4 +1,4 @@
-"""The sizes that a model could be built in: its depth, heads and shape, wider or narrower."""
+"""A range of models of one depth and one number of heads, from narrow to wide."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from cost_analysis.common.units import format_count
 from cost_analysis.inputs.models import load_model
 from cost_analysis.inputs.spec import Experts, ModelSpec
 from cost_analysis.inputs.weights import parameters
+from cost_analysis.law.equal_loss import hidden_multiple
 
 TOLERANCE = 0.01
-"""How far a widened model may miss the parameter count that it is built for."""
+"""Largest relative error of a widened model's parameter count."""
 
 FAMILY = ("0.5b", "0.7b", "1.1b", "1.6b", "2.8b", "4.4b")
 """The published sizes, smallest first."""
@@ -35,7 +36,7 @@ def size_of(spec: ModelSpec) -> Number:
 
 
 def describe(model: ModelSpec) -> str:
-    """What an architecture is, in a line."""
+    """A one-line description of an architecture."""
     name = f"{model.name.upper()}: " if model.name else ""
     return (
         f"{name}{format_count(size_of(model))} parameters without embeddings, "
@@ -64,14 +65,13 @@ def widened(spec: ModelSpec, size: float) -> ModelSpec:
             f"{spec_title(spec)} cannot be widened: its experts have a width of their own; name a "
             "model to compare with"
         )
-    scales_heads = spec.head_dim * spec.num_attention_heads == spec.hidden_size
-    multiple = math.lcm(128, spec.num_attention_heads if scales_heads else 1)
+    multiple = hidden_multiple(spec)
     shape = spec.intermediate_size / spec.hidden_size
     guess = spec.hidden_size * math.sqrt(size / size_of(spec.with_streams(1)))
     nearest = max(1, round(guess / multiple))
     best: tuple[float, ModelSpec] | None = None
     for step in range(max(1, nearest - 3), nearest + 4):
-        for model in _candidates(spec, step * multiple, size, scales_heads=scales_heads):
+        for model in _candidates(spec, step * multiple, size):
             if abs(size_of(model) / size - 1) <= TOLERANCE:
                 off = abs(math.log(model.intermediate_size / model.hidden_size / shape))
                 if best is None or off < best[0]:
@@ -85,28 +85,15 @@ def widened(spec: ModelSpec, size: float) -> ModelSpec:
     return best[1]
 
 
-def _candidates(
-    spec: ModelSpec, hidden: int, size: float, *, scales_heads: bool
-) -> Sequence[ModelSpec]:
+def _candidates(spec: ModelSpec, hidden: int, size: float) -> Sequence[ModelSpec]:
     """Models of one hidden size, the MLP as near the count as multiples of 128, 64, … allow."""
-
-    def model(inner: int) -> ModelSpec:
-        return replace(
-            spec,
-            hidden_size=hidden,
-            intermediate_size=inner,
-            head_dim=hidden // spec.num_attention_heads if scales_heads else spec.head_dim,
-            streams=1,
-            name="",
-        )
-
-    bare, one = size_of(model(1)), size_of(model(2)) - size_of(model(1))
-    wanted = (size - bare) / one + 1
+    bare, two = (size_of(spec.with_widths(hidden, inner)) for inner in (1, 2))
+    wanted = (size - bare) / (two - bare) + 1
     found = []
     for multiple in (128, 64, 32, 16, 8, 4, 2, 1):
         inner = round(wanted / multiple) * multiple
         if inner >= 1:
-            found.append(model(inner))
+            found.append(spec.with_widths(hidden, inner))
     return found
 
 
@@ -148,36 +135,22 @@ def size_ladder(base: ModelSpec, largest: float = LARGEST) -> ModelSpec:
     Returns:
         One model whose widths are arrays (sizes,), N rising.
     """
-    scaled = base.head_dim * base.num_attention_heads == base.hidden_size
-    multiple = math.lcm(128, base.num_attention_heads if scaled else 1)
+    multiple = hidden_multiple(base)
     reach = math.sqrt(largest / size_of(base.with_streams(1)))
     steps = max(2, math.ceil(reach * base.hidden_size / multiple) + 2)
     hidden = np.arange(1, steps + 1) * float(multiple)
     widths = [pair for row in _bands(base, hidden) for pair in row]
     members = family() if in_family(base) else (base,)
     widths += [(float(m.hidden_size), float(m.intermediate_size)) for m in members]
-    found = _sized(base, *np.array(sorted(set(widths))).T)
+    found = base.with_widths(*np.array(sorted(set(widths))).T)
     sizes = size_of(found)
     order = np.argsort(sizes, kind="stable")[: np.count_nonzero(sizes <= largest)]
-    return _sized(base, found.hidden_size[order], found.intermediate_size[order])
-
-
-def _sized(base: ModelSpec, hidden: Array, inner: Array) -> ModelSpec:
-    """The base at other widths, with one stream."""
-    scaled = base.head_dim * base.num_attention_heads == base.hidden_size
-    return replace(
-        base,
-        hidden_size=hidden,
-        intermediate_size=inner,
-        head_dim=hidden / base.num_attention_heads if scaled else base.head_dim,
-        streams=1,
-        name="",
-    )
+    return base.with_widths(found.hidden_size[order], found.intermediate_size[order])
 
 
 def _bands(base: ModelSpec, hidden: Array) -> list[list[tuple[float, float]]]:
     """For each hidden size the MLP widths up to halfway to its neighbours' sizes."""
-    one, two = (size_of(_sized(base, hidden, np.full_like(hidden, width))) for width in (1, 2))
+    one, two = (size_of(base.with_widths(hidden, np.full_like(hidden, width))) for width in (1, 2))
     slope = two - one
     shape = base.intermediate_size / base.hidden_size
     middle = one + (shape * hidden - 1) * slope

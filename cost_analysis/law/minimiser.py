@@ -27,7 +27,7 @@ DELTA = 0.001
 """Error in log loss where the Huber loss turns from square to linear, as published."""
 
 TINY = 1e-100
-"""What keeps a prediction above 0 where E is 0 and the power underflows."""
+"""Lower limit that keeps a prediction above 0 where E is 0 and the power underflows."""
 
 
 @dataclass(frozen=True, slots=True)

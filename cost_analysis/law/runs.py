@@ -149,7 +149,7 @@ def _loss_column(table: CsvTable) -> str:
 
 
 LEAST_RUNS, LEAST_SIZES = 5, 3
-"""One run more than the law has parameters, and sizes that tell E, A and alpha apart."""
+"""One run more than the law has parameters, and sizes that identify E, A and alpha."""
 
 LARGEST_SPAN = 1e8
 """Largest N over smallest N, or loss over loss, that can be one study in one unit."""
@@ -159,7 +159,7 @@ EDGE = 1.01
 
 
 def refuse_unfit(runs: Runs) -> None:
-    """Refuse runs that cannot tell E, A, alpha and k apart.
+    """Refuse runs from which E, A, alpha and k cannot be identified.
 
     Raises:
         InputError: Too few runs, sizes or stream counts, or losses that are all equal.
@@ -173,25 +173,25 @@ def refuse_unfit(runs: Runs) -> None:
         )
     if sizes < LEAST_SIZES:
         raise InputError(
-            f"it takes {LEAST_SIZES} sizes of model to tell E, A and alpha apart; "
+            f"E, A and alpha can be identified from {LEAST_SIZES} model sizes or more; "
             f"the runs have {sizes}"
         )
     if len(streams) < 2:
         raise InputError(
-            f"all runs have P = {streams[0]:g}; k takes runs at two values of P or more"
+            f"all runs have P = {streams[0]:g}; k can be identified from two values of P or more"
         )
     if runs.loss.min() == runs.loss.max():
-        raise InputError(f"all runs have the loss {runs.loss[0]:g}; there is no law to fit")
+        raise InputError(f"all runs have the loss {runs.loss[0]:g}; a law cannot be fitted")
     for name, values in (("N", runs.parameters), ("loss", runs.loss)):
         if values.max() > LARGEST_SPAN * values.min():
             raise InputError(
                 f"{name} of the runs goes from {values.min():g} to {values.max():g}; "
-                "are they in one unit?"
+                f"the largest may be {LARGEST_SPAN:g} times the smallest (check the units)"
             )
 
 
 def resample_suffices(runs: Runs, weights: Array) -> npt.NDArray[np.bool_]:
-    """Whether each resample still tells the parameters apart, (samples,).
+    """Whether the parameters can be identified from each resample, (samples,).
 
     Args:
         runs: The runs.
@@ -217,7 +217,7 @@ def _distinct(drawn: Array, labels: Sequence[Any]) -> npt.NDArray[np.int64]:
 def evidence_warnings(
     runs: Runs, parameters: Number = None, streams: Number = None, loss: Number = None
 ) -> list[str]:
-    """A sentence for everything that lies beyond the runs a law was fitted on.
+    """A sentence for each value outside the range of the runs that a law was fitted on.
 
     Args:
         runs: The runs.

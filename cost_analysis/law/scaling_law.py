@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -64,7 +63,7 @@ class ScalingLaw:
             object.__setattr__(self, name, value)
 
     def multiplier(self, streams: Number) -> Number:
-        """What P streams multiply the parameters by, 1 + k·ln P.
+        """Factor by which P streams multiply the effective parameters, 1 + k·ln P.
 
         Args:
             streams: Parallel streams, P, at least 1.
@@ -153,7 +152,7 @@ def fit(runs: Runs) -> Fit:
         runs: At least five, of three sizes and two values of P.
 
     Raises:
-        InputError: Runs that cannot tell the four parameters apart.
+        InputError: Runs from which the four parameters cannot be identified.
     """
     refuse_unfit(runs)
     points = points_of(runs.parameters, runs.streams, runs.loss)
@@ -163,7 +162,7 @@ def fit(runs: Runs) -> Fit:
     values = objective(found, points, weights)
     best = found[np.argmin(values)]
     if best[1] <= LOWEST[1] or best[1] + best[2] <= SMALLEST_ALPHA:
-        raise InputError("the losses of the runs do not fall with N; there is no law to fit")
+        raise InputError("the losses of the runs do not fall with N; a law cannot be fitted")
     law = ScalingLaw(*law_parameters(best, points))
     unexplained = np.sum(prediction_errors(law, runs) ** 2)
     r_squared = 1.0 - unexplained / np.sum((runs.loss - runs.loss.mean()) ** 2)
@@ -174,11 +173,11 @@ NOTHING = 1e-9
 """A parameter below this share of what it is added to has no effect."""
 
 BOUNDLESS = 100.0
-"""From here on 1 + k·ln P is k·ln P, as far as losses can tell."""
+"""From this k on, losses do not distinguish 1 + k·ln P from k·ln P."""
 
 
 def fit_warnings(fitted: Fit) -> list[str]:
-    """A sentence for every parameter that the runs do not bound."""
+    """A sentence for every parameter that the runs do not determine."""
     floor, k = fitted.law.E, fitted.law.k
     sentences = []
     if floor < NOTHING * fitted.runs.loss.min():
@@ -186,7 +185,9 @@ def fit_warnings(fitted: Fit) -> list[str]:
     if k < NOTHING:
         sentences.append("k is 0: the runs show no gain from streams")
     if k > BOUNDLESS:
-        sentences.append(f"k is above {BOUNDLESS:g}: the runs tell little but the ratio of A and k")
+        sentences.append(
+            f"k is above {BOUNDLESS:g}: the runs determine little more than the ratio of A and k"
+        )
     return sentences
 
 
@@ -197,7 +198,7 @@ def prediction_errors(law: ScalingLaw, runs: Runs) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Residual:
-    """What a law misses a run by.
+    """The error of a law at one run.
 
     Attributes:
         size: Name of the run's size.
@@ -215,7 +216,7 @@ class Residual:
 
 
 def residuals(law: ScalingLaw, runs: Runs) -> list[Residual]:
-    """Every run and what the law misses it by, the largest miss first."""
+    """The residual of every run, the largest in size first."""
     errors = prediction_errors(law, runs)
     return [
         Residual(
@@ -258,13 +259,9 @@ class LawSamples:
 
     Attributes:
         law: The refitted laws: every parameter is an array, (samples,).
-        method: "bootstrap" or "leave one size out".
-        left_out: The size that each sample leaves out; empty for a bootstrap.
     """
 
     law: ScalingLaw
-    method: str
-    left_out: tuple[str, ...] = ()
 
     def interval(self, function: Callable[[ScalingLaw], Number], level: float = LEVEL) -> Interval:
         """Percentile interval of anything that follows from a law.
@@ -288,60 +285,6 @@ class LawSamples:
         low = np.quantile(values, tail, axis=-1, method="lower")
         return Interval(low, np.quantile(values, 1.0 - tail, axis=-1, method="higher"))
 
-    def parameters(self, level: float = LEVEL) -> dict[str, Interval]:
-        """Intervals of E, A, alpha and k."""
-        names = ("E", "A", "alpha", "k")
-        return {name: self.interval(attrgetter(name), level) for name in names}
-
-    def multiplier(self, streams: Number, level: float = LEVEL) -> Interval:
-        """Interval of 1 + k·ln P.
-
-        Args:
-            streams: Parallel streams, P, number or array.
-            level: Share of the samples.
-        """
-        count = _per_sample(streams)
-        return self.interval(lambda law: law.multiplier(count), level)
-
-    def loss(self, parameters: Number, streams: Number, level: float = LEVEL) -> Interval:
-        """Interval of a predicted loss.
-
-        Args:
-            parameters: Parameters without embeddings, N, number or array.
-            streams: Parallel streams, P, number or array.
-            level: Share of the samples.
-        """
-        size, count = _per_sample(parameters), _per_sample(streams)
-        return self.interval(lambda law: law.loss(size, count), level)
-
-    def equal_loss_size(
-        self, parameters: Number, streams: Number, level: float = LEVEL
-    ) -> Interval:
-        """Interval of the parameters at P = 1 that reach the loss of N at P.
-
-        Args:
-            parameters: Parameters without embeddings, N, number or array.
-            streams: Parallel streams, P, number or array.
-            level: Share of the samples.
-        """
-        size, count = _per_sample(parameters), _per_sample(streams)
-        return self.interval(lambda law: law.equal_loss_size(size, count), level)
-
-    def equal_loss_parameters(self, loss: Number, level: float = LEVEL) -> Interval:
-        """Interval of the parameters at P = 1 that reach a loss; infinite where none may.
-
-        Args:
-            loss: The loss, number or array.
-            level: Share of the samples.
-        """
-        target = _per_sample(loss)
-        return self.interval(lambda law: law.equal_loss_parameters(target), level)
-
-
-def _per_sample(value: Number) -> Array:
-    """A number or an array with a last axis for the samples."""
-    return np.asarray(as_float(value))[..., None]
-
 
 def bootstrap(fitted: Fit, samples: int = SAMPLES, seed: int = 0) -> LawSamples:
     """Refits on runs drawn with replacement; draws that cannot be fitted are drawn again.
@@ -352,12 +295,12 @@ def bootstrap(fitted: Fit, samples: int = SAMPLES, seed: int = 0) -> LawSamples:
         seed: The same seed draws the same runs.
 
     Raises:
-        InputError: Fewer than 2 samples, or runs that hardly any draw of tells the parameters
-            apart.
+        InputError: Fewer than 2 samples, or runs of which hardly any resample identifies the
+            parameters.
     """
     if samples < 2:
         raise InputError(f"a bootstrap takes at least 2 samples, not {samples}")
-    return LawSamples(_refitted(fitted, _draws(fitted.runs, samples, seed)), "bootstrap")
+    return LawSamples(_refitted(fitted, _draws(fitted.runs, samples, seed)))
 
 
 def _draws(runs: Runs, samples: int, seed: int) -> Array:
@@ -370,11 +313,11 @@ def _draws(runs: Runs, samples: int, seed: int) -> Array:
         weights = np.concatenate([weights, drawn[resample_suffices(runs, drawn)]])
         if len(weights) >= samples:
             return weights[:samples]
-    raise InputError("hardly any resample of these runs tells the law's parameters apart")
+    raise InputError("hardly any resample of these runs identifies the law's parameters")
 
 
 def leave_one_size_out(fitted: Fit) -> LawSamples:
-    """Refits without each size of models in turn.
+    """Refits without each size of models in turn, in the order of their first runs.
 
     Raises:
         InputError: The runs are too few without some size.
@@ -385,7 +328,7 @@ def leave_one_size_out(fitted: Fit) -> LawSamples:
     enough = resample_suffices(fitted.runs, weights)
     if not enough.all():
         raise InputError(f"without the size {names[int(np.argmin(enough))]} too few runs are left")
-    return LawSamples(_refitted(fitted, weights), "leave one size out", names)
+    return LawSamples(_refitted(fitted, weights))
 
 
 def _refitted(fitted: Fit, weights: Array) -> ScalingLaw:

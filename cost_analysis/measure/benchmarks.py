@@ -25,13 +25,13 @@ from cost_analysis.inputs.spec import ModelSpec
 from cost_analysis.measure.parallel_model import DTYPES, ParallelModel, build
 
 REPEATS = 7
-STREAMED = 5.0e8
+STREAMED_BYTES = 5.0e8
 """Weights that a benchmark of products goes through [B]: beyond any cache."""
 
-LEAST_STREAMED = 1.0e8
+MINIMUM_STREAMED_BYTES = 1.0e8
 """The same where many rows make a pass long [B]."""
 
-LONGEST = 1.0
+MAXIMUM_PASS_TIME = 1.0
 """Time of a pass from which on fewer weights are streamed [s]."""
 
 ROWS = (1, 2, 3, 4, 6, 8, 16, 32, 64, 128, 256, 512)
@@ -63,7 +63,7 @@ def sizes_of(device: str) -> Sizes:
     return CPU_SIZES if device == "cpu" else GPU_SIZES
 
 
-SHRINK = 4
+SIDE_RATIO = 4
 """Sides of a large matrix over those of a small one."""
 
 K = TypeVar("K")
@@ -139,18 +139,18 @@ def products(device: str, dtype: str) -> dict[int, Product]:
         dtype: One of `DTYPES`.
     """
     kind, shapes = DTYPES[dtype], sizes_of(device).shapes
-    sizes = {"large": shapes, "small": tuple((a // SHRINK, b // SHRINK) for a, b in shapes)}
+    sizes = {"large": shapes, "small": tuple((a // SIDE_RATIO, b // SIDE_RATIO) for a, b in shapes)}
     each = {name: pair[0][0] * pair[0][1] * kind.itemsize for name, pair in sizes.items()}
     weights = {
-        name: _matrices(pair, kind, device, max(round(STREAMED / each[name]), 4))
+        name: _matrices(pair, kind, device, max(round(STREAMED_BYTES / each[name]), 4))
         for name, pair in sizes.items()
     }
     works, counts = {}, {}
     for rows, name in product(ROWS, sizes):
         inputs = [torch.ones(rows, size[0], dtype=kind, device=device) for size in sizes[name]]
-        least = weights[name][: max(round(LEAST_STREAMED / each[name]), 4)]
+        least = weights[name][: max(round(MINIMUM_STREAMED_BYTES / each[name]), 4)]
         seconds = seconds_of(device, partial(_stream, inputs, least)) / len(least)
-        used = least if seconds * len(weights[name]) > LONGEST else weights[name]
+        used = least if seconds * len(weights[name]) > MAXIMUM_PASS_TIME else weights[name]
         works[rows, name], counts[rows, name] = partial(_stream, inputs, used), len(used)
     times = in_turn(device, works)
     each_time = {key: np.array(taken) / counts[key] for key, taken in times.items()}
@@ -181,7 +181,7 @@ def _stream(inputs: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]) -> 
 
 
 SHORT_REPEATS = 101
-"""Repeats of what takes a few milliseconds, so that a busy moment is not half of them."""
+"""Repeats of what takes a few milliseconds: a short disturbance does not move their median."""
 
 LAYERS = (2, 18)
 """Depths of the tiny models whose difference gives the time of a layer."""
@@ -208,8 +208,8 @@ def layer_floor(device: str) -> Figure:
     """What a layer of one row takes beside its products [s].
 
     On a CPU a step of a stock model, less its products alone: weights that stream through the
-    caches leave cold ones to what comes between. On a GPU the time in which the host launches a
-    tiny layer, from two depths.
+    caches leave cold ones to the kernels between them. On a GPU the time in which the host
+    launches a tiny layer, from two depths.
     """
     if device == "cpu":
         model = build(ModelSpec(1024, 4096, STREAMING_LAYERS, 8, 2, vocab_size=64))
@@ -300,7 +300,7 @@ def elementwise_rate(device: str, dtype: str, floor: float) -> Figure:
     spec = ModelSpec(2048, 8192, 4, 16, 2, head_dim=128, vocab_size=64)
     rows = sizes_of(device).rows
     model = build(spec, device=device, dtype=dtype)
-    _take_products_out(model, rows)
+    _replace_products(model, rows)
     times = in_turn(device, {"step": _step(model, batch=rows)})["step"]
     kinds = Precision(dtype, dtype, dtype)
     operators = [op for op in forward_pass(spec, rows, 1, 0, kinds) if op.kind != "product"]
@@ -309,8 +309,8 @@ def elementwise_rate(device: str, dtype: str, floor: float) -> Figure:
     return figure([moved / max(seconds - floors, 0.1 * seconds) for seconds in times])
 
 
-class _NoProduct(nn.Module):
-    """Stands for a linear layer: gives back one buffer instead of a product."""
+class _ConstantOutput(nn.Module):
+    """In place of a linear layer: returns one buffer instead of a product."""
 
     def __init__(self, linear: nn.Linear, rows: int) -> None:
         super().__init__()
@@ -322,10 +322,10 @@ class _NoProduct(nn.Module):
         return self.buffer
 
 
-def _take_products_out(model: nn.Module, rows: int) -> None:
+def _replace_products(model: nn.Module, rows: int) -> None:
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.Linear):
-            model.set_submodule(name, _NoProduct(module, rows))
+            model.set_submodule(name, _ConstantOutput(module, rows))
 
 
 @torch.inference_mode()

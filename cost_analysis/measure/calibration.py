@@ -1,4 +1,4 @@
-"""This machine as profiles: what short benchmarks find, written as a device and an engine.
+"""This machine as profiles: short benchmarks, written as a device and an engine.
 
 The device carries the times of its matrix products themselves, by data type and rows; the engine
 what its kernels take beside them. Every figure keeps its samples.
@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+import tomlkit
 import torch
+from tomlkit.items import Item
 
 from cost_analysis.inputs.dtypes import DTYPES
 from cost_analysis.measure.benchmarks import (
     CONTEXTS,
-    SHRINK,
+    SIDE_RATIO,
     Figure,
     Product,
     attention_times,
@@ -26,7 +29,7 @@ from cost_analysis.measure.benchmarks import (
     products,
     sizes_of,
 )
-from cost_analysis.telemetry.machine import host
+from cost_analysis.telemetry.machine import read_machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def calibrate(device: str, dtypes: tuple[str, ...]) -> Calibration:
         dtypes: Types to benchmark; the first is the one that the engine is for.
     """
     cuda = device != "cpu"
-    machine = host()
+    machine = read_machine()
     found = Calibration(
         name=torch.cuda.get_device_name(device) if cuda else machine.cpu or "CPU",
         kind="gpu" if cuda else "cpu",
@@ -116,25 +119,40 @@ def device_toml(found: Calibration) -> str:
     """The device profile: its bandwidth is that of the fastest type."""
     best = max(found.kernels, key=lambda dtype: found.kernels[dtype].bandwidth.value)
     bandwidth = found.kernels[best].bandwidth
+    profile = tomlkit.document()
+    profile["description"] = f"{_printable(found.name)}, calibrated"
+    profile["kind"] = found.kind
+    profile["memory"] = f"{found.memory / 2**30:.4g} GiB"
+    profile["bandwidth"] = f"{bandwidth.value / 1e9:.4g} GB/s"
     peaks = {dtype: kernels.peak(dtype) for dtype, kernels in found.kernels.items()}
+    rates = tomlkit.table(is_super_table=True)
+    for dtype, kernels in found.kernels.items():
+        rates[dtype] = _product_rates(kernels)
+    for name, table in (
+        ("peak", {dtype: f"{peak.value / 1e9:.4g} GFLOP/s" for dtype, peak in peaks.items()}),
+        ("product_rates", rates),
+        ("sources", _device_sources(found, best, peaks)),
+    ):
+        profile.add(tomlkit.nl())
+        profile[name] = table
+    return tomlkit.dumps(profile)
+
+
+def _product_rates(kernels: Kernels) -> dict[str, list[Any]]:
+    """The products of one data type: their rows, rates and starts."""
+    linears, measured = linears_of_a_layer(), kernels.products.values()
+    return {
+        "rows": list(kernels.products),
+        "rates": [f"{product.rate.value / 1e9:.4g} GB/s" for product in measured],
+        "starts": [_time(product.start.value * linears) for product in measured],
+    }
+
+
+def _device_sources(found: Calibration, best: str, peaks: Mapping[str, Figure]) -> dict[str, str]:
+    """How each figure of the device was found; `best` is the type of its bandwidth."""
     sizes = sizes_of("cpu" if found.kind == "cpu" else "cuda")
     shapes = " and ".join(f"{inputs} × {outputs}" for inputs, outputs in sizes.shapes)
-    parts = [
-        f'description = "{_plain(found.name)}, calibrated"',
-        f'kind = "{found.kind}"',
-        f'memory = "{found.memory / 2**30:.4g} GiB"',
-        f'bandwidth = "{bandwidth.value / 1e9:.4g} GB/s"',
-        "",
-        "[peak]",
-        *(f'{dtype} = "{peak.value / 1e9:.4g} GFLOP/s"' for dtype, peak in peaks.items()),
-    ]
-    linears = linears_of_a_layer()
-    for dtype, kernels in found.kernels.items():
-        measured = kernels.products.values()
-        rates = ", ".join(f'"{product.rate.value / 1e9:.4g} GB/s"' for product in measured)
-        starts = ", ".join(_time(product.start.value * linears) for product in measured)
-        parts += ["", f"[product_rates.{dtype}]", f"rows = {list(kernels.products)}",
-                  f"rates = [{rates}]", f"starts = [{starts}]"]  # fmt: skip
+    bandwidth = found.kernels[best].bandwidth
     sources = {
         "memory": "as the system reports it",
         "bandwidth": bandwidth.source(f"products of one row in {best}, matrices of {shapes}"),
@@ -145,12 +163,11 @@ def device_toml(found: Calibration) -> str:
     for dtype, kernels in found.kernels.items():
         samples = (f"{rows} rows: {_spread(product)}" for rows, product in kernels.products.items())
         sources[f"product_rates_{dtype}"] = (
-            f"calibrated here: matrices of {shapes}, and of a {SHRINK}th of their sides; lowest to "
-            f"highest GB/s and start of a product, of which a stock layer runs {linears:.3g} for "
-            f"each that is counted; {'; '.join(samples)}"
+            f"calibrated here: matrices of {shapes}, and of a {SIDE_RATIO}th of their sides; "
+            f"lowest to highest GB/s and start of a product, of which a stock layer runs "
+            f"{linears_of_a_layer():.3g} for each that is counted; {'; '.join(samples)}"
         )
-    parts += ["", "[sources]", *(f'{name} = "{text}"' for name, text in sources.items())]
-    return "\n".join(parts) + "\n"
+    return sources
 
 
 def _spread(product: Product) -> str:
@@ -161,14 +178,38 @@ def _spread(product: Product) -> str:
     )
 
 
-def _time(seconds: float) -> str:
-    return f'"{seconds * 1e6:.4g} us"' if seconds > 0 else "0"
+def _time(seconds: float) -> str | int:
+    """A time as a profile states it: 0, or microseconds."""
+    return f"{seconds * 1e6:.4g} us" if seconds > 0 else 0
 
 
 def engine_toml(found: Calibration) -> str:
     """The engine profile that goes with it, for the first data type."""
     dtype, kernels = next(iter(found.kernels.items()))
     bandwidth = max(k.bandwidth.value for k in found.kernels.values())
+    floor, seconds = "kernel_floor", found.kernel_floor
+    if found.kind == "gpu":
+        floor, seconds = "layer_host_time", found.layer_floor.value
+    read, copied = kernels.attention["read"], kernels.attention["copied"]
+    flops = kernels.prefill_attention.value / kernels.peak(dtype).value
+    profile = tomlkit.document()
+    profile["description"] = f"eager PyTorch in {dtype} on {_printable(found.name)}, calibrated"
+    profile["flops_efficiency"] = 1.0
+    profile["bandwidth_efficiency"] = 1.0
+    profile[floor] = f"{max(seconds * 1e6, 1e-6):.4g} us"
+    profile["elementwise_share"] = _digits(kernels.elementwise.value / bandwidth)
+    profile["source"] = _engine_source(found, kernels)
+    profile.add(tomlkit.nl())
+    profile["attention"] = {
+        "flops_share": _digits(flops),
+        "bandwidth_share": _digits(1 / (read.value * bandwidth)),
+        "cache_copies": _digits(copied.value * bandwidth),
+    }
+    return tomlkit.dumps(profile)
+
+
+def _engine_source(found: Calibration, kernels: Kernels) -> str:
+    """How each figure of the engine was found."""
     read, copied = kernels.attention["read"], kernels.attention["copied"]
     sources = (
         found.layer_floor.source("a layer [s], beside its products"),
@@ -177,23 +218,13 @@ def engine_toml(found: Calibration) -> str:
         copied.source("cached byte copied [s/B], likewise"),
         kernels.prefill_attention.source("attention of a prompt [FLOP/s]"),
     )
-    name, seconds = "kernel_floor", found.kernel_floor
-    if found.kind == "gpu":
-        name, seconds = "layer_host_time", found.layer_floor.value
-    floor = f'{name} = "{max(seconds * 1e6, 1e-6):.4g} us"'
-    return (
-        f'description = "eager PyTorch in {dtype} on {_plain(found.name)}, calibrated"\n'
-        "flops_efficiency = 1.0\n"
-        "bandwidth_efficiency = 1.0\n"
-        f"{floor}\n"
-        f"elementwise_share = {kernels.elementwise.value / bandwidth:.4g}\n"
-        f'source = "{"; ".join(sources)}"\n\n'
-        "[attention]\n"
-        f"flops_share = {kernels.prefill_attention.value / kernels.peak(dtype).value:.4g}\n"
-        f"bandwidth_share = {1 / (read.value * bandwidth):.4g}\n"
-        f"cache_copies = {copied.value * bandwidth:.4g}\n"
-    )
+    return "; ".join(sources)
 
 
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name if letter.isprintable() and letter not in '"\\')
+def _digits(value: float) -> Item:
+    """A number to four digits."""
+    return tomlkit.value(f"{value:.4g}")
+
+
+def _printable(name: str) -> str:
+    return "".join(letter for letter in name if letter.isprintable())

@@ -10,7 +10,6 @@ with each attention implementation and each kind of cache.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from pathlib import Path
@@ -25,12 +24,19 @@ from transformers.initialization import no_init_weights
 
 from cost_analysis.common.errors import LONGEST_PATH, InputError, shown
 from cost_analysis.common.files import read_json
+from cost_analysis.inputs.configurations import CONFIGURATION, read_model
+from cost_analysis.inputs.models import CONFIG
 from cost_analysis.inputs.spec import ModelSpec
 from cost_analysis.measure.parallel_model import DTYPES, ParallelModel
 from cost_analysis.measure.results import Outcome
 
-PREFIX = re.compile(r"model\.layers\.(\d+)\.self_attn\.prefix_([kv])")
 AGGREGATOR = "model.aggregate_layer."
+
+ARCHITECTURES = ("qwen2", "qwen2_parscale")
+"""Architectures (`model_type`) whose checkpoints can be run."""
+
+SMOOTHING = 0.01
+"""Smoothing of the aggregation where a configuration states none."""
 
 
 def load_state(model: ParallelModel, state: Mapping[str, torch.Tensor]) -> None:
@@ -67,7 +73,7 @@ def load_checkpoint(
     """A published checkpoint from a local folder of `config.json` and safetensors files.
 
     Args:
-        folder: The folder.
+        folder: The folder; its configuration must be of one of `ARCHITECTURES`.
         device: Where to put it.
         dtype: Type of weights and activations.
         attention: transformers' attention implementation.
@@ -75,19 +81,17 @@ def load_checkpoint(
     Raises:
         InputError: A folder that holds no such checkpoint.
     """
-    content = read_json(folder / "config.json")
-    streams, prefix = content.get("parscale_n", 1), content.get("parscale_n_tokens", 48)
-    smoothing = content.get("parscale_attn_smooth", 0.01)
-    known = {key: value for key, value in content.items() if not key.startswith("parscale")}
-    known.pop("auto_map", None)
-    known.pop("model_type", None)
-    config = Qwen2Config(**known)
+    spec = spec_of_checkpoint(folder)
+    content = read_json(folder / CONFIG, CONFIGURATION)
+    smoothing = content.get("parscale_attn_smooth", SMOOTHING)
+    own = {"auto_map", "model_type", *(key for key in content if key.startswith("parscale"))}
+    config = Qwen2Config(**{key: value for key, value in content.items() if key not in own})
     with torch.device(device), no_init_weights():
         model = AutoModelForCausalLM.from_config(
             config, attn_implementation=attention, dtype=DTYPES[dtype]
         )
     model.tie_weights()
-    wrapped = ParallelModel(model, streams, prefix, smoothing)
+    wrapped = ParallelModel(model, spec.streams, spec.prefix_tokens, smoothing)
     load_state(wrapped, _tensors(sorted(folder.glob("*.safetensors")), folder))
     return wrapped
 
@@ -113,31 +117,15 @@ def spec_of_checkpoint(folder: Path) -> ModelSpec:
     """The architecture that a checkpoint's `config.json` states, with its streams.
 
     Raises:
-        InputError: A configuration that lacks a size or makes no sense.
+        InputError: A configuration that cannot be read, or of another architecture than Qwen2.
     """
-    content = read_json(folder / "config.json")
-    sizes: dict[str, Any] = {name: content.get(name) for name in _SIZES}
-    missing = [name for name, value in sizes.items() if value is None]
-    if missing:
-        raise InputError(f"config.json of the checkpoint lacks {', '.join(missing)}")
-    return ModelSpec(
-        **sizes,
-        streams=content.get("parscale_n", 1),
-        prefix_tokens=content.get("parscale_n_tokens", 48),
-        tie_word_embeddings=bool(content.get("tie_word_embeddings", False)),
-        name=folder.name,
-    )
-
-
-_SIZES = (
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "vocab_size",
-    "max_position_embeddings",
-)
+    found = read_model(folder / CONFIG, folder.name)
+    if found.architecture not in ARCHITECTURES:
+        raise InputError(
+            f"the checkpoint {shown(str(folder), LONGEST_PATH)} is of the architecture "
+            f"{found.architecture}; it must be one of {', '.join(ARCHITECTURES)}"
+        )
+    return found.spec
 
 
 def _named_targets(model: ParallelModel) -> Iterable[tuple[str, torch.Tensor]]:
@@ -178,7 +166,7 @@ def _tensors(paths: list[Path], folder: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-SMOOTHING = 0.01
+CASE_SMOOTHING = 0.01
 """Aggregation smoothing that the recorded models were run with."""
 
 ATTENTIONS, CACHES = ("eager", "sdpa"), ("dynamic", "static")
@@ -220,7 +208,7 @@ def _load(
     stock = AutoModelForCausalLM.from_config(
         config, attn_implementation=attention, dtype=torch.float32
     )
-    model = ParallelModel(stock, entry["streams"], entry["prefix_tokens"], SMOOTHING)
+    model = ParallelModel(stock, entry["streams"], entry["prefix_tokens"], CASE_SMOOTHING)
     load_state(model, read_tensors(folder / f"{entry['name']}.weights.safetensors"))
     return model
 

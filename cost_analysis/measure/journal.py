@@ -1,7 +1,7 @@
 """An append-only record of measurements: one JSON object a line, on disk before the next begins.
 
-A run that is killed loses at most the line that it was writing; `open_journal` cuts such a torn
-line off and hands back the rest, so that a run can go on where it stopped.
+A run that is killed loses at most the line that it was writing; `open_journal` removes such an
+incomplete last line and returns the rest, so that a run can go on where it stopped.
 
 The plan of a validation stands first: the base, the base with 2, 4 and 8 streams, and
 parameter-scaled models. The base is in every group, so that what slows the machine slows all that
@@ -15,7 +15,9 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
+
+import msgspec
 
 from cost_analysis.common.errors import LONGEST_PATH, InputError, shown
 from cost_analysis.cost.memory import memory
@@ -24,8 +26,10 @@ from cost_analysis.inputs.models import load_model
 from cost_analysis.inputs.spec import ModelSpec, Workload
 from cost_analysis.law.family import size_of, widened
 from cost_analysis.law.scaling_law import ScalingLaw
+from cost_analysis.measure.journal_rows import AnyRow, Plan, Row, rows_of
 
-Row = dict[str, Any]
+LONGEST_REASON = 200
+"""Characters of what is wrong with a line that a message repeats."""
 
 
 class Journal:
@@ -43,14 +47,16 @@ class Journal:
 
     def append(self, row: Row) -> None:
         """Write a row and wait until it is on disk."""
-        self._file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
+        # By the standard library: it refuses NaN, and takes a command's undecodable bytes.
+        text = json.dumps(msgspec.to_builtins(row), allow_nan=False)
+        self._file.write(text.encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
         self.rows.append(row)
 
-    def of(self, kind: str) -> list[Row]:
+    def of(self, kind: type[AnyRow]) -> list[AnyRow]:
         """The rows of a kind."""
-        return [row for row in self.rows if row.get("kind") == kind]
+        return rows_of(self.rows, kind)
 
     def close(self) -> None:
         """Close the file."""
@@ -63,15 +69,6 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         self.close()
-
-
-def requests_of(run: Row) -> list[Row]:
-    """The requests of a run, each with its `prefill`, `steps` and `total` [s].
-
-    A short request is run again within its round until the window is long enough for its energy
-    to be told; the repeats are under `again`.
-    """
-    return [run, *run.get("again", [])]
 
 
 def open_journal(path: Path, *, resume: bool) -> Journal:
@@ -109,18 +106,31 @@ def read_journal(path: Path) -> list[Row]:
 
 
 def _parse(content: bytes, path: Path) -> tuple[list[Row], int]:
-    """The whole rows of a journal, and the bytes that they take: a torn last line is not one."""
-    rows, length = [], 0
+    """The rows of a journal, and the bytes that they take: an incomplete last line is not one."""
+    rows: list[Row] = []
+    length = 0
     for number, line in enumerate(_whole_lines(content), start=1):
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        if not isinstance(row, dict):
-            raise InputError(f"{_named(path)}, line {number}: not a JSON object")
-        rows.append(row)
+            rows.append(_row(line))
+        except InputError as error:
+            raise InputError(f"{_named(path)}, line {number}: {error}") from None
         length += len(line)
     return rows, length
+
+
+def _row(line: bytes) -> Row:
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise InputError("not a JSON object")
+    try:
+        row: Row = msgspec.convert(content, Row)
+    except msgspec.ValidationError as error:
+        reason = str(error)[:LONGEST_REASON]
+        raise InputError(f"not a line of a journal: {reason}") from None
+    return row
 
 
 def _whole_lines(content: bytes) -> Iterable[bytes]:
@@ -232,12 +242,13 @@ def too_large(need: float, available: float) -> str:
     return f"needs {need / 2**30:.1f} GiB, {available / 2**30:.1f} GiB are free"
 
 
-def plan_of(rows: Sequence[Row]) -> Row:
+def plan_of(rows: Sequence[Row]) -> Plan:
     """The first row of a journal: what was to be measured, where, and in which groups.
 
     Raises:
         InputError: Rows that are not those of a validation.
     """
-    if not rows or rows[0].get("kind") != "plan" or "jobs" not in rows[0]:
+    plan = next(iter(rows), None)
+    if not isinstance(plan, Plan):
         raise InputError("the journal does not begin with the plan of a validation")
-    return rows[0]
+    return plan

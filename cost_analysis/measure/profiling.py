@@ -15,26 +15,29 @@ from cost_analysis.common.errors import InputError
 from cost_analysis.cost.estimate import Estimate, estimate_on
 from cost_analysis.cost.memory import memory
 from cost_analysis.inputs.request import Request
-from cost_analysis.measure.journal import (
-    PROCESS_BYTES,
-    Journal,
+from cost_analysis.measure.journal import PROCESS_BYTES, Journal, open_journal, too_large
+from cost_analysis.measure.journal_rows import (
+    Failed,
+    Loaded,
     Row,
-    open_journal,
+    counted_runs,
     requests_of,
-    too_large,
+    rows_of,
 )
 from cost_analysis.measure.results import Phase, Profile
-from cost_analysis.measure.runner import Limits, Tell, run_group
+from cost_analysis.measure.runner import Limits, OnProgress, run_group
 from cost_analysis.measure.session import Job, check_device
-from cost_analysis.telemetry.energy import WIDEST_SPREAD, relative_spread
-from cost_analysis.telemetry.machine import host
+from cost_analysis.telemetry.energy import MAXIMUM_SPREAD, relative_spread
+from cost_analysis.telemetry.machine import read_machine
 from cost_analysis.telemetry.meter import Meter
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 
-def measure(job: Job, limits: Limits, path: Path | None, tell: Tell, meter: Meter) -> list[Row]:
+def measure(
+    job: Job, limits: Limits, path: Path | None, on_progress: OnProgress, meter: Meter
+) -> list[Row]:
     """Run a job and return its journal, which is kept only where a path is given.
 
     Raises:
@@ -43,14 +46,14 @@ def measure(job: Job, limits: Limits, path: Path | None, tell: Tell, meter: Mete
     with TemporaryDirectory() as folder:
         target = path or Path(folder) / "run.jsonl"
         with open_journal(target, resume=False) as journal:
-            run_group([job], limits, journal, tell, meter)
+            run_group([job], limits, journal, on_progress, meter)
             _raise_failure(journal)
             return journal.rows
 
 
 def _raise_failure(journal: Journal) -> None:
-    for row in journal.of("failed"):
-        raise InputError(f"the model could not be run: {row['reason']}")
+    for failed in journal.of(Failed):
+        raise InputError(f"the model could not be run: {failed.reason}")
 
 
 def profile_of(
@@ -64,37 +67,37 @@ def profile_of(
         findings: What makes the readings of a GPU doubtful.
         on_device: Whether the user named the device that the model ran on.
     """
-    runs = [row for row in rows if row["kind"] == "run" and row["round"] >= 0]
-    loaded = next(row for row in rows if row["kind"] == "loaded")
-    energy = [row["energy_joules"] for row in runs if row["energy_joules"] is not None]
+    runs = counted_runs(rows)
+    loaded = rows_of(rows, Loaded)[0]
+    energy = [run.energy_joules for run in runs if run.energy_joules is not None]
     steps = float(cost.workload.decode_steps)
-    requests = [request for row in runs for request in requests_of(row)]
-    phases = [_phase("prefill", [r["prefill"] for r in requests], cost.ttft, cost.prefill_flops,
+    requests = [request for run in runs for request in requests_of(run)]
+    phases = [_phase("prefill", [r.prefill for r in requests], cost.ttft, cost.prefill_flops,
                      cost.prefill.bytes, on_device)]  # fmt: skip
     if steps:
-        each = [step for request in requests for step in request["steps"]]
+        each = [step for request in requests for step in request.steps]
         phases.append(_phase("decode step", each, cost.tpot, cost.decode_flops / steps,
                              cost.decode.bytes / steps, on_device))  # fmt: skip
-    phases.append(_phase("request", [r["total"] for r in requests], cost.total, cost.flops,
+    phases.append(_phase("request", [r.total for r in requests], cost.total, cost.flops,
                          cost.prefill.bytes + cost.decode.bytes, on_device))  # fmt: skip
-    held = [row["memory_peak_bytes"] - row["memory_before_bytes"] for row in runs]
+    held = [run.memory_peak_bytes - run.memory_before_bytes for run in runs]
     return Profile(
         cost=cost,
         on_device=on_device,
         phases=tuple(phases),
         memory=float(np.median(held)),
-        load_seconds=loaded["load_seconds"],
-        threads=loaded["threads"],
+        load_seconds=loaded.load_seconds,
+        threads=loaded.threads,
         rounds=len(runs),
         energy=float(np.median(energy)) if len(energy) == len(runs) else None,
-        energy_missing=runs[0]["energy_missing"],
-        unstable=(*findings, *_wide([request["total"] for request in requests])),
+        energy_missing=runs[0].energy_missing,
+        unstable=(*findings, *_wide([request.total for request in requests])),
     )
 
 
 def _wide(times: Sequence[float]) -> list[str]:
     spread = relative_spread(times)
-    if spread <= WIDEST_SPREAD:
+    if spread <= MAXIMUM_SPREAD:
         return []
     return [f"times vary by {spread:.0%}; close other programs, or give more --rounds"]
 
@@ -163,11 +166,11 @@ def profile(
     with open_meter(device) as meter, progress() as bar:
         task = bar.add_task("", total=limits.rounds)
 
-        def tell(name: str, count: int, _seconds: float) -> None:
+        def on_progress(name: str, count: int, _seconds: float) -> None:
             stage = f"{name}, warm-up" if count < 0 else name
             bar.update(task, description=stage, completed=max(count, 0))
 
-        rows = measure(job, limits, path, tell, meter)
+        rows = measure(job, limits, path, on_progress, meter)
         findings = meter.findings()
     cost = estimate_on(request.spec, work, request.system)
     return profile_of(rows, cost, findings, on_device=place.is_predicted)
@@ -184,5 +187,5 @@ def available_memory(options: dict[str, Any]) -> float:
     """Memory that a model may take on the device of a run [B]."""
     if options["device"] != "cpu":
         return torch.cuda.mem_get_info(options["device"])[0] * HEADROOM
-    free = host().memory_available
+    free = read_machine().memory_available
     return (free or 0.0) * HEADROOM

@@ -1,8 +1,8 @@
 """Runs jobs in turn, each in a process of its own, and keeps every sample in a journal.
 
 The jobs of a group are loaded together and run A B A B …, so that a machine that slows down slows
-all of them; ratios are taken round by round. What a job of an earlier life of the journal has
-finished is not run again.
+all of them; ratios are taken round by round. A job that the journal has as finished is not run
+again.
 """
 
 from __future__ import annotations
@@ -18,32 +18,42 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
+from msgspec import UNSET
+from msgspec.structs import replace
 
-from cost_analysis.measure.journal import Journal, Row, requests_of
-from cost_analysis.measure.session import Job, serve
-from cost_analysis.telemetry.meter import Meter
+from cost_analysis.measure.journal import Journal
+from cost_analysis.measure.journal_rows import (
+    Failed,
+    Finished,
+    Loaded,
+    Run,
+    counted_runs,
+    requests_of,
+)
+from cost_analysis.measure.session import Job, RunResult, serve
+from cost_analysis.telemetry.meter import Meter, Readings
 
-WARM_UPS = 5
-"""Most runs of each job whose samples are kept apart, while caches and clocks settle."""
+MAXIMUM_WARM_UPS = 5
+"""Runs of each job, at most, that do not count, while caches and clocks settle."""
 
 WARM_UP_SHARE = 0.25
 """Share of a group's time limit after which its warm-up is over in any case."""
 
-SETTLED = 0.05
+WARM_UP_TOLERANCE = 0.05
 """Two runs of every job that differ by less than this share end the warm-up."""
 
-MOST_REQUESTS = 1000
-"""Requests of one run at most, where one is too short for its energy to be told."""
+MAXIMUM_REQUESTS = 1000
+"""Requests of one run, at most, where one is too short for its energy to be read."""
 
-LEAST_ROUNDS = 5
-PRECISION = 0.02
+MINIMUM_ROUNDS = 5
+TARGET_PRECISION = 0.02
 """Half-width of the interval of a median that ends the repeats, as a share of it."""
 
 CONTEXT = multiprocessing.get_context("spawn")
 """How a process is started: with nothing in its memory but what its job needs."""
 
-Tell = Callable[[str, int, float], None]
-"""Told the name of a job, its round, and the seconds that have passed."""
+OnProgress = Callable[[str, int, float], None]
+"""Called with the name of a job, its round, and the seconds that have passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +61,22 @@ class Limits:
     """When the repeats of a group end.
 
     Attributes:
-        seconds: Time limit of a group, loading and the fewest rounds not counted: fewer would say
-            nothing of the noise.
+        seconds: Time limit of a group, not counting loading and the fewest rounds: with fewer,
+            the noise is not known.
         rounds: Most rounds.
         least: Fewest rounds.
     """
 
     seconds: float = 120.0
     rounds: int = 30
-    least: int = LEAST_ROUNDS
+    least: int = MINIMUM_ROUNDS
 
 
 class Worker:
     """A job in a process of its own."""
 
     def __init__(self, job: Job) -> None:
-        """Start it; `wait_loaded` says when the model is there."""
+        """Start it; `load` waits until the model is there."""
         self.job = job
         self._pipe: Connection
         self._pipe, theirs = CONTEXT.Pipe()
@@ -74,25 +84,31 @@ class Worker:
         self._process.start()
         theirs.close()
 
-    def answer(self) -> Row:
-        """What the worker says next; {"failed": reason} where it died."""
-        try:
-            said: Row = self._pipe.recv()
-        except (EOFError, OSError):
-            self._process.join()
-            return {"failed": f"the process died with exit code {self._process.exitcode}"}
-        return said
+    def load(self) -> Loaded | Failed:
+        """Wait until the model is loaded, or cannot be."""
+        answer: Loaded | Failed = self._receive()
+        return answer
 
     @property
     def pid(self) -> int | None:
         """Id of the process."""
         return self._process.pid
 
-    def ask(self, requests: int = 1) -> Row:
-        """One run of some requests."""
-        with suppress(OSError):  # a worker that died is found out by its answer
+    def run(self, requests: int = 1) -> RunResult | Failed:
+        """Run some requests, one after another."""
+        with suppress(OSError):  # the answer tells that the process has died
             self._pipe.send(requests)
-        return self.answer()
+        answer: RunResult | Failed = self._receive()
+        return answer
+
+    def _receive(self) -> Any:
+        """The next answer of the process; a failure where it died."""
+        try:
+            return self._pipe.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            reason = f"the process died with exit code {self._process.exitcode}"
+            return Failed(job=self.job.name, reason=reason)
 
     def stop(self) -> None:
         """End the process."""
@@ -105,41 +121,44 @@ class Worker:
 
 
 def run_group(
-    jobs: Sequence[Job], limits: Limits, journal: Journal, tell: Tell, meter: Meter
+    jobs: Sequence[Job], limits: Limits, journal: Journal, on_progress: OnProgress, meter: Meter
 ) -> None:
     """Load jobs together and run them in turn until their medians are known or time is up.
 
-    A group that an earlier life of the journal finished is not run again; one that it began goes
-    on after its last whole round.
+    A job that the journal has as finished or failed is not run again; one that has some rounds goes
+    on after the last round that all jobs have.
 
     Args:
         jobs: Jobs that fit memory together.
         limits: When to stop.
-        journal: Gets a row for each load, sample and failure.
-        tell: Told of progress.
+        journal: Gets a row for each load, run and failure.
+        on_progress: Called before each run.
         meter: Reads the energy of each run.
     """
-    done = {row["job"] for row in journal.of("finished") + journal.of("failed")}
+    done = {row.job for row in journal.of(Finished)} | _failed(journal)
     jobs = [job for job in jobs if job.name not in done]
     workers: list[Worker] = []
     try:
-        tell("loading", 0, 0.0)
+        on_progress("loading", 0, 0.0)
         workers = [Worker(job) for job in jobs]
         meter.watch([worker.pid for worker in workers if worker.pid is not None])
         for worker in list(workers):
-            if not _kept(journal, worker.job, worker.answer()):
+            loaded = worker.load()
+            journal.append(loaded)
+            if isinstance(loaded, Failed):
                 _drop(workers, worker)
-        _run_rounds(workers, limits, journal, tell, meter)
+        _run_rounds(workers, limits, journal, on_progress, meter)
     finally:
         for worker in workers:
             worker.stop()
+    failed = _failed(journal)
     for job in jobs:
-        if job.name not in {row["job"] for row in journal.of("failed")}:
-            journal.append({"kind": "finished", "job": job.name})
+        if job.name not in failed:
+            journal.append(Finished(job=job.name))
 
 
 def _run_rounds(
-    workers: list[Worker], limits: Limits, journal: Journal, tell: Tell, meter: Meter
+    workers: list[Worker], limits: Limits, journal: Journal, on_progress: OnProgress, meter: Meter
 ) -> None:
     known = _known_rounds(journal)
     totals = {worker.job.name: known.get(worker.job.name, {}) for worker in workers}
@@ -151,18 +170,21 @@ def _run_rounds(
         """Run every job that has no such round yet; their times."""
         times = {}
         for worker in list(workers):
-            if count in totals[worker.job.name]:
-                continue
-            tell(worker.job.name, count, time.monotonic() - start)
             name = worker.job.name
+            if count in totals[name]:
+                continue
+            on_progress(name, count, time.monotonic() - start)
             requests = _requests(meter.shortest_window, fastest.get(name))
-            said, readings = meter.run(partial(worker.ask, requests), requests, worker.pid)
-            if _kept(journal, worker.job, said, round=count, **readings):
-                times[name] = _total(said["run"])
-                fastest[name] = min(times[name], fastest.get(name, times[name]))
-            else:
+            result, readings = meter.run(partial(worker.run, requests), requests, worker.pid)
+            if isinstance(result, Failed):
+                journal.append(result)
                 _drop(workers, worker)
-                totals.pop(worker.job.name)
+                totals.pop(name)
+                continue
+            run = _run_row(name, count, result, readings)
+            journal.append(run)
+            times[name] = _total(run)
+            fastest[name] = min(times[name], fastest.get(name, times[name]))
         return times
 
     _warm_up(one_round, WARM_UP_SHARE * limits.seconds)
@@ -174,26 +196,57 @@ def _run_rounds(
             totals[name][count] = seconds
 
 
+def _run_row(job: str, count: int, result: RunResult, readings: Readings) -> Run:
+    """A run as a row of the journal."""
+    first, *again = result.requests
+    run = Run(
+        job=job,
+        round=count,
+        energy_joules=readings.energy,
+        energy_source=readings.source,
+        energy_missing=readings.missing,
+        prefill=first.prefill,
+        steps=first.steps,
+        total=first.total,
+        again=tuple(again) or UNSET,
+        **{f"memory_{name}_bytes": value for name, value in result.memory.items()},
+    )
+    gpu = readings.gpu
+    if gpu is None:
+        return run
+    return replace(
+        run,
+        device_memory_used_bytes=gpu.memory_used,
+        process_memory_bytes=gpu.process_memory,
+        sm_clock_hz=gpu.sm_clock,
+        memory_clock_hz=gpu.memory_clock,
+        temperature_celsius=gpu.temperature,
+        utilisation=gpu.utilisation,
+        watts=gpu.power,
+    )
+
+
 def _requests(window: float, seconds: float | None) -> int:
     """Requests that fill a window, each of some seconds; one where that is not known yet."""
     if seconds is None:
         return 1
-    return min(max(math.ceil(window / seconds), 1), MOST_REQUESTS)
+    return min(max(math.ceil(window / seconds), 1), MAXIMUM_REQUESTS)
 
 
-def _total(run: Row) -> float:
-    return float(np.median([request["total"] for request in requests_of(run)]))
+def _total(run: Run) -> float:
+    return float(np.median([request.total for request in requests_of(run)]))
 
 
 def _warm_up(one_round: Callable[[int], dict[str, float]], most_seconds: float) -> None:
     """Rounds before the first that counts: until two in a row take the same time, or time is up."""
     before: dict[str, float] = {}
     start = time.monotonic()
-    for count in range(-WARM_UPS, 0):
+    for count in range(-MAXIMUM_WARM_UPS, 0):
         times = one_round(count)
         if time.monotonic() - start > most_seconds:
             return
-        if before and all(abs(times[name] / before[name] - 1) < SETTLED for name in times):
+        changes = [abs(times[name] / before[name] - 1) for name in times if before]
+        if before and all(change < WARM_UP_TOLERANCE for change in changes):
             return
         before = times
 
@@ -201,9 +254,8 @@ def _warm_up(one_round: Callable[[int], dict[str, float]], most_seconds: float) 
 def _known_rounds(journal: Journal) -> dict[str, dict[int, float]]:
     """Rounds of each job that the journal holds already, and their times."""
     known: dict[str, dict[int, float]] = {}
-    for row in journal.of("run"):
-        if row["round"] >= 0:
-            known.setdefault(row["job"], {})[row["round"]] = _total(row)
+    for run in counted_runs(journal.rows):
+        known.setdefault(run.job, {})[run.round] = _total(run)
     return known
 
 
@@ -213,7 +265,7 @@ def _enough(
     if rounds < limits.least:
         return False
     return seconds > limits.seconds or all(
-        spread(list(times.values())) < PRECISION for times in totals.values()
+        spread(list(times.values())) < TARGET_PRECISION for times in totals.values()
     )
 
 
@@ -227,13 +279,8 @@ def spread(times: Sequence[float]) -> float:
     return float((ordered[high] - ordered[low]) / 2 / np.median(ordered))
 
 
-def _kept(journal: Journal, job: Job, said: Row, **more: Any) -> bool:
-    """Write what a worker said; False where it failed."""
-    kind = next(iter(said))
-    content = {"reason": said["failed"]} if kind == "failed" else said[kind]
-    more = {} if kind == "failed" else more
-    journal.append({"kind": kind, "job": job.name, **more, **content})
-    return kind != "failed"
+def _failed(journal: Journal) -> set[str]:
+    return {row.job for row in journal.of(Failed)}
 
 
 def _drop(workers: list[Worker], worker: Worker) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch
 from cost_analysis.common.errors import InputError, shown
 from cost_analysis.inputs.spec import ModelSpec
 from cost_analysis.measure.checkpoints import checkpoint_folder, load_checkpoint
+from cost_analysis.measure.journal_rows import Failed, Loaded, Request
 from cost_analysis.measure.parallel_model import ParallelModel, build
 from cost_analysis.telemetry.machine import affinity, process_memory, reset_peak_memory
 
@@ -74,21 +75,16 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One request, timed.
+class RunResult:
+    """What a worker measured when it was asked for some requests.
 
     Attributes:
-        prefill: Time to the first token's logits [s].
-        steps: Time of each decode step [s].
+        requests: Each of them, timed.
+        memory: As `Session.memory` [B].
     """
 
-    prefill: float
-    steps: tuple[float, ...] = field(default=())
-
-    @property
-    def total(self) -> float:
-        """The whole request [s]."""
-        return self.prefill + sum(self.steps)
+    requests: tuple[Request, ...]
+    memory: dict[str, int]
 
 
 class Session:
@@ -118,7 +114,7 @@ class Session:
         self._static: Any = None
 
     @torch.inference_mode()
-    def run(self) -> Run:
+    def run(self) -> Request:
         """Run the request once; greedy tokens feed the next step, as generation does."""
         job = self.job
         self._reset_peak()
@@ -133,7 +129,8 @@ class Session:
             with self._timed(times):
                 logits = self._step(token, cache, position)
         self._note_peaks()
-        return Run(times[0], tuple(times[1:]))
+        prefill, *steps = times
+        return Request(prefill=prefill, steps=tuple(steps), total=prefill + sum(steps))
 
     def _cache(self, tokens: int) -> Any:
         """A cache that grows, or the one static cache, which holds nothing but the prefixes."""
@@ -213,38 +210,34 @@ def decode_step(model: ParallelModel, engine: str) -> Step:
 def serve(connection: Connection, job: Job) -> None:
     """The worker process: load the job's model, then run it as often as the parent asks.
 
-    Sends {"loaded": …} or {"failed": reason}; answers each number of requests with a run of so
-    many, or a failure, and ends at 0.
+    Sends `Loaded` or `Failed`; answers each number of requests with `RunResult` or `Failed`, and
+    ends at 0.
     """
     try:
         session = Session(job)
-        connection.send(
-            {
-                "loaded": {
-                    "load_seconds": session.load_seconds,
-                    "threads": torch.get_num_threads(),
-                    "parameters": session.model.parameter_count(),
-                    "affinity": list(affinity()),
-                }
-            }
-        )
-        while requests := connection.recv():
-            run, *again = [_request(session.run()) for _ in range(requests)]
-            more = {"again": again} if again else {}
-            connection.send({"run": {**run, **more, **_in_bytes(session)}})
+        connection.send(_loaded(session))
+        while count := connection.recv():
+            requests = tuple(session.run() for _ in range(count))
+            connection.send(RunResult(requests, session.memory))
     except (MemoryError, torch.OutOfMemoryError) as error:
-        connection.send({"failed": f"out of memory: {str(error).splitlines()[0]}"})
+        connection.send(_failed(job, f"out of memory: {str(error).splitlines()[0]}"))
     except InputError as error:
-        connection.send({"failed": str(error)})
+        connection.send(_failed(job, str(error)))
     except RuntimeError as error:  # the CPU allocator and CUDA kernels say so only in words
-        connection.send({"failed": str(error).splitlines()[0]})
+        connection.send(_failed(job, str(error).splitlines()[0]))
     except (EOFError, ConnectionError, KeyboardInterrupt):
         return  # the parent is gone or going
 
 
-def _request(run: Run) -> dict[str, Any]:
-    return {**asdict(run), "total": run.total}
+def _loaded(session: Session) -> Loaded:
+    return Loaded(
+        job=session.job.name,
+        load_seconds=session.load_seconds,
+        threads=torch.get_num_threads(),
+        parameters=session.model.parameter_count(),
+        affinity=affinity(),
+    )
 
 
-def _in_bytes(session: Session) -> dict[str, int]:
-    return {f"memory_{name}_bytes": value for name, value in session.memory.items()}
+def _failed(job: Job, reason: str) -> Failed:
+    return Failed(job=job.name, reason=reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -15,24 +15,25 @@ import torch
 
 from cost_analysis import __version__
 from cost_analysis.common.errors import InputError
-from cost_analysis.inputs.spec import Workload
+from cost_analysis.inputs.spec import ModelSpec, Workload
 from cost_analysis.law.family import size_of
 from cost_analysis.law.runs import published_runs
 from cost_analysis.law.scaling_law import fit
-from cost_analysis.measure.journal import (
-    Journal,
-    Member,
+from cost_analysis.measure.journal import Journal, Member, groups, members, open_journal, plan_of
+from cost_analysis.measure.journal_rows import (
+    Ended,
+    Finding,
+    Plan,
+    PlannedJob,
+    RecordedMachine,
     Row,
-    groups,
-    members,
-    open_journal,
-    plan_of,
 )
 from cost_analysis.measure.profiling import available_memory, open_meter
 from cost_analysis.measure.runner import Limits, run_group
 from cost_analysis.measure.session import Job, check_device
-from cost_analysis.telemetry.machine import host
+from cost_analysis.telemetry.machine import read_machine
 from cost_analysis.telemetry.meter import Meter
+from cost_analysis.telemetry.nvml import Unavailable
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -68,16 +69,23 @@ def run(
             for group in jobs:
                 task = bar.add_task("", total=limits["rounds"])
 
-                def tell(name: str, count: int, _seconds: float, task: Any = task) -> None:
+                def on_progress(name: str, count: int, _seconds: float, task: Any = task) -> None:
                     stage = f"{name}, warm-up" if count < 0 else name
                     bar.update(task, description=stage, completed=max(count, 0))
 
-                run_group(group, Limits(**limits), journal, tell, meter)
+                run_group(group, Limits(**limits), journal, on_progress, meter)
                 bar.remove_task(task)
-        journal.append({"kind": "ended", "clock_hz": host().clock, **meter.cost()})
+        journal.append(_ended(meter))
         for finding in meter.findings():
-            journal.append({"kind": "finding", "text": finding})
+            journal.append(Finding(text=finding))
         return journal.rows
+
+
+def _ended(meter: Meter) -> Ended:
+    clock, cost = read_machine().clock, meter.cost()
+    if cost is None:
+        return Ended(clock_hz=clock)
+    return Ended(clock_hz=clock, sampler_cost=cost.share, sampler_rate=cost.rate)
 
 
 def _plan(
@@ -85,60 +93,70 @@ def _plan(
 ) -> list[list[Job]]:
     """The jobs of a journal, group by group: those that it has, or new ones written to it."""
     law = fit(published_runs(options["dataset"])).law
-    plan = members(options["size"], law)
+    models = members(options["size"], law)
     if journal.rows:
-        header = plan_of(journal.rows)
-        _same(header, options)
+        plan = plan_of(journal.rows)
+        _check_same(plan, options)
     else:
         # One row, so that a journal has the whole plan or none of it.
-        header = {"kind": "plan", **options, **_environment(meter)}
-        header |= _jobs(plan, options, force=force)
-        journal.append(header)
-    specs = {member.label: member.spec for member in plan}
+        plan = _new_plan(models, options, meter, force=force)
+        journal.append(plan)
+    specs = {member.label: member.spec for member in models}
     together: dict[int, list[Job]] = {}
-    for row in header["jobs"]:
-        together.setdefault(row["group"], []).append(_job(row, specs[row["label"]], options))
+    for planned in plan.jobs:
+        job = _job(planned.job, specs[planned.label], options)
+        together.setdefault(planned.group, []).append(job)
     return list(together.values())
 
 
-def _same(plan: Row, options: dict[str, Any]) -> None:
+def _check_same(plan: Plan, options: dict[str, Any]) -> None:
     for name, value in options.items():
-        if plan.get(name) != value:
+        begun = getattr(plan, name)
+        if begun != value:
             raise InputError(
-                f"the journal was begun with {name} = {plan.get(name)}, not {value}; resume it "
+                f"the journal was begun with {name} = {begun}, not {value}; resume it "
                 "with the options that it was begun with"
             )
 
 
-def _jobs(plan: list[Member], options: dict[str, Any], *, force: bool) -> Row:
-    """The jobs that fit, and why others do not."""
+def _new_plan(models: list[Member], options: dict[str, Any], meter: Meter, *, force: bool) -> Plan:
+    """The jobs that fit, why others do not, and where and with what the samples are taken."""
     work = Workload(options["batch_size"], options["input_length"], options["output_length"])
-    together, refused = groups(plan, work, options["dtype"], available_memory(options), force=force)
+    together, refused = groups(
+        models, work, options["dtype"], available_memory(options), force=force
+    )
     if not together:
         raise InputError(f"no model of this size fits: {refused[0][1]}; try a smaller --size")
-    base = plan[0].label
+    return Plan(
+        **options,
+        machine=_machine(meter),
+        command=" ".join(["parscale-cost", *sys.argv[1:]]),
+        versions=_versions(),
+        jobs=tuple(_planned_jobs(models[0].label, together)),
+        refused={member.label: reason for member, reason in refused},
+    )
+
+
+def _planned_jobs(base: str, together: list[list[Member]]) -> Iterator[PlannedJob]:
+    """The jobs of all groups; a group without the base is compared with that of the first."""
     home = next(n for n, group in enumerate(together, start=1) if group[0].label == base)
-    jobs = []
     for number, group in enumerate(together, start=1):
         paired = group[0].label == base
         for member in group:
-            jobs.append(
-                {
-                    "job": f"{base} ({number})" if member.label == base else member.label,
-                    "label": member.label,
-                    "role": member.role,
-                    "group": number,
-                    "base": f"{base} ({number if paired else home})",
-                    "paired": paired,
-                    "parameters": size_of(member.spec),
-                }
+            yield PlannedJob(
+                job=f"{base} ({number})" if member.label == base else member.label,
+                label=member.label,
+                role=member.role,
+                group=number,
+                base=f"{base} ({number if paired else home})",
+                paired=paired,
+                parameters=size_of(member.spec),
             )
-    return {"jobs": jobs, "refused": {member.label: reason for member, reason in refused}}
 
 
-def _job(row: Row, spec: Any, options: dict[str, Any]) -> Job:
+def _job(name: str, spec: ModelSpec, options: dict[str, Any]) -> Job:
     fields = ("batch_size", "input_length", "output_length", "dtype", "device", "engine", "threads")
-    return Job(row["job"], spec, **{name: options[name] for name in fields})
+    return Job(name, spec, **{field: options[field] for field in fields})
 
 
 def _commit() -> str | None:
@@ -153,18 +171,34 @@ def _commit() -> str | None:
     return asked.stdout.strip() or None
 
 
-def _environment(meter: Meter) -> Row:
-    """Where and with what the samples are taken."""
-    machine = asdict(host())
-    machine.pop("missing")
+def _versions() -> dict[str, str | None]:
     return {
-        "machine": {**machine, **meter.describe()},
-        "command": " ".join(["parscale-cost", *sys.argv[1:]]),
-        "versions": {
-            "parscale-cost": __version__,
-            "commit": _commit(),
-            "torch": torch.__version__,
-            "transformers": version("transformers"),
-            "python": platform.python_version(),
-        },
+        "parscale-cost": __version__,
+        "commit": _commit(),
+        "torch": str(torch.__version__),
+        "transformers": version("transformers"),
+        "python": platform.python_version(),
     }
+
+
+def _machine(meter: Meter) -> RecordedMachine:
+    """The machine, and its GPU where one is read or should be."""
+    machine = asdict(read_machine())
+    machine.pop("missing")
+    gpu = meter.describe()
+    if gpu is None:
+        return RecordedMachine(**machine)
+    if isinstance(gpu, Unavailable):
+        return RecordedMachine(**machine, gpu=None, gpu_missing=gpu.reason)
+    return RecordedMachine(
+        **machine,
+        gpu=gpu.name,
+        gpu_uuid=gpu.uuid,
+        driver=gpu.driver,
+        power_limit_watts=gpu.power_limit,
+        max_sm_clock_hz=gpu.max_sm_clock,
+        max_memory_clock_hz=gpu.max_memory_clock,
+        mig=gpu.mig,
+        device_memory_used_bytes=gpu.memory.used if gpu.memory else None,
+        gpu_unread=gpu.missing,
+    )

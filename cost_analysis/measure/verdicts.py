@@ -6,8 +6,10 @@ cancels. The wider model of equal loss lies between the measured ones, by the la
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ import numpy as np
 from cost_analysis.common.arrays import Array
 from cost_analysis.common.errors import InputError
 from cost_analysis.compare.cost_models import Setting, mean_cost
+from cost_analysis.cost.estimate import ratio_of_increases
 from cost_analysis.inputs.profiles import load_engine, load_hardware
 from cost_analysis.inputs.spec import ModelSpec
 from cost_analysis.inputs.system import System
@@ -22,7 +25,8 @@ from cost_analysis.law.equal_loss import interpolation_weights
 from cost_analysis.law.family import size_of
 from cost_analysis.law.runs import published_runs
 from cost_analysis.law.scaling_law import ScalingLaw, fit
-from cost_analysis.measure.journal import Member, Row, members, plan_of, read_journal, requests_of
+from cost_analysis.measure.journal import Member, members, plan_of, read_journal
+from cost_analysis.measure.journal_rows import Plan, Row, Run, counted_runs, requests_of
 
 METRICS = ("total", "ttft", "tpot", "energy")
 
@@ -50,35 +54,32 @@ class Measured:
 
 def measured_increases(rows: Sequence[Row]) -> dict[str, Measured]:
     """What a journal says of each model, by its label."""
-    jobs = {job["job"]: job for job in plan_of(rows)["jobs"]}
-    samples: dict[str, dict[int, Row]] = {}
-    for row in rows:
-        if row["kind"] == "run" and row["round"] >= 0:
-            samples.setdefault(row["job"], {})[row["round"]] = row
+    jobs = {job.job: job for job in plan_of(rows).jobs}
+    samples: dict[str, dict[int, Run]] = {}
+    for run in counted_runs(rows):
+        samples.setdefault(run.job, {})[run.round] = run
     found: dict[str, Measured] = {}
     for name, job in jobs.items():
-        own, base = samples.get(name, {}), samples.get(job["base"], {})
-        if own and base and job["label"] not in found:
-            found[job["label"]] = Measured(
+        own, base = samples.get(name, {}), samples.get(job.base, {})
+        if own and base and job.label not in found:
+            found[job.label] = Measured(
                 {
-                    metric: _ratios(metric, own, base, job["paired"])
+                    metric: _ratios(metric, own, base, job.paired)
                     for metric in METRICS
                     if all(_has(metric, row) for row in (*own.values(), *base.values()))
                 },
                 _needed(own),
-                job["paired"],
+                job.paired,
             )
     return found
 
 
-def _needed(rounds: dict[int, Row]) -> float:
+def _needed(rounds: dict[int, Run]) -> float:
     """What the process needs beyond what it held before the model was loaded [B]."""
-    return float(
-        np.median([r["memory_peak_bytes"] - r["memory_before_bytes"] for r in rounds.values()])
-    )
+    return float(np.median([r.memory_peak_bytes - r.memory_before_bytes for r in rounds.values()]))
 
 
-def _ratios(metric: str, own: dict[int, Row], base: dict[int, Row], paired: bool) -> Array:
+def _ratios(metric: str, own: dict[int, Run], base: dict[int, Run], paired: bool) -> Array:
     """Times over the base's of the same round; over the base's median where none is the same."""
     if paired:
         shared = sorted(own.keys() & base.keys())
@@ -87,18 +88,18 @@ def _ratios(metric: str, own: dict[int, Row], base: dict[int, Row], paired: bool
     return np.array([_value(metric, own[i]) / usual for i in sorted(own)])
 
 
-def _has(metric: str, row: Row) -> bool:
+def _has(metric: str, run: Run) -> bool:
     """Whether a run tells a metric: energy may be unreadable, one token takes no decode step."""
     if metric == "energy":
-        return row.get("energy_joules") is not None
-    return metric != "tpot" or bool(row["steps"])
+        return run.energy_joules is not None
+    return metric != "tpot" or bool(run.steps)
 
 
-def _value(metric: str, row: Row) -> float:
+def _value(metric: str, run: Run) -> float:
     if metric == "energy":
-        return float(row["energy_joules"])
-    of = {"ttft": "prefill", "tpot": "steps", "total": "total"}[metric]
-    return float(np.median([np.median(request[of]) for request in requests_of(row)]))
+        return float(run.energy_joules or 0.0)
+    of = attrgetter({"ttft": "prefill", "tpot": "steps", "total": "total"}[metric])
+    return float(np.median([np.median(of(request)) for request in requests_of(run)]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +122,17 @@ class Increases:
 
     @property
     def ratio(self) -> float:
-        """Ratio of the increases; infinite where the streams add nothing."""
-        return self.wider / self.streams if self.streams > 0 else float("inf")
+        """Ratio of the increases; infinite where only the wider model adds something."""
+        return float(ratio_of_increases(self.wider, self.streams, 1.0))
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the ratio."""
-        added = self.streams_samples
-        ratios = np.where(added > 0, self.wider_samples / np.where(added > 0, added, 1.0), np.inf)
-        low, high = np.quantile(ratios, (0.025, 0.975), method="nearest")
+        """95 % interval of the ratio, over the resamples in which something increases."""
+        ratios = np.asarray(ratio_of_increases(self.wider_samples, self.streams_samples, 1.0))
+        known = ratios[~np.isnan(ratios)]
+        if not known.size:
+            return math.nan, math.nan
+        low, high = np.quantile(known, (0.025, 0.975), method="nearest")
         return float(low), float(high)
 
     @property
@@ -198,9 +201,10 @@ class Verdict:
         claim: "memory", "latency", "ttft" or "tpot".
         streams: P.
         predicted: Ratio of increases by the paper's cost model for this request.
-        measured: Ratio of increases as measured.
+        measured: Ratio of increases as measured (`ratio_of_increases`); infinite where only
+            parameters add something measurable, nan where neither do.
         low: Lower end of its 95 % interval.
-        high: Upper end; infinite where the streams add nothing measurable.
+        high: Upper end.
         verdict: "holds", "does not hold here" or "cannot be told".
         why: A sentence.
     """
@@ -222,8 +226,8 @@ def verdicts_of(rows: Sequence[Row]) -> tuple[dict[str, Measured], list[Verdict]
         InputError: Rows that are not those of a validation.
     """
     header = plan_of(rows)
-    law = fit(published_runs(header["dataset"])).law
-    plan = members(header["size"], law)
+    law = fit(published_runs(header.dataset)).law
+    plan = members(header.size, law)
     return measured_increases(rows), verdicts(rows, law, plan)
 
 
@@ -285,13 +289,11 @@ def verdicts(
 
 
 def _predicted(
-    member: Member, wide: Sequence[Member], weights: Array, header: Row
+    member: Member, wide: Sequence[Member], weights: Array, header: Plan
 ) -> dict[str, float]:
     """Ratios of increases by the paper's cost model, on the device that it takes."""
     system = System(load_hardware("a100-sxm-80gb"), load_engine("ideal"))
-    setting = Setting(
-        (header["batch_size"],), (header["input_length"],), (header["output_length"],)
-    )
+    setting = Setting((header.batch_size,), (header.input_length,), (header.output_length,))
 
     def of(spec: ModelSpec) -> Array:
         cost = mean_cost("published", spec, setting, system)
@@ -299,8 +301,8 @@ def _predicted(
 
     wider = weights @ np.array([of(m.spec) for m in wide])
     base = of(wide[0].spec)
-    memory_ratio, latency_ratio = (wider - base) / (of(member.spec) - base)
-    return dict(zip(CLAIMED, (float(memory_ratio), float(latency_ratio)), strict=True))
+    ratios = np.asarray(ratio_of_increases(wider - base, of(member.spec) - base, base))
+    return dict(zip(CLAIMED, ratios.tolist(), strict=True))
 
 
 def _judged(claim: str, streams: int, predicted: float | None, added: Increases) -> Verdict:
@@ -309,7 +311,9 @@ def _judged(claim: str, streams: int, predicted: float | None, added: Increases)
     low, high = added.interval
     less = "streams" if added.streams < added.wider else "parameters"
     why = f"{less} add less: {_WHY[claim]}"
-    if claim == "memory":
+    if math.isnan(added.ratio):
+        word, why = "cannot be told", "neither streams nor parameters add anything"
+    elif claim == "memory":
         word = "holds" if added.ratio >= expected else "does not hold here"
     elif added.rounds < LEAST_ROUNDS:
         word = "cannot be told"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from cost_analysis.common.checks import FLAGS
-from cost_analysis.common.units import format_bytes, format_seconds
+from cost_analysis.common.units import format_bytes, format_ratio, format_seconds
 from cost_analysis.compare.claims import FormatClaim, Law, Ratio, Reading, Terms
 from cost_analysis.compare.cost_models import Setting
 from cost_analysis.compare.crossover import Crossing
@@ -15,6 +16,7 @@ from cost_analysis.inputs.system import System
 from cost_analysis.law.equal_loss import Baseline
 from cost_analysis.law.runs import DATASET_NAMES
 from cost_analysis.law.scaling_law import residuals
+from cost_analysis.report.estimate_record import finite
 from cost_analysis.report.render import Page, Record, Table, whole
 
 INTERVAL = len(" (16.3-20.5)")
@@ -50,7 +52,7 @@ def reading_record(reading: Reading) -> Record:
 
 def _ratio_columns(name: str, ratio: Ratio) -> Record:
     return {
-        f"{name}_ratio": ratio.value,
+        f"{name}_ratio": finite(ratio.value),
         f"{name}_ratio_low": ratio.low,
         f"{name}_ratio_high": ratio.high,
     }
@@ -107,11 +109,9 @@ def _engine_note(readings: Sequence[Reading], by_engine: Sequence[Reading]) -> l
 
 def _ratio_cell(ratio: Ratio) -> str:
     """A ratio and its interval, the ratios of a column one below the other."""
-    if ratio.value is None:
-        return "none" + " " * INTERVAL
     if ratio.low is None:
-        return f"{ratio.value:.2f}" + " " * INTERVAL
-    return f"{ratio.value:.2f}" + f" ({ratio.low:#.3g}-{ratio.high:#.3g})".ljust(INTERVAL)
+        return format_ratio(ratio.value) + " " * INTERVAL
+    return format_ratio(ratio.value) + f" ({ratio.low:#.3g}-{ratio.high:#.3g})".ljust(INTERVAL)
 
 
 def _wrapped(text: str) -> list[str]:
@@ -121,7 +121,8 @@ def _wrapped(text: str) -> list[str]:
 def _spread_sentence(readings: Sequence[Reading]) -> str:
     parts = []
     for name in ("memory", "latency"):
-        values = [r for reading in readings if (r := getattr(reading, name).value) is not None]
+        values = [getattr(reading, name).value for reading in readings]
+        values = list(filter(math.isfinite, values))
         if values:
             parts.append(f"{min(values):.3g} to {max(values):.3g} times in {name}")
     if not parts:
@@ -234,8 +235,8 @@ def format_claim_record(claim: FormatClaim) -> Record:
         FLAGS["weights"]: formats.weights,
         FLAGS["activations"]: formats.activations,
         FLAGS["kv_cache"]: formats.kv_cache,
-        "memory_ratio": claim.memory_ratio,
-        "latency_ratio": claim.latency_ratio,
+        "memory_ratio": finite(claim.memory_ratio),
+        "latency_ratio": finite(claim.latency_ratio),
         **_increases("wider", claim.wider),
         **_increases("streams", claim.streams),
     }
@@ -284,7 +285,7 @@ def _memory_table(claims: Sequence[FormatClaim]) -> Table:
             format_bytes(claim.streams.learned),
             format_bytes(claim.streams.cache),
             format_bytes(claim.streams.activations),
-            _ratio(claim.memory_ratio),
+            format_ratio(claim.memory_ratio),
         )
         for claim in claims
     )
@@ -300,7 +301,7 @@ def _time_table(claims: Sequence[FormatClaim]) -> Table:
             format_seconds(claim.wider.decode),
             format_seconds(claim.streams.prefill),
             format_seconds(claim.streams.decode),
-            _ratio(claim.latency_ratio),
+            format_ratio(claim.latency_ratio),
         )
         for claim in claims
     )
@@ -310,10 +311,6 @@ def _time_table(claims: Sequence[FormatClaim]) -> Table:
 
 def _formats(formats: Precision) -> str:
     return f"{formats.weights}/{formats.activations}/{formats.kv_cache}"
-
-
-def _ratio(value: float | None) -> str:
-    return "none" if value is None else f"{value:.2f}"
 
 
 def _narrow_products(claims: Sequence[FormatClaim], system: System) -> list[str]:

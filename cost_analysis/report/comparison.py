@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from cost_analysis.common.arrays import Number
@@ -10,12 +11,14 @@ from cost_analysis.common.units import (
     format_count,
     format_flops,
     format_per,
+    format_ratio,
     format_seconds,
 )
 from cost_analysis.compare.comparison import Comparison, Contest, Metric
 from cost_analysis.compare.methods import MethodCost
 from cost_analysis.inputs.spec import ModelSpec
 from cost_analysis.law.family import size_of
+from cost_analysis.report.estimate_record import finite
 from cost_analysis.report.layouts import devices_in_words
 from cost_analysis.report.render import Page, Record, Table, whole
 
@@ -58,7 +61,7 @@ def metric_record(metric: Metric) -> Record:
         "baseline": whole(metric.baseline),
         "streamed_increase": whole(metric.streamed - metric.base),
         "baseline_increase": whole(metric.baseline - metric.base),
-        "ratio_of_increases": metric.ratio,
+        "ratio_of_increases": finite(metric.ratio),
     }
 
 
@@ -123,7 +126,7 @@ def _written(metric: Metric, value: Any) -> str:
 def _written_ratio(metric: Metric) -> str:
     if not metric.less_is_better:
         return ""
-    return "none" if metric.ratio is None else f"{metric.ratio:.2f}"
+    return format_ratio(metric.ratio)
 
 
 def verdict(comparison: Comparison) -> str:
@@ -147,7 +150,9 @@ def verdict(comparison: Comparison) -> str:
 
 
 def _times(metric: Metric) -> str:
-    if metric.ratio is None:
+    if metric.ratio == math.inf:
+        return "streams add nothing"
+    if math.isnan(metric.ratio):
         return "nothing increases"
     return f"{metric.ratio:.1f} times less added"
 

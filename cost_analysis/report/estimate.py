@@ -18,7 +18,6 @@ from cost_analysis.cost.estimate import Answer, Estimate, Increase, increase
 from cost_analysis.cost.latency import Phase
 from cost_analysis.cost.memory import NOT_COUNTED
 from cost_analysis.cost.published import SCRIPT_ROOFS, cost_on, system_roofs
-from cost_analysis.cost.published_gaps import departures
 from cost_analysis.inputs.weights import active_parameters
 from cost_analysis.report.estimate_record import device_record, operator_rows
 from cost_analysis.report.layouts import (
@@ -117,7 +116,7 @@ def _signed(change: Increase, form: Format) -> str:
 
 
 def _fit_lines(answer: Answer) -> list[str]:
-    device = device_record(answer.cost)
+    device = device_record(answer)
     whole, room = device["device_memory_bytes"], device["free_bytes"]
     if room < 0:
         return [
@@ -266,6 +265,9 @@ def _weights_without_aggregator(cost: Estimate) -> str:
 
 
 def _departures_table(answer: Answer) -> Table:
+    # Only the published cost model has departures: other reports need not import them.
+    from cost_analysis.cost.published_gaps import departures
+
     cost = answer.cost
     rows = tuple(
         (

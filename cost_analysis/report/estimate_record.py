@@ -6,62 +6,65 @@ are whole. The README documents every key.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import fields
+from typing import Any
 
 from cost_analysis.common.checks import FLAGS
-from cost_analysis.cost.estimate import Answer, Estimate, increase
+from cost_analysis.cost.estimate import Answer, Estimate
 from cost_analysis.cost.latency import Phase
-from cost_analysis.cost.memory import NOT_COUNTED, largest_batch, longest_context
+from cost_analysis.cost.memory import NOT_COUNTED
 from cost_analysis.inputs.layout import micro_batches
 from cost_analysis.inputs.spec import ModelSpec
 from cost_analysis.report.render import Record, whole
+from cost_analysis.search.columns import (
+    COST_MODEL,
+    DECODE,
+    DEVICE,
+    ESTIMATE_COLUMNS,
+    FLOPS,
+    INCREASES,
+    INTERVALS,
+    LAYOUT,
+    MEMORY,
+    MODEL,
+    PARAMETERS,
+    PER_TOKEN,
+    PUBLISHED,
+    RATE,
+    TOTAL,
+    WORKLOAD,
+    Column,
+)
 
 
 def estimate_record(answer: Answer) -> Record:
     """The answer as the nested record that `--format json` prints."""
     cost, request = answer.cost, answer.request
     record: Record = {
-        "cost_model": "operators" if answer.published is None else "published",
-        "model": spec_record(cost.spec),
-        "workload": {
-            "batch_size": whole(cost.workload.batch_size),
-            "input_length": whole(cost.workload.input_length),
-            "output_length": whole(cost.workload.output_length),
-            "logits": cost.workload.logits,
-        },
+        **_section(answer, COST_MODEL),
+        "model": _section(answer, MODEL),
+        "workload": _section(answer, WORKLOAD),
         "precision": {
             item.name: getattr(cost.precision, item.name) for item in fields(cost.precision)
         },
         "engine": _engine_record(cost),
-        "layout": layout_record(cost),
+        "layout": _section(answer, LAYOUT),
         "assumed": dict(request.assumed),
         "warnings": list(request.warnings),
-        "parameters": _parameters_record(cost),
-        "memory_bytes": {
-            "weights": whole(cost.memory.weights),
-            "kv_cache": whole(cost.memory.kv_cache),
-            "activations": whole(cost.memory.activations),
-            "total": whole(cost.memory.total),
-        },
+        "parameters": _section(answer, PARAMETERS, "parameters_"),
+        "memory_bytes": _section(answer, MEMORY, "memory_", "_bytes"),
         "memory_detail_bytes": {
             item.name: whole(getattr(cost.memory, item.name)) for item in fields(cost.memory)
         },
         "memory_not_counted": NOT_COUNTED,
-        "flops": {
-            "prefill": whole(cost.prefill_flops),
-            "decode_step": whole(cost.decode_step_flops),
-            "total": whole(cost.flops),
-        },
-        "latency_s": {
-            "ttft": whole(cost.ttft),
-            "tpot": whole(cost.tpot),
-            "decode": whole(cost.decode.seconds),
-            "total": whole(cost.total),
-        },
-        "latency_interval_s": interval_record(cost),
-        "tokens_per_s": whole(cost.tokens_per_second),
-        "device": device_record(cost),
-        "increase_over_one_stream": increase_record(answer),
+        "flops": _section(answer, FLOPS, "flops_"),
+        "latency_s": _section(answer, (*PER_TOKEN, *DECODE, *TOTAL), "latency_", "_s"),
+        "latency_interval_s": _section(answer, INTERVALS, "latency_", "_s"),
+        **_section(answer, RATE),
+        "device": device_record(answer),
+        "increase_over_one_stream": _section(answer, INCREASES, "increase_"),
         "exchanges": exchange_rows(cost),
         "operators": [*operator_rows(cost.prefill), *operator_rows(cost.decode)],
     }
@@ -70,25 +73,25 @@ def estimate_record(answer: Answer) -> Record:
     return record
 
 
-def interval_record(cost: Estimate) -> Record:
-    """The ends of the 80 % intervals of the times [s]; null where nothing was measured."""
-    times = {"ttft": cost.ttft, "tpot": cost.tpot, "total": cost.total}
-    record: Record = {}
-    for name, seconds in times.items():
-        low, high = cost.interval(seconds) or (None, None)
-        record |= {f"{name}_low": whole(low), f"{name}_high": whole(high)}
-    return record
+def _section(
+    answer: Answer, columns: Sequence[Column], before: str = "", after: str = ""
+) -> Record:
+    """Columns of the estimate's row, under names without what their section says."""
+    return {
+        column.name.removeprefix(before).removesuffix(after): _value(column, answer)
+        for column in columns
+        if column.only != "sweep"
+    }
 
 
-def increase_record(answer: Answer) -> Record:
-    """What the streams cost beyond P = 1: bytes and seconds, and shares of the baseline."""
-    units = {"memory": "bytes", "ttft": "s", "tpot": "s", "total": "s"}
-    names = {"memory": "memory", "ttft": "ttft", "tpot": "tpot", "total": "latency"}
-    record: Record = {}
-    for name, change in increase(answer.cost, answer.baseline).items():
-        record[f"{names[name]}_{units[name]}"] = whole(change.absolute)
-        record[f"{names[name]}_relative"] = whole(change.relative)
-    return record
+def _value(column: Column, answer: Answer) -> Any:
+    """What a column holds of a single request."""
+    value = column.value(answer)
+    if column.kind == "name":
+        return value
+    if column.kind == "switch":
+        return bool(value)
+    return float(value) if column.kind == "fraction" else whole(value)
 
 
 def operator_rows(phase: Phase) -> list[Record]:
@@ -112,8 +115,7 @@ def operator_rows(phase: Phase) -> list[Record]:
 
 def published_record(answer: Answer) -> Record:
     """The paper's own numbers, under the names of `published_cost_model.csv`."""
-    spec, workload, paper = answer.cost.spec, answer.cost.workload, answer.published
-    assert paper is not None
+    spec, workload = answer.cost.spec, answer.cost.workload
     return {
         "hidden_size": spec.hidden_size,
         "intermediate_size": spec.intermediate_size,
@@ -127,44 +129,19 @@ def published_record(answer: Answer) -> Record:
         "input_length": whole(workload.input_length),
         "output_length": whole(workload.output_length),
         "max_position_embeddings": spec.max_position_embeddings,
-        "total_memory_bytes": whole(paper.total_memory),
-        "total_latency_s": float(paper.total_latency),
-        "weight_memory_bytes": whole(paper.weight_memory),
-        "kv_cache_memory_bytes": whole(paper.kv_cache_memory),
-        "prefill_activation_memory_bytes": whole(paper.prefill_activation_memory),
-        "aggregate_memory_bytes": whole(paper.aggregate_memory),
-        "prefill_latency_s": float(paper.prefill_latency),
-        "decode_latency_per_token_s": float(paper.decode_latency_per_token),
-        "aggregate_latency_s": float(paper.aggregate_latency),
+        **_section(answer, PUBLISHED, "published_"),
     }
 
 
 def estimate_row(answer: Answer) -> Record:
-    """The answer as one flat row, unit-bearing column names, for CSV."""
-    record = estimate_record(answer)
-    row: Record = {"cost_model": record["cost_model"], **record["model"], **record["workload"]}
-    row |= {FLAGS[name]: dtype for name, dtype in record["precision"].items()}
-    row |= {"gpu_config": record["device"]["name"], "engine": record["engine"]["name"]}
-    row |= {name: record["engine"][name] for name in ("flops_efficiency", "hbm_memory_efficiency")}
-    row |= record["layout"]
-    row["assumed"] = "; ".join(f"{name}={value}" for name, value in record["assumed"].items())
-    row |= {f"parameters_{name}": value for name, value in record["parameters"].items()}
-    row |= {f"memory_{name}_bytes": value for name, value in record["memory_bytes"].items()}
-    row |= {f"flops_{name}": value for name, value in record["flops"].items()}
-    row |= {f"latency_{name}_s": value for name, value in record["latency_s"].items()}
-    row |= {f"latency_{name}_s": value for name, value in record["latency_interval_s"].items()}
-    row["tokens_per_s"] = record["tokens_per_s"]
-    device = record["device"]
-    row |= {
-        f"device_{name.removeprefix('device_')}": value
-        for name, value in device.items()
-        if name not in ("name", "description")
-    }
-    row |= {f"increase_{name}": value for name, value in record["increase_over_one_stream"].items()}
-    if "published" in record:
-        outputs = (name for name in record["published"] if name.endswith(("_bytes", "_s")))
-        row |= {f"published_{name}": record["published"][name] for name in outputs}
-    return row
+    """The answer as one flat row, unit-bearing column names, for CSV: a sweep of one."""
+    columns = ESTIMATE_COLUMNS if answer.published is None else (*ESTIMATE_COLUMNS, *PUBLISHED)
+    return _section(answer, columns)
+
+
+def finite(value: float) -> float | None:
+    """A number as JSON knows it, whole or not; None where it is infinite or nan."""
+    return value if math.isfinite(value) else None
 
 
 def spec_record(spec: ModelSpec) -> Record:
@@ -221,22 +198,13 @@ def exchange_rows(cost: Estimate) -> list[Record]:
     ]
 
 
-def _parameters_record(cost: Estimate) -> Record:
-    counts = cost.parameters
-    parts = {item.name: getattr(counts, item.name) for item in fields(counts)}
-    return {"total": counts.total, "non_embedding": counts.non_embedding, **parts}
-
-
-def device_record(cost: Estimate) -> Record:
+def device_record(answer: Answer) -> Record:
     """The device, whether the request fits it, and what would."""
-    hardware = cost.hardware
-    asked = (cost.spec, cost.workload, cost.precision, hardware.memory, cost.layout)
+    hardware = answer.cost.hardware
+    found = _section(answer, DEVICE, "device_")
     return {
         "name": hardware.name,
         "description": hardware.description,
-        "device_memory_bytes": whole(hardware.memory),
-        "fits": bool(cost.memory.total <= hardware.memory),
-        "free_bytes": whole(hardware.memory - cost.memory.total),
-        "largest_batch_size": largest_batch(*asked),
-        "longest_context_tokens": longest_context(*asked),
+        "device_memory_bytes": found.pop("memory_bytes"),
+        **found,
     }

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
 
-from cost_analysis.common.units import format_bytes, format_rate, format_seconds
+from cost_analysis.common.units import format_bytes, format_rate, format_ratio, format_seconds
 from cost_analysis.inputs.device import Hardware
-from cost_analysis.measure.journal import Row, plan_of, requests_of
+from cost_analysis.measure.journal import plan_of
+from cost_analysis.measure.journal_rows import (
+    Failed,
+    Finding,
+    Loaded,
+    Row,
+    Run,
+    counted_runs,
+    requests_of,
+    rows_of,
+)
 from cost_analysis.measure.results import TOLERANCE, Outcome, Phase, Profile
 from cost_analysis.measure.verdicts import CLAIM_NAMES, Measured, Verdict
+from cost_analysis.report.estimate_record import finite
 from cost_analysis.report.render import Page, Record, Table, whole
-from cost_analysis.telemetry.energy import WIDEST_SPREAD, relative_spread
+from cost_analysis.telemetry.energy import MAXIMUM_SPREAD, relative_spread
 
 
 def verdict_record(verdict: Verdict) -> Record:
@@ -23,16 +33,12 @@ def verdict_record(verdict: Verdict) -> Record:
         "claim": verdict.claim,
         "P": verdict.streams,
         "predicted_ratio": verdict.predicted,
-        "measured_ratio": _finite(verdict.measured),
-        "measured_ratio_low": _finite(verdict.low),
-        "measured_ratio_high": _finite(verdict.high),
+        "measured_ratio": finite(verdict.measured),
+        "measured_ratio_low": finite(verdict.low),
+        "measured_ratio_high": finite(verdict.high),
         "verdict": verdict.verdict,
         "why": verdict.why,
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def validation_page(
@@ -40,14 +46,12 @@ def validation_page(
 ) -> Page:
     """Verdicts first, then what they were read from."""
     plan = plan_of(rows)
-    machine = plan.get("machine", {})
     title = (
-        f"Do streams add less here? {plan['size']} models, {plan['dtype']}, "
-        f"batch {plan['batch_size']}, {plan['input_length']} in, {plan['output_length']} out"
+        f"Do streams add less here? {plan.size} models, {plan.dtype}, "
+        f"batch {plan.batch_size}, {plan.input_length} in, {plan.output_length} out"
     )
-    summary = (
-        f"on {machine.get('cpu') or plan['device']}, {_threads(rows)}, engine {plan['engine']}",
-    )
+    where = plan.machine.cpu or plan.device
+    summary = (f"on {where}, {_threads(rows)}, engine {plan.engine}",)
     return Page(
         title,
         summary,
@@ -65,18 +69,17 @@ def merged_page(judged: Mapping[str, tuple[Sequence[Row], Sequence[Verdict]]]) -
         body += [
             (
                 name,
-                f"{plan['size']} {plan['dtype']}",
+                f"{plan.size} {plan.dtype}",
                 CLAIM_NAMES[verdict.claim],
                 f"{verdict.predicted:.2f}",
-                _times(verdict.measured),
+                format_ratio(verdict.measured),
                 verdict.verdict,
             )
             for verdict in verdicts
             if verdict.streams == most
         ]
     machines = {
-        name: f"{plan_of(rows).get('machine', {}).get('cpu')}, {_threads(rows)}"
-        for name, (rows, _) in judged.items()
+        name: f"{plan_of(rows).machine.cpu}, {_threads(rows)}" for name, (rows, _) in judged.items()
     }
     headers = ("journal", "models", "claim", "claimed", "measured", "verdict")
     return Page(
@@ -87,7 +90,7 @@ def merged_page(judged: Mapping[str, tuple[Sequence[Row], Sequence[Verdict]]]) -
 
 
 def _threads(rows: Sequence[Row]) -> str:
-    counts = sorted({row["threads"] for row in rows if row["kind"] == "loaded"})
+    counts = sorted({row.threads for row in rows_of(rows, Loaded)})
     return f"{' or '.join(map(str, counts))} threads" if counts else "nothing loaded"
 
 
@@ -97,9 +100,9 @@ def _verdict_table(verdicts: Sequence[Verdict]) -> Table:
             CLAIM_NAMES[verdict.claim],
             str(verdict.streams),
             f"{verdict.predicted:.2f}",
-            _times(verdict.measured),
-            f"{_times(verdict.low)} to {_times(verdict.high)}"
-            if verdict.low != verdict.high
+            format_ratio(verdict.measured),
+            f"{format_ratio(verdict.low)} to {format_ratio(verdict.high)}"
+            if verdict.low < verdict.high
             else "",
             verdict.verdict,
         )
@@ -109,23 +112,15 @@ def _verdict_table(verdicts: Sequence[Verdict]) -> Table:
     return Table("Ratio of increases: parameters over streams", headers, rows, left=(0, 5))
 
 
-def _times(value: float) -> str:
-    return f"{value:.2f}" if math.isfinite(value) else "free"
-
-
 def _measured_table(rows: Sequence[Row], found: Mapping[str, Measured]) -> Table:
     body = []
-    labels = {job["job"]: job["label"] for job in plan_of(rows)["jobs"]}
+    labels = {job.job: job.label for job in plan_of(rows).jobs}
     for label, measured in found.items():
-        runs = [
-            row
-            for row in rows
-            if row["kind"] == "run" and row["round"] >= 0 and labels[row["job"]] == label
-        ]
-        requests = [request for row in runs for request in requests_of(row)]
-        total = np.median([request["total"] for request in requests])
-        prefill = np.median([request["prefill"] for request in requests])
-        steps = [np.median(request["steps"]) for request in requests if request["steps"]]
+        runs = [run for run in counted_runs(rows) if labels[run.job] == label]
+        requests = [request for run in runs for request in requests_of(run)]
+        total = np.median([request.total for request in requests])
+        prefill = np.median([request.prefill for request in requests])
+        steps = [np.median(request.steps) for request in requests if request.steps]
         body.append(
             (
                 label,
@@ -142,8 +137,8 @@ def _measured_table(rows: Sequence[Row], found: Mapping[str, Measured]) -> Table
 
 
 def _notes(rows: Sequence[Row], found: Mapping[str, Measured]) -> list[str]:
-    failed = {row["job"]: row["reason"] for row in rows if row["kind"] == "failed"}
-    failed |= plan_of(rows)["refused"]
+    failed = {row.job: row.reason for row in rows_of(rows, Failed)}
+    failed |= plan_of(rows).refused
     alone = [label for label, measured in found.items() if not measured.paired]
     return [
         "claimed: the paper's cost model for this request on its A100; for TTFT, TPOT "
@@ -158,23 +153,25 @@ def _notes(rows: Sequence[Row], found: Mapping[str, Measured]) -> list[str]:
 
 
 def _energy_note(rows: Sequence[Row]) -> list[str]:
-    reasons = {row["energy_missing"] for row in rows if row.get("energy_missing")}
-    return (
-        [f"energy cannot be told; reading it gave: {'; '.join(sorted(reasons))}"] if reasons else []
-    )
+    runs = [run for run in rows_of(rows, Run) if run.energy_missing]
+    if not runs:
+        return []
+    unread = any(run.energy_joules is None for run in runs)
+    reasons = "; ".join(sorted({run.energy_missing for run in runs}))
+    return [f"{'energy could not be read' if unread else 'energy'}: {reasons}"]
 
 
 def stability_notes(rows: Sequence[Row], found: Mapping[str, Measured]) -> list[str]:
-    """Why a measurement may not be trusted, and what would mend it."""
-    notes = [f"unstable: {row['text']}" for row in rows if row["kind"] == "finding"]
+    """Why a measurement may not be trusted, and what would help."""
+    notes = [f"unstable: {finding.text}" for finding in rows_of(rows, Finding)]
     wide = [
         label
         for label, measured in found.items()
-        if relative_spread(measured.ratios["total"].tolist()) > WIDEST_SPREAD
+        if relative_spread(measured.ratios["total"].tolist()) > MAXIMUM_SPREAD
     ]
     if wide:
         notes.append(
-            f"unstable: times over the base's vary by more than {WIDEST_SPREAD:.0%} for "
+            f"unstable: times over the base's vary by more than {MAXIMUM_SPREAD:.0%} for "
             f"{', '.join(wide)}; close other programs, or give more --rounds"
         )
     return notes
@@ -274,7 +271,7 @@ def _profile_notes(profile: Profile) -> list[str]:
     if profile.energy is not None:
         notes.append(f"energy of a request: {profile.energy:.3g} J")
     elif profile.energy_missing:
-        notes.append(f"energy cannot be told: {profile.energy_missing}")
+        notes.append(f"energy could not be read: {profile.energy_missing}")
     return [*notes, *(f"unstable: {sentence}" for sentence in profile.unstable)]
 
 

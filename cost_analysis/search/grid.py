@@ -162,8 +162,8 @@ def _switch(name: str, part: Any) -> bool:
     return bool(part == "true")
 
 
-PIECE_ROWS = 1 << 16
-"""Rows of a piece: its arrays stay in the cache."""
+PIECE_ROWS = 1 << 18
+"""Rows of a piece: the more there are, the more terms depend on few of its axes only."""
 
 PART_ROWS = 1 << 18
 """Rows of a part, which is what is written, and lost, as a whole."""

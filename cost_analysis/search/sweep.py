@@ -17,14 +17,14 @@ from cost_analysis.common.checks import FLAGS
 from cost_analysis.common.errors import InputError, unknown_name
 from cost_analysis.common.pareto import non_dominated
 from cost_analysis.common.units import parse_quantity
-from cost_analysis.cost.estimate import estimate_on
+from cost_analysis.cost.estimate import Answer, Estimate
 from cost_analysis.inputs.device import LINKS
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.layout import Layout
 from cost_analysis.inputs.request import Request, make_request, model_asked
 from cost_analysis.inputs.spec import ModelSpec, Workload, family_intermediate_size
 from cost_analysis.inputs.system import named_system
-from cost_analysis.search.columns import COLUMNS, Outcome, Values, columns_of
+from cost_analysis.search.columns import COLUMNS, Values, columns_of
 from cost_analysis.search.grid import Grid, Piece, broadcasts, make_grid
 
 if TYPE_CHECKING:
@@ -65,9 +65,7 @@ def sweep(**axes: Any) -> pd.DataFrame:
             f"{grid.rows:,} rows are too many for the memory (at most {MOST_ROWS_IN_MEMORY:,}); "
             "write them to a file: parscale-cost sweep --output FILE.parquet"
         )
-    found = list(pieces_of(grid, range(grid.piece_count)))
-    columns = {column.name: [piece[column.name] for piece in found] for column in COLUMNS}
-    return pd.DataFrame({name: np.concatenate(parts) for name, parts in columns.items()})
+    return pd.DataFrame(rows_of(grid, range(grid.piece_count)))
 
 
 def pieces_of(grid: Grid, places: range) -> Iterator[dict[str, Values]]:
@@ -75,6 +73,20 @@ def pieces_of(grid: Grid, places: range) -> Iterator[dict[str, Values]]:
     for place in places:
         piece = grid.piece(place)
         yield columns_of(outcome(piece), piece.shape)
+
+
+def rows_of(grid: Grid, places: range) -> dict[str, Values]:
+    """The columns of some pieces of a grid, their rows one after the other; not to be written to.
+
+    Of a single piece nothing is copied: a value that all of its rows share is held once.
+    """
+    first, *others = pieces_of(grid, places)
+    if not others:
+        return first
+    return {
+        column.name: np.concatenate([piece[column.name] for piece in (first, *others)])
+        for column in COLUMNS
+    }
 
 
 _TIED = (
@@ -108,19 +120,45 @@ def check(grid: Grid) -> None:
             _asked(few.piece(place))
 
 
-def outcome(piece: Piece) -> Outcome:
+def outcome(piece: Piece) -> Answer:
     """The estimates of a piece.
 
     Raises:
         InputError: The values of its axes contradict each other.
     """
     request, spec, workload = _asked(piece)
+    cost = _estimated(request, spec, workload)
+    title = str(piece.names.get("model", request.title))
+    return Answer(replace(request, title=title), cost, _baseline(piece, request, cost))
 
-    def run(model: ModelSpec) -> Any:
-        return estimate_on(model, workload, request.system.of_streams(model.streams))
 
-    name = str(piece.names.get("model", request.title))
-    return Outcome(run(spec), run(spec.with_streams(1)), name)
+def _estimated(request: Request, spec: ModelSpec, workload: Workload) -> Estimate:
+    return estimate(
+        spec,
+        workload,
+        request.hardware,
+        request.engine,
+        request.precision,
+        request.layout.of_streams(spec.streams),
+    )
+
+
+def _baseline(piece: Piece, request: Request, cost: Estimate) -> Estimate:
+    """The estimates of a piece at P = 1."""
+    if "P" not in piece.numbers:
+        return _estimated(request, cost.spec.with_streams(1), cost.workload)
+    if piece.numbers["P"] == (1,):
+        return cost
+    numbers = {**piece.numbers, "P": (1,)}
+    return _at_one_stream(tuple(piece.names.items()), tuple(numbers.items()))
+
+
+@lru_cache(maxsize=4)
+def _at_one_stream(
+    named: tuple[tuple[str, Any], ...], numbers: tuple[tuple[str, tuple[int, ...]], ...]
+) -> Estimate:
+    """The estimates of a piece with P = 1: pieces that differ in P alone share them."""
+    return _estimated(*_asked(Piece(dict(named), dict(numbers))))
 
 
 def _asked(piece: Piece) -> tuple[Request, ModelSpec, Workload]:
@@ -187,8 +225,7 @@ def _spec(request: Request, numbers: Mapping[str, Any]) -> ModelSpec:
             changed["hidden_size"]
         ).astype(np.float64)
     wide = {"hidden_size", "num_attention_heads"} & changed.keys()
-    whole = request.spec.head_dim * request.spec.num_attention_heads == request.spec.hidden_size
-    if wide and whole and "head_dim" not in sizes:
+    if wide and request.spec.scales_heads and "head_dim" not in sizes:
         changed["head_dim"] = None
     spec: ModelSpec = replace(request.spec, **changed)
     return spec
@@ -233,6 +270,11 @@ class Summary:
     most: Mapping[str, Row] | None = None
     front: Sequence[Row] = ()
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """The summary as JSON knows it; its rows are not copied."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
 
 def objectives_named(names: Sequence[str]) -> tuple[str, ...]:
     """The columns of a Pareto front.
@@ -259,8 +301,8 @@ def summary_of(columns: Mapping[str, Values], objectives: Sequence[str] = OBJECT
     return Summary(
         rows=len(fits),
         fitting=int(fits.sum()),
-        least={name: _row(columns, int(np.nanargmin(values))) for name, values in found.items()},
-        most={name: _row(columns, int(np.nanargmax(values))) for name, values in found.items()},
+        least=_extremes(columns, {name: np.nanargmin(values) for name, values in found.items()}),
+        most=_extremes(columns, {name: np.nanargmax(values) for name, values in found.items()}),
         front=_front(columns, objectives, np.flatnonzero(fits)),
     )
 
@@ -297,25 +339,36 @@ def _better(ours: Mapping[str, Row], theirs: Mapping[str, Row], sign: float) -> 
     return chosen
 
 
+def _extremes(columns: Mapping[str, Values], places: Mapping[str, Any]) -> dict[str, Row]:
+    """The rows at some places, by name."""
+    return dict(zip(places, _rows(columns, np.array(list(places.values()), int)), strict=True))
+
+
 def _front(columns: Mapping[str, Values], objectives: Sequence[str], among: Any) -> list[Row]:
-    on_front = _mask([columns[name][among] for name in objectives], objectives)
-    return [_row(columns, int(place), objectives) for place in among[on_front]]
+    everything = len(among) == len(columns["device_fits"])
+    values = (columns[name] if everything else columns[name][among] for name in objectives)
+    return _rows(columns, among[_mask(list(values), objectives)], objectives)
 
 
 def _mask(values: Sequence[Any], objectives: Sequence[str]) -> Any:
     signs = [-1.0 if name in LARGER_IS_BETTER else 1.0 for name in objectives]
-    return non_dominated([s * np.asarray(v, float) for s, v in zip(signs, values, strict=True)])
+    return non_dominated(
+        [
+            np.asarray(each, float) if sign > 0 else -np.asarray(each, float)
+            for sign, each in zip(signs, values, strict=True)
+        ]
+    )
 
 
 def _signed(row: Row, name: str) -> float:
     return -float(row[name]) if name in LARGER_IS_BETTER else float(row[name])
 
 
-def _row(columns: Mapping[str, Values], place: int, more: Sequence[str] = ()) -> Row:
-    """A row as plain values: what was asked, the measures, and more columns."""
-    names = dict.fromkeys((*_ASKED, *MEASURES, *more))
-    values = ((name, columns[name][place]) for name in names)
-    return {name: value.item() if hasattr(value, "item") else value for name, value in values}
+def _rows(columns: Mapping[str, Values], places: Any, more: Sequence[str] = ()) -> list[Row]:
+    """Rows as plain values: what was asked, the measures, and more columns."""
+    names = tuple(dict.fromkeys((*_ASKED, *MEASURES, *more)))
+    values = (columns[name][places].tolist() for name in names)
+    return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 _ASKED = tuple(column.name for column in COLUMNS if column.says_which)

@@ -11,7 +11,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -23,7 +23,7 @@ from cost_analysis.common.errors import LONGEST_PATH, InputError, shown
 from cost_analysis.common.files import beside, put, writing
 from cost_analysis.search.columns import COLUMNS, Values
 from cost_analysis.search.grid import Grid
-from cost_analysis.search.sweep import Summary, outcome, pieces_of, summary_of
+from cost_analysis.search.sweep import Summary, outcome, rows_of, summary_of
 
 if TYPE_CHECKING:
     import pyarrow
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FORMATS = {".csv": "csv", ".parquet": "parquet"}
 """Formats of the rows by the ending of their file."""
 
-VERSION = 1
+VERSION = 2
 """Of the parts: another version of the program may cut a grid otherwise."""
 
 
@@ -176,11 +176,10 @@ def write_part(grid: Grid, target: Target, index: int) -> Summary:
     Raises:
         SweepError: It cannot be written.
     """
-    found = list(pieces_of(grid, grid.part(index)))
-    columns = {c.name: np.concatenate([piece[c.name] for piece in found]) for c in COLUMNS}
+    columns = rows_of(grid, grid.part(index))
     summary = summary_of(columns, target.objectives)
     with writing(target.path):
-        put(target.summary(index), json.dumps(asdict(summary)).encode())
+        put(target.summary(index), json.dumps(summary.record).encode())
         with beside(target.part(index)) as file:
             if target.form == "csv":
                 _write_csv(columns, file, header=index == 0)
@@ -210,8 +209,14 @@ def _table(columns: Mapping[str, Values]) -> pyarrow.Table:
 
     arrays = {}
     for column in COLUMNS:
-        values = pa.array(columns[column.name], from_pandas=True)
-        arrays[column.name] = values.dictionary_encode() if column.kind == "name" else values
+        values = columns[column.name]
+        if column.kind != "name":
+            arrays[column.name] = pa.array(values, from_pandas=True)
+        elif values.strides == (0,):  # one name in all rows
+            places = np.zeros(len(values), np.int32)
+            arrays[column.name] = pa.DictionaryArray.from_arrays(places, values[:1])
+        else:
+            arrays[column.name] = pa.array(values, from_pandas=True).dictionary_encode()
     return pa.table(arrays)
 
 

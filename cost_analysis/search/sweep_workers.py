@@ -1,7 +1,8 @@
-"""Runs the parts of a sweep on the processes of this machine, or on a Dask cluster.
+"""Runs the parts of a sweep here, on processes of this machine, or on a Dask cluster.
 
-Both take the same task: calculate a part, write it, and send its summary back. What is handed out
-at once is bounded, so that a grid of any size waits in no queue.
+All three are executors with the interface of `concurrent.futures`, and take the same task:
+calculate a part, write it, and send its summary back. How many parts are handed out at once is
+bounded, so that a grid of any size waits in no queue.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, wait
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from cost_analysis.common.errors import InputError, shown
 from cost_analysis.common.files import SweepError
@@ -21,54 +24,90 @@ from cost_analysis.search.grid import Grid
 from cost_analysis.search.sweep import Summary
 from cost_analysis.search.sweep_files import Target, write_part
 
-AHEAD = 4
+PARTS_PER_WORKER = 4
 """Parts that are handed out for each worker."""
 
 RETRIES = 3
 """How often Dask repeats a part that failed."""
 
-DEATHS = 20
+MAXIMUM_CRASHES = 20
 """Workers that may die over a part before Dask gives it up: it is not the part's fault."""
 
-PATIENCE = 10.0
+CONNECTION_TIMEOUT = 10.0
 """How long a scheduler may take to answer [s]."""
 
-Tell = Callable[[int, Summary], None]
-"""Hears of each part that is done."""
+OnPart = Callable[[int, Summary], None]
+"""Called with the number of each part that is done, and its summary."""
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
-def run_parts(grid: Grid, target: Target, parts: Sequence[int], workers: int, tell: Tell) -> None:
-    """Calculate and write parts on this machine.
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """What calculates parts.
+
+    Attributes:
+        executor: Takes parts.
+        capacity: Parts that are handed out at once.
+    """
+
+    executor: Executor
+    capacity: int
+
+
+def run_parts(
+    grid: Grid, target: Target, parts: Sequence[int], workers: Workers, on_part: OnPart
+) -> None:
+    """Calculate and write parts.
 
     Args:
         grid: The grid.
-        target: Where to write.
+        target: Where to write; the workers must see its folder.
         parts: Numbers of the parts.
-        workers: Processes.
-        tell: Hears of each part that is done.
+        workers: What calculates.
+        on_part: Called for each part that is done, as soon as it is.
 
     Raises:
-        SweepError: A part could not be written, or a process died; what is done stays.
+        SweepError: A part could not be written; what is done stays.
     """
-    if min(workers, len(parts)) < 2:
-        for index in parts:
-            tell(index, write_part(grid, target, index))
-        return
-    from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+    waiting, running = iter(parts), dict[Future[Summary], int]()
+    while True:
+        for index in islice(waiting, workers.capacity - len(running)):
+            running[workers.executor.submit(write_part, grid, target, index)] = index
+        if not running:
+            return
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            index, summary = running.pop(future), future.result()
+            if not target.part(index).exists():
+                raise SweepError(
+                    f"a worker wrote a part that is not in {target.folder} here: the workers of "
+                    "a cluster must share that folder"
+                )
+            on_part(index, summary)
+
+
+def local_workers(count: int) -> AbstractContextManager[Workers]:
+    """Processes of this machine; for one alone, this process itself.
+
+    Args:
+        count: Processes.
+
+    Raises:
+        SweepError: On leaving, where a process has died; what is done stays.
+    """
+    return _processes(count) if count > 1 else nullcontext(Workers(_ThisProcess(), 1))
+
+
+@contextmanager
+def _processes(count: int) -> Iterator[Workers]:
+    from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
 
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _join_parent)
-    waiting, running = iter(parts), dict[Any, int]()
+    pool = ProcessPoolExecutor(count, get_context("spawn"), _end_with_parent)
     try:
-        while True:
-            for index in islice(waiting, AHEAD * workers - len(running)):
-                running[pool.submit(write_part, grid, target, index)] = index
-            if not running:
-                break
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                summary = future.result()
-                tell(running.pop(future), summary)
+        yield Workers(pool, PARTS_PER_WORKER * count)
     except BrokenProcessPool:
         raise SweepError(
             "a process of the sweep died, perhaps for want of memory; go on with --resume"
@@ -77,72 +116,65 @@ def run_parts(grid: Grid, target: Target, parts: Sequence[int], workers: int, te
         pool.shutdown(cancel_futures=True)
 
 
-def _join_parent() -> None:
+class _ThisProcess(Executor):
+    """Runs each task when it is submitted."""
+
+    def submit(
+        self,
+        task: Callable[Parameters, Result],
+        /,
+        *arguments: Parameters.args,
+        **options: Parameters.kwargs,
+    ) -> Future[Result]:
+        future: Future[Result] = Future()
+        try:
+            future.set_result(task(*arguments, **options))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def _end_with_parent() -> None:
     """Leave Ctrl-C to the parent, and end with it, however it ends."""
     import multiprocessing
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
 
 
-def _end_with(parent: Any) -> None:
+def _exit_after(parent: Any) -> None:
     parent.join()
     os._exit(1)
 
 
-def run_on_dask(
-    grid: Grid,
-    target: Target,
-    parts: Sequence[int],
-    workers: int,
-    scheduler: str | None,
-    tell: Tell,
-) -> None:
-    """Calculate and write parts on a Dask cluster; its workers must see the target's folder.
+@contextmanager
+def dask_workers(count: int, scheduler: str | None) -> Iterator[Workers]:
+    """The workers of a Dask cluster.
 
     Args:
-        grid: The grid.
-        target: Where to write.
-        parts: Numbers of the parts.
-        workers: Processes of a local cluster.
+        count: Processes of a local cluster.
         scheduler: Address of a scheduler; None starts a local cluster.
-        tell: Hears of each part that is done.
 
     Raises:
         InputError: Dask is missing, or no scheduler answers.
-        SweepError: A part could not be written; what is done stays.
+        SweepError: On leaving, where workers died over a part, or the scheduler is gone; what is
+            done stays.
     """
-    with _client(scheduler, workers) as client:
-        from distributed import as_completed
+    with _client(scheduler, count) as client:
         from distributed.scheduler import KilledWorker
 
-        waiting, places, running = iter(parts), {}, as_completed()
-
-        def hand_out(count: int) -> None:
-            for index in islice(waiting, count):
-                future = client.submit(write_part, grid, target, index, pure=False, retries=RETRIES)
-                places[future.key] = index
-                running.add(future)
-
-        hand_out(AHEAD * max(1, sum(client.nthreads().values())))
-        while not running.is_empty():
-            future = next(running)
-            try:
-                summary = future.result()
-            except KilledWorker:
-                raise SweepError(
-                    f"{DEATHS} workers died over one part; go on with --resume"
-                ) from None
-            index = places.pop(future.key)
-            if not target.part(index).exists():
-                raise SweepError(
-                    f"a worker wrote a part that is not in {target.folder} here: the workers of "
-                    "a cluster must share that folder"
-                )
-            tell(index, summary)
-            hand_out(1)
+        threads = max(1, sum(client.nthreads().values()))
+        executor = client.get_executor(pure=False, retries=RETRIES)
+        try:
+            yield Workers(executor, PARTS_PER_WORKER * threads)
+        except KilledWorker:
+            raise SweepError(
+                f"{MAXIMUM_CRASHES} workers died over one part; go on with --resume"
+            ) from None
+        except CancelledError:
+            raise SweepError("the Dask scheduler is gone; go on with --resume") from None
 
 
 @contextmanager
@@ -157,11 +189,12 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Any]:
             "pip install 'parscale-cost[dask]'"
         ) from None
     if scheduler is not None:
-        with _connected(Client, scheduler) as client:
+        with _quiet(), _connected(Client, scheduler) as client:
             yield client
         return
-    settings = {"distributed.scheduler.allowed-failures": DEATHS}
+    settings = {"distributed.scheduler.allowed-failures": MAXIMUM_CRASHES}
     with (
+        _quiet(),
         dask.config.set(settings),
         LocalCluster(
             n_workers=workers,
@@ -174,9 +207,25 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Any]:
         yield client
 
 
+_CLIENT_LOGGERS = ("distributed", "distributed.client", "tornado.application")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide what the client logs of connections that close: one sentence of ours says it."""
+    levels = {name: logging.getLogger(name).level for name in _CLIENT_LOGGERS}
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
 def _connected(client: Any, scheduler: str) -> Any:
     try:
-        return client(scheduler, timeout=PATIENCE)
+        return client(scheduler, timeout=CONNECTION_TIMEOUT)
     except (OSError, ValueError, TimeoutError) as error:
         reason = " ".join(str(error).split()).removesuffix(".")
         raise InputError(f"no Dask scheduler answers at {shown(scheduler)}: {reason}") from None

@@ -14,10 +14,10 @@ from itertools import pairwise
 
 from cost_analysis.telemetry.readings import Process, Reading, own_and_others
 
-LEAST_TICKS = 10
+MINIMUM_UPDATES = 10
 """Updates of the energy counter that a window spans at least: an edge may be off by one of them."""
 
-STANDSTILL = 1.0
+STALL_TIME = 1.0
 """A counter that does not move for so long stands still [s]; devices update it within 0.1 s."""
 
 POWER_AVERAGE = 1.0
@@ -35,7 +35,7 @@ class Window:
     Attributes:
         start: `perf_counter` [s].
         seconds: Its length [s].
-        joules: Energy by the better source, or None where none can tell.
+        joules: Energy by the better source, or None where neither shows it.
         source: "counter" or "power", where `joules` is from.
         resolution: What the counter's updates leave open, as a share of `joules`; None for power.
         counter_joules: Difference of the counter, whether or not it can be trusted.
@@ -88,7 +88,7 @@ def energy_window(
     counter = _cut([(s.time, s.energy) for s in near if s.energy is not None], start, end)
     power = _cut([(s.time, s.power) for s in near if s.power is not None], start, end)
     ticks = (end - start) / tick if tick else float(_changes(counter))
-    patience = min(STANDSTILL, max(LEAST_TICKS * tick, 0.25)) if tick else STANDSTILL
+    stall_limit = min(STALL_TIME, max(MINIMUM_UPDATES * tick, 0.25)) if tick else STALL_TIME
     found = Window(
         start,
         end - start,
@@ -100,42 +100,42 @@ def energy_window(
         reasons=reasons,
         samples=tuple(sample for sample in near if start <= sample.time <= end),
     )
-    doubts = _doubts_of_counter(counter, ticks, patience, _why(near, "energy"))
-    if not doubts:
+    problems = _counter_problems(counter, ticks, stall_limit, _why(near, "energy"))
+    if not problems:
         return replace(found, joules=found.counter_joules, source="counter", resolution=1 / ticks)
-    more = _doubts_of_power(power, end - start, _why(near, "power"))
+    more = _power_problems(power, end - start, _why(near, "power"))
     if more:
-        return replace(found, reasons=(*reasons, *doubts, *more))
-    doubts = (*doubts, "energy is the integral of the power readings")
-    return replace(found, joules=found.power_joules, source="power", reasons=(*reasons, *doubts))
+        return replace(found, reasons=(*reasons, *problems, *more))
+    problems = (*problems, "energy is the integral of the power readings")
+    return replace(found, joules=found.power_joules, source="power", reasons=(*reasons, *problems))
 
 
-def standstill(samples: Sequence[Reading]) -> float:
+def longest_stall(samples: Sequence[Reading]) -> float:
     """Longest time over which the energy counter was seen not to move [s]."""
-    return _longest_still([(s.time, s.energy) for s in samples if s.energy is not None])
+    return _longest_constant([(s.time, s.energy) for s in samples if s.energy is not None])
 
 
-def _doubts_of_counter(
-    points: Points, ticks: float, patience: float, why: str | None
+def _counter_problems(
+    points: Points, ticks: float, stall_limit: float, why: str | None
 ) -> tuple[str, ...]:
-    """Why the counter does not tell the window's energy; empty where it does."""
+    """Why the counter does not show the window's energy; empty where it does."""
     if not points:
         return (f"the energy counter was not read at both ends ({why or 'NOT_SAMPLED'})",)
     if any(after[1] < before[1] for before, after in pairwise(points)):
         return ("the energy counter went backwards",)
-    still, seconds = _longest_still(points), points[-1][0] - points[0][0]
-    if still >= patience or (still == seconds and ticks >= LEAST_TICKS):
+    still, seconds = _longest_constant(points), points[-1][0] - points[0][0]
+    if still >= stall_limit or (still == seconds and ticks >= MINIMUM_UPDATES):
         return (f"the energy counter stood still for {still:.2g} s",)
-    if ticks < LEAST_TICKS:
+    if ticks < MINIMUM_UPDATES:
         return (
             f"window too short: its {seconds:.2g} s span {ticks:.2g} updates of the energy "
-            f"counter, and at least {LEAST_TICKS} are needed",
+            f"counter, and at least {MINIMUM_UPDATES} are needed",
         )
     return ()
 
 
-def _doubts_of_power(points: Points, seconds: float, why: str | None) -> tuple[str, ...]:
-    """Why the power readings do not tell the window's energy; empty where they do."""
+def _power_problems(points: Points, seconds: float, why: str | None) -> tuple[str, ...]:
+    """Why the power readings do not show the window's energy; empty where they do."""
     if not points:
         return (f"power was not read at both ends ({why or 'NOT_SAMPLED'})",)
     if seconds < POWER_AVERAGE:
@@ -182,7 +182,7 @@ def _changes(points: Points) -> int:
     return sum(before[1] != after[1] for before, after in pairwise(points))
 
 
-def _longest_still(points: Points) -> float:
+def _longest_constant(points: Points) -> float:
     """Longest stretch of equal values."""
     longest, since = 0.0, None
     for before, after in pairwise(points):
@@ -197,7 +197,7 @@ HARMLESS = frozenset({"gpu_idle", "applications_clocks_setting"})
 CLOCK_SPREAD = 0.05
 """Share of its median over which a clock may vary."""
 
-WIDEST_SPREAD = 0.10
+MAXIMUM_SPREAD = 0.10
 """Distance of the quartiles of repeated times, as a share of their median, that may be trusted."""
 
 WARMING = 10.0
@@ -251,10 +251,10 @@ def stability(samples: Sequence[Reading]) -> tuple[Finding, ...]:
     """
     return (
         *_throttling(samples),
-        *_company(samples),
-        *_wandering(samples),
+        *_other_processes(samples),
+        *_clock_variation(samples),
         *_warming(samples),
-        *_standing(samples),
+        *_counter_stalls(samples),
     )
 
 
@@ -275,11 +275,11 @@ def _throttling(samples: Sequence[Reading]) -> Iterator[Finding]:
         yield Finding(f"clocks throttled ({event}) in {share:.0%} of the readings", cause, remedy)
 
 
-def _company(samples: Sequence[Reading]) -> Iterator[Finding]:
+def _other_processes(samples: Sequence[Reading]) -> Iterator[Finding]:
     others: dict[int, Process] = {}
     for sample in samples:
-        strangers = own_and_others(sample.processes or (), sample.own)[1]
-        others |= {process.pid: process for process in strangers}
+        seen = own_and_others(sample.processes or (), sample.own)[1]
+        others |= {process.pid: process for process in seen}
     if others:
         pids = ", ".join(str(pid) for pid in sorted(others)[:5])
         more = f" and {len(others) - 5} more" if len(others) > 5 else ""
@@ -291,7 +291,7 @@ def _company(samples: Sequence[Reading]) -> Iterator[Finding]:
         )
 
 
-def _wandering(samples: Sequence[Reading]) -> Iterator[Finding]:
+def _clock_variation(samples: Sequence[Reading]) -> Iterator[Finding]:
     busy = [s for s in samples if "gpu_idle" not in (s.clock_events or ())]
     for name, values in (
         ("SM", [s.sm_clock for s in busy if s.sm_clock is not None]),
@@ -304,7 +304,7 @@ def _wandering(samples: Sequence[Reading]) -> Iterator[Finding]:
         spread = (high - low) / (statistics.median(values) or 1.0)
         if spread > CLOCK_SPREAD:
             yield Finding(
-                f"the {name} clock wandered by {spread:.0%}",
+                f"the {name} clock varied by {spread:.0%}",
                 "the device's speed changed while it was measured",
                 f"warm up for longer, or {_LOCK}",
             )
@@ -321,9 +321,9 @@ def _warming(samples: Sequence[Reading]) -> Iterator[Finding]:
         )
 
 
-def _standing(samples: Sequence[Reading]) -> Iterator[Finding]:
-    still = standstill(samples)
-    if still >= STANDSTILL:
+def _counter_stalls(samples: Sequence[Reading]) -> Iterator[Finding]:
+    still = longest_stall(samples)
+    if still >= STALL_TIME:
         yield Finding(
             f"the energy counter stood still for {still:.2g} s",
             "the driver does not keep it up to date",

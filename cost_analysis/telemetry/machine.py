@@ -26,7 +26,7 @@ SYSTEM_CPU = Path("/sys/devices/system/cpu")
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class Machine:
     """A machine as this process sees it.
 
     Attributes:
@@ -109,7 +109,7 @@ class CpuEnergy:
         }
 
 
-def host() -> Host:
+def read_machine() -> Machine:
     """The machine as this process sees it."""
     missing: dict[str, str] = {}
 
@@ -121,7 +121,7 @@ def host() -> Host:
     if limit is not None:
         room = max(limit - in_use, 0.0)
         available = room if available is None else min(available, room)
-    return Host(
+    return Machine(
         cpu=get("cpu", _cpu_name),
         cores=get("cores", lambda: int(_psutil().cpu_count(logical=False))),
         logical_cores=os.cpu_count(),
@@ -170,7 +170,7 @@ def process_memory() -> ProcessMemory:
 
 
 def reset_peak_memory() -> str | None:
-    """Let the peak set size begin anew at the present one; the reason where that cannot be done."""
+    """Reset the peak set size to the present one; the reason where that cannot be done."""
     try:
         (PROC / "self/clear_refs").write_text("5")
     except OSError as error:

@@ -10,13 +10,13 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Self
+from typing import Self, TypeVar
 
 from cost_analysis.common.errors import InputError, shown
 from cost_analysis.telemetry.energy import (
-    LEAST_TICKS,
+    MINIMUM_UPDATES,
     POWER_AVERAGE,
     Window,
     energy_window,
@@ -24,13 +24,13 @@ from cost_analysis.telemetry.energy import (
 )
 from cost_analysis.telemetry.machine import CpuEnergy, cpu_energy
 from cost_analysis.telemetry.nvml import Device, Unavailable, open_device
-from cost_analysis.telemetry.readings import Reading
+from cost_analysis.telemetry.readings import Description, Reading
 
-MOST_PER_SECOND = 20.0
+MAXIMUM_RATE = 20.0
 """Highest sampling rate [1/s]: the driver's figures change hardly faster."""
 
-SHORTEST_TICK = 0.01
-"""Updates of the energy counter that are believed [s]: none is known to be faster."""
+MINIMUM_TICK = 0.01
+"""Shortest time between updates of the energy counter [s]: none is known to be faster."""
 
 PROCESS_PERIOD = 1.0
 """Time between two looks at the processes on the device [s]."""
@@ -52,9 +52,9 @@ class Sampler:
         Raises:
             InputError: A rate that is not above 0 and at most 20.
         """
-        if not 0 < rate <= MOST_PER_SECOND:
+        if not 0 < rate <= MAXIMUM_RATE:
             raise InputError(
-                f"sampling rate {shown(rate)} is not above 0 and at most {MOST_PER_SECOND:g} per "
+                f"sampling rate {shown(rate)} is not above 0 and at most {MAXIMUM_RATE:g} per "
                 "second"
             )
         self.tick: float | None = None
@@ -83,7 +83,7 @@ class Sampler:
         self.stop()
 
     def start(self) -> None:
-        """Time the energy counter (0.5 s at most), take a first reading, and go on alone."""
+        """Time the energy counter (0.5 s at most), take a first reading, and start the thread."""
         if self._device is not None:
             self.tick = energy_tick(self._device)
             self._take(processes=True)
@@ -138,7 +138,7 @@ class Sampler:
             try:
                 reading = replace(self._device.read(processes=look), own=self.own)
             except Exception as error:
-                # What was recorded outlives whatever a driver or its binding comes up with.
+                # Whatever a driver or its binding raises, what was recorded is kept.
                 self.stopped = f"reading the device failed ({type(error).__name__}: {error})"
                 self._end.set()
                 return None
@@ -177,10 +177,63 @@ def energy_tick(device: Device, limit: float = 0.5) -> float | None:
     if len(changes) < 3:
         return None
     tick = statistics.median(after - before for before, after in pairwise(changes))
-    return max(tick, SHORTEST_TICK)
+    return max(tick, MINIMUM_TICK)
 
 
-Row = dict[str, Any]
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class GpuReadings:
+    """What a GPU said during a run; what was not read is None.
+
+    Attributes:
+        memory_used: On the device, at most [B].
+        process_memory: Of the process that ran, at most [B].
+        sm_clock: Mean [Hz].
+        memory_clock: Mean [Hz].
+        temperature: Mean [degC].
+        utilisation: Share of the time in which a kernel ran.
+        power: Mean [W].
+    """
+
+    memory_used: float | None
+    process_memory: float | None
+    sm_clock: float | None
+    memory_clock: float | None
+    temperature: float | None
+    utilisation: float | None
+    power: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What was read during a run.
+
+    Attributes:
+        energy: Of one request [J]; None where it could not be read.
+        source: "counter", "power" or "rapl", where `energy` is from; None likewise.
+        missing: Why the energy was not read, or not by its counter.
+        gpu: What the GPU said; None where the processors are read.
+    """
+
+    energy: float | None
+    source: str | None
+    missing: str
+    gpu: GpuReadings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingCost:
+    """What the reading itself takes.
+
+    Attributes:
+        share: Processor time, as a share of one core.
+        rate: Readings per second.
+    """
+
+    share: float
+    rate: float
 
 
 class Meter:
@@ -208,24 +261,9 @@ class Meter:
         if self._device is not None:
             self._device.__exit__(None, None, None)
 
-    def describe(self) -> Row:
-        """What is read, for the journal."""
-        if isinstance(self._device, Unavailable):
-            return {"gpu": None, "gpu_missing": self._device.reason}
-        if self._device is None:
-            return {}
-        about = self._device.describe()
-        return {
-            "gpu": about.name,
-            "gpu_uuid": about.uuid,
-            "driver": about.driver,
-            "power_limit_watts": about.power_limit,
-            "max_sm_clock_hz": about.max_sm_clock,
-            "max_memory_clock_hz": about.max_memory_clock,
-            "mig": about.mig,
-            "device_memory_used_bytes": about.memory and about.memory.used,
-            "gpu_unread": about.missing,
-        }
+    def describe(self) -> Description | Unavailable | None:
+        """The GPU that is read, or why it cannot be; None where the processors are read."""
+        return self._device.describe() if isinstance(self._device, Device) else self._device
 
     def watch(self, workers: Collection[int]) -> None:
         """Name the processes that run for the measurement from now on, by their ids."""
@@ -234,41 +272,39 @@ class Meter:
 
     @property
     def shortest_window(self) -> float:
-        """Time that a run must take for its energy to be told [s]; 0 where any will do."""
+        """Shortest run whose energy can be read [s]; 0 where any can."""
         if self._sampler is None or self._sampler.stopped:
             return 0.0
         tick = self._sampler.tick
-        return 1.1 * (POWER_AVERAGE if tick is None else LEAST_TICKS * tick)
+        return 1.1 * (POWER_AVERAGE if tick is None else MINIMUM_UPDATES * tick)
 
     def run(
-        self, work: Callable[[], Row], requests: int = 1, pid: int | None = None
-    ) -> tuple[Row, Row]:
-        """What a run says, and what was read meanwhile.
-
-        Read are the energy of one of its requests, and on a GPU memory and clocks.
+        self, work: Callable[[], Result], requests: int = 1, pid: int | None = None
+    ) -> tuple[Result, Readings]:
+        """What a run returns, and what was read meanwhile.
 
         Args:
-            work: Runs and returns a row; the device must have finished when it returns.
+            work: The run; the device must have finished when it returns.
             requests: Requests that it runs.
             pid: Process that runs them.
         """
         if self._sampler is not None:
             start = self._sampler.mark()
-            said = work()
+            result = work()
             window = self._sampler.window(start, self._sampler.mark())
             # Where nothing is read at all, one reason says it.
             reason = "; ".join(window.reasons[:1] if self._sampler.stopped else window.reasons)
-            energy = _energy(window.joules, window.source, reason, requests)
-            return said, {**energy, **_readings(window, pid)}
+            energy = _for_each(window.joules, requests)
+            return result, Readings(energy, window.source, reason, _gpu_readings(window, pid))
         before = cpu_energy()
-        said = work()
-        return said, _processors(cpu_energy(), before, requests)
+        result = work()
+        return result, _cpu_readings(before, cpu_energy(), requests)
 
-    def cost(self) -> Row:
-        """What the reading itself costs: processor time as a share of one core, and its rate."""
+    def cost(self) -> SamplingCost | None:
+        """What reading a GPU takes; None where the processors are read."""
         if self._sampler is None:
-            return {}
-        return {"sampler_cost": self._sampler.cost, "sampler_rate": self._sampler.rate}
+            return None
+        return SamplingCost(self._sampler.cost, self._sampler.rate)
 
     def findings(self) -> list[str]:
         """What makes the readings of a GPU doubtful so far: throttling, others on it, its loss."""
@@ -278,33 +314,28 @@ class Meter:
         return [*sentences, *filter(None, [self._sampler.stopped])]
 
 
-def _readings(window: Window, pid: int | None) -> Row:
-    """Memory and clocks of a GPU in a window; what was not read is None."""
+def _gpu_readings(window: Window, pid: int | None) -> GpuReadings:
     used = [sample.memory_used for sample in window.samples if sample.memory_used is not None]
     listed = [p for sample in window.samples for p in sample.processes or () if p.pid == pid]
     held = [process.memory for process in listed if process.memory is not None]
-    return {
-        "device_memory_used_bytes": max(used, default=None),
-        "process_memory_bytes": max(held, default=None),
-        "sm_clock_hz": window.mean("sm_clock"),
-        "memory_clock_hz": window.mean("memory_clock"),
-        "temperature_celsius": window.mean("temperature"),
-        "utilisation": window.mean("utilisation"),
-        "watts": window.watts,
-    }
+    return GpuReadings(
+        memory_used=max(used, default=None),
+        process_memory=max(held, default=None),
+        sm_clock=window.mean("sm_clock"),
+        memory_clock=window.mean("memory_clock"),
+        temperature=window.mean("temperature"),
+        utilisation=window.mean("utilisation"),
+        power=window.watts,
+    )
 
 
-def _processors(after: CpuEnergy, before: CpuEnergy, requests: int) -> Row:
+def _cpu_readings(before: CpuEnergy, after: CpuEnergy, requests: int) -> Readings:
     joules = after.since(before)
     if joules:
-        return _energy(sum(joules.values()), "rapl", "", requests)
+        return Readings(_for_each(sum(joules.values()), requests), "rapl", "")
     reason = "; ".join(sorted(set(after.missing.values()))) or "no counters"
-    return _energy(None, None, reason, requests)
+    return Readings(None, None, reason)
 
 
-def _energy(joules: float | None, source: str | None, reason: str, requests: int) -> Row:
-    return {
-        "energy_joules": None if joules is None else joules / requests,
-        "energy_source": source,
-        "energy_missing": reason,
-    }
+def _for_each(joules: float | None, requests: int) -> float | None:
+    return None if joules is None else joules / requests

@@ -36,7 +36,7 @@ _SENTENCES = {
     "DRIVER_NOT_LOADED": "the NVIDIA driver is installed but not loaded; nvidia-smi says more",
     "NO_PERMISSION": "this user may not ask the NVIDIA driver; it needs access to /dev/nvidia*",
     "LIB_RM_VERSION_MISMATCH": (
-        "the NVIDIA library and kernel module are of different versions; a reboot mends that"
+        "the NVIDIA library and kernel module are of different versions; a reboot helps"
     ),
     "NO_DEVICE": "the NVIDIA driver sees no device",
     "GPU_IS_LOST": "the device fell off the bus; a reset or a reboot brings it back",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from cost_analysis.cli import plot
-from cost_analysis.common.errors import InputError
-from cost_analysis.common.files import write_file
+from cost_analysis.cli.options import stream_counts
+from tests.helpers.data import ROOT
+from tests.helpers.figure_cases import STREAMS
 
 FIGURES = (
     "accuracy", "breakdown", "crossover", "figure2", "figure3", "figure4", "pareto",
@@ -33,7 +32,7 @@ def test_every_figure_is_a_command() -> None:
 
 
 def test_measured_runs(answer: Callable[..., str], refusal: Callable[..., str]) -> None:
-    runs = sorted((Path(__file__).parents[2] / "profiles" / "runs").glob("*.jsonl"))
+    runs = sorted((ROOT / "profiles" / "runs").glob("*.jsonl"))
     assert answer("plot", "measured", *map(str, runs), "--output", "a.svg") == "wrote a.svg\n"
     text = Path("a.svg").read_text()
     assert all(run.name in text for run in runs)
@@ -219,37 +218,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert run.stdout.endswith("[]\n")
 
 
-def test_an_existing_file_is_replaced_whole(tmp_path: Path) -> None:
-    target = tmp_path / "a.png"
-    target.write_bytes(b"old and longer")
-    write_file(target, b"new")
-    assert target.read_bytes() == b"new"
-    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
-
-
-def test_a_failed_write_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = tmp_path / "a.png"
-    target.write_bytes(b"old")
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(InputError, match="No space left on device"):
-        write_file(target, b"new")
-    assert target.read_bytes() == b"old"
-    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
-
-
-def test_a_pipe_is_written_into(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        write_file(pipe, b"new")
-        assert os.read(reader, 9) == b"new"
-    finally:
-        os.close(reader)
-    assert stat.S_ISFIFO(pipe.stat().st_mode)
+def test_stream_counts() -> None:
+    assert stream_counts(1) == (1,)
+    assert stream_counts(8) == STREAMS
+    assert stream_counts(6) == (1, 2, 4, 6)

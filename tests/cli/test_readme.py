@@ -8,14 +8,16 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from cost_analysis.inputs.models import ARCHITECTURES, TEXT_MODELS
+from cost_analysis.cli.main import cli
+from cost_analysis.inputs.configurations import ARCHITECTURES, TEXT_MODELS
+from tests.helpers.data import ROOT
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 CONFIGS = ROOT / "tests" / "data" / "configs"
 TEXTS = [README, *(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))]
@@ -26,6 +28,23 @@ CONSOLE = [
 ]
 PYTHON = re.findall(r"```python\n(.*?)```", "\n".join(TEXTS), re.DOTALL)
 LINES = [line for text in TEXTS for line in text.splitlines() if line.startswith("parscale-cost ")]
+
+
+def mentioned(text: str) -> Iterator[str]:
+    """What follows the program's name in blocks of commands and in sentences."""
+    blocks = re.findall(r"```(?:sh|bash|console)\n(.*?)```", text, re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    spans = re.findall(r"`(parscale-cost[^`]*)`", text)
+    for line in (*lines, *spans):
+        for found in re.finditer(
+            r"(?:^|[$/ ])parscale-cost(?= |$)([^|&;#]*(?:\|\w[^&;#]*)?)", line
+        ):
+            if not line.startswith(("$", "parscale-cost")) and "/parscale-cost" not in line:
+                continue  # what a command prints
+            yield found[1].strip()
+
+
+MENTIONED = sorted({words for text in TEXTS for words in mentioned(text)})
 
 
 @pytest.fixture
@@ -96,6 +115,60 @@ def test_commands_parse(
         words.append("--help")
     monkeypatch.chdir(tmp_path)
     assert answer(*words) or "--output" in words
+
+
+def of_words(words: list[str]) -> tuple[click.Command, list[str]]:
+    """The command that words begin with, and the rest of them."""
+    command: click.Command = cli
+    if words and words[0].startswith("-") and words[0] not in ("--help", "--version"):
+        words = ["estimate", *words]
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        name, *words = words
+        assert name in command.commands, f"no command {name!r}"
+        command = command.commands[name]
+    return command, words
+
+
+def flags_of(command: click.Command) -> set[str]:
+    """Every way to write the options of a command."""
+    names = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+    return {name.replace("-", "_") for name in (*names, "--help", "--version")}
+
+
+def test_commands_are_found() -> None:
+    assert len(MENTIONED) > 40
+    assert "--hidden_size 2560 --P 2 --batch_size 2" in MENTIONED
+    assert {"claims", "fit runs.csv", "parity tests/data/parity"} <= set(MENTIONED)
+
+
+@pytest.mark.parametrize("words", MENTIONED)
+def test_commands_and_their_flags_exist(words: str) -> None:
+    """Those in sentences, too, and those that take too long to be run here."""
+    first, *others = words.split("|")  # plot figure2|figure3
+    for each in (first, *(f"{first.rsplit(' ', 1)[0]} {other}" for other in others)):
+        command, rest = of_words(shlex.split(each, comments=True))
+        flags = {word.split("=")[0].replace("-", "_") for word in rest if word.startswith("--")}
+        assert flags <= flags_of(command)
+        operands = [each for each in command.params if isinstance(each, click.Argument)]
+        assert operands or not rest or rest[0].startswith("-"), f"{command.name} takes no words"
+
+
+def test_a_command_that_does_not_exist_is_found_out() -> None:
+    with pytest.raises(AssertionError, match="no command 'estimat'"):
+        of_words(["estimat", "--P", "2"])
+    command, _ = of_words(["--P", "2"])
+    assert {"__P", "__hbm_memory_efficiency"} <= flags_of(command)
+    assert "__streams" not in flags_of(command)
+
+
+def test_files_that_are_named_are_there() -> None:
+    named = {
+        path
+        for text in TEXTS
+        for path in re.findall(r"`((?:tests|docs|profiles|benchmarks)/[^`*|<>… ]+)`", text)
+    }
+    assert len(named) > 10
+    assert {path for path in named if not (ROOT / path).exists()} == set()
 
 
 def test_figures_of_the_profiles() -> None:

@@ -10,19 +10,21 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import DATA
 
 from cost_analysis import ModelSpec, Precision, Workload
 from cost_analysis.cost.memory import memory
 from cost_analysis.measure.checkpoints import check_folder
-from cost_analysis.measure.journal import open_journal, requests_of
+from cost_analysis.measure.journal import open_journal
+from cost_analysis.measure.journal_rows import Failed, counted_runs, requests_of
 from cost_analysis.measure.parallel_model import build
 from cost_analysis.measure.runner import Limits, run_group
 from cost_analysis.measure.session import Job, Session
 from cost_analysis.telemetry.meter import Meter
+from tests.helpers.data import DATA
 
 pytestmark = [
     pytest.mark.gpu,
+    pytest.mark.torch,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here"),
 ]
 
@@ -44,16 +46,19 @@ def job(engine: str = "eager", streams: int = 2, **changes: Any) -> Job:
 def test_phases_are_timed_on_the_device(engine: str, tmp_path: Path) -> None:
     with open_journal(tmp_path / "run.jsonl", resume=False) as journal, Meter(UUID) as meter:
         run_group([job(engine)], Limits(30, 8, 5), journal, lambda *_: None, meter)
-        assert journal.of("failed") == []
-        runs = [row for row in journal.of("run") if row["round"] >= 0]
-    for request in (request for row in runs for request in requests_of(row)):
-        assert len(request["steps"]) == 8
-        assert 0 < min(request["steps"]) <= max(request["steps"]) < 1
-    for row in runs:
-        assert row["memory_before_bytes"] <= row["memory_loaded_bytes"] < row["memory_peak_bytes"]
-        assert row["memory_peak_bytes"] <= row["memory_reserved_bytes"]
-        assert row["device_memory_used_bytes"] > row["memory_peak_bytes"]
-        assert row["energy_joules"] is None or row["energy_joules"] > 0
+        assert journal.of(Failed) == []
+        runs = counted_runs(journal.rows)
+    for request in (request for run in runs for request in requests_of(run)):
+        assert len(request.steps) == 8
+        assert 0 < min(request.steps) <= max(request.steps) < 1
+    for run in runs:
+        assert isinstance(run.memory_loaded_bytes, int)
+        assert isinstance(run.memory_reserved_bytes, int)
+        assert isinstance(run.device_memory_used_bytes, float)
+        assert run.memory_before_bytes <= run.memory_loaded_bytes < run.memory_peak_bytes
+        assert run.memory_peak_bytes <= run.memory_reserved_bytes
+        assert run.device_memory_used_bytes > run.memory_peak_bytes
+        assert run.energy_joules is None or run.energy_joules > 0
     assert not any("other process" in finding for finding in meter.findings())
 
 

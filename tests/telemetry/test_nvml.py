@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nvml_scenarios import COMPILER, ask, build
 
-from cost_analysis.common.errors import InputError
 from cost_analysis.telemetry import nvml
-from cost_analysis.telemetry.meter import MOST_PER_SECOND, SHORTEST_TICK, Sampler
+from cost_analysis.telemetry.meter import Sampler
 from cost_analysis.telemetry.nvml import Unavailable, open_device
+from tests.helpers.nvml_scenarios import COMPILER, ask, build
 
 GIB = 2.0**30
 UUID = "11111111-2222-3333-4444-555555555555"
@@ -185,91 +184,6 @@ def test_closing_twice_leaves_other_devices_open(stub: Path) -> None:
     assert ask(stub, "reopen") == [350.0, "UNINITIALIZED"]
 
 
-@needs_stub
-def test_energy_is_the_counters_and_power_agrees(stub: Path) -> None:
-    found = ask(stub, "watch", 1.5, power=200)
-    window = found["window"]
-    assert window["source"] == "counter"
-    assert window["reasons"] == []
-    # The tick is as it was timed: a late poll makes it a little short or long.
-    assert window["watts"] == pytest.approx(200, rel=2 * window["resolution"])
-    assert window["power_joules"] == pytest.approx(200 * window["seconds"])
-    assert found["tick"] >= SHORTEST_TICK
-    assert 0 < found["cost"] < 0.01
-    assert 0 < found["rate"] < MOST_PER_SECOND + 5  # with the marks
-    assert found["threads"] == 1
-    assert found["stopped"] is None
-    assert found["findings"] == []
-
-
-@needs_stub
-def test_a_window_of_few_ticks_is_too_short(stub: Path) -> None:
-    window = ask(stub, "watch", 0.2, tick=90)["window"]
-    assert window["joules"] is None
-    assert window["source"] is None
-    assert window["counter_joules"] > 0
-    assert [reason[:16] for reason in window["reasons"]] == ["window too short"] * 2
-
-
-@needs_stub
-def test_a_counter_that_stands_still_gives_way_to_power(stub: Path) -> None:
-    found = ask(stub, "watch", 1.5, still_after=0)
-    window = found["window"]
-    assert window["source"] == "power"
-    assert window["watts"] == pytest.approx(350)
-    assert window["counter_joules"] == 0
-    assert "stood still" in window["reasons"][0]
-    assert "integral of the power readings" in window["reasons"][1]
-    assert found["tick"] is None
-    assert "stood still" in found["findings"][0]
-
-
-@needs_stub
-def test_no_counter_gives_way_to_power_and_no_power_to_a_reason(stub: Path) -> None:
-    no_counter = "nvmlDeviceGetTotalEnergyConsumption=3"
-    window = ask(stub, "watch", 1.5, fail=no_counter)["window"]
-    assert window["source"] == "power"
-    assert "(NOT_SUPPORTED)" in window["reasons"][0]
-    both = f"{no_counter},nvmlDeviceGetPowerUsage=4"
-    window = ask(stub, "watch", 0.1, fail=both)["window"]
-    assert window["joules"] is None
-    assert "(NOT_SUPPORTED)" in window["reasons"][0]
-    assert "(NO_PERMISSION)" in window["reasons"][1]
-
-
-@needs_stub
-def test_a_device_lost_in_mid_run_keeps_what_was_read(stub: Path) -> None:
-    counter_alone = "nvmlDeviceGetTotalEnergyConsumption=3"
-    found = ask(stub, "watch", 0.8, lost_after=60, fail=counter_alone)
-    assert found["stopped"] == "the device answers no more (GPU_IS_LOST)"
-    assert found["samples"] > 2
-    assert found["fields"][:2] == [True, True]
-    assert found["stopped"] in found["window"]["reasons"]
-    assert found["window"]["joules"] is None
-    assert found["threads"] == 1
-
-
-@needs_stub
-def test_what_makes_a_run_unsteady_is_found(stub: Path) -> None:
-    found = ask(
-        stub, "watch", 0.6,
-        clocks="1980,1410", reasons=0x44, warming=10, processes=f"self:{2**30},1:{2**20}",
-    )  # fmt: skip
-    seen = "\n".join(found["findings"])
-    assert "clocks throttled (hw_thermal_slowdown) in 100% of the readings" in seen
-    assert "clocks throttled (sw_power_cap)" in seen
-    assert "1 other process on the device (pid 1)" in seen
-    assert "the SM clock wandered by" in seen
-    assert "the device warmed by" in seen
-    assert len(found["findings"]) == 5
-
-
-@pytest.mark.parametrize("rate", [0.0, -1.0, 20.1, float("nan")])
-def test_a_rate_that_nothing_can_keep_is_refused(rate: float) -> None:
-    with pytest.raises(InputError, match="at most 20 per second"):
-        Sampler(Unavailable("NO_DEVICE", "none"), rate)
-
-
 def test_without_the_binding_a_sentence_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -292,6 +206,7 @@ def test_here_a_device_opens_or_says_why_not() -> None:
             assert device.describe().name
 
 
+@pytest.mark.torch
 @pytest.mark.gpu
 def test_a_real_device_is_described_and_watched() -> None:
     import torch

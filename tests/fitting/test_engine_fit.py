@@ -1,0 +1,94 @@
+"""The fit of the latency model finds what made the data, and is what the profiles hold."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cost_analysis.fitting import accuracy
+from cost_analysis.fitting.accuracy import described, represented
+from cost_analysis.fitting.engine_fit import COEFFICIENTS, EngineFit, fit_engines, with_coefficients
+from cost_analysis.fitting.measurements import MEMORY_METRIC, Measurement, read_measurements
+from cost_analysis.fitting.predictions import (
+    class_engines,
+    engine_of,
+    in_own_unit,
+    rows_of,
+    stacked_engine,
+)
+from tests.helpers.data import DATA
+
+HELD_OUT = DATA / "held_out_times.csv"
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Measurement]:
+    kept, refused = represented(read_measurements())
+    assert not refused
+    return [row for row in kept if row.metric != MEMORY_METRIC]
+
+
+@pytest.fixture(scope="module")
+def recorded() -> dict[str, dict[str, str]]:
+    """What `fit-latency --format csv` printed: predicted / measured time of every row."""
+    with HELD_OUT.open(newline="") as file:
+        return {row["id"]: row for row in csv.DictReader(file)}
+
+
+def source(row: Measurement) -> str:
+    return row.texts["source_id"]
+
+
+@pytest.mark.golden
+def test_it_finds_the_coefficients_that_made_the_data(rows: list[Measurement]) -> None:
+    """Rows of graphs engines, their values replaced by what known coefficients would measure."""
+    chosen = [row for row in rows if row.engine_class == "graphs"]
+    truth = {"kernel_floor": 3.5e-6, "bandwidth_efficiency": 0.9, "step_host_time": 2e-3}
+    numbers = [truth.get(item.name, item.start) for item in COEFFICIENTS]
+    engine = with_coefficients(class_engines()["graphs"], COEFFICIENTS, np.array(numbers))
+    made = list(chosen)
+    for group in rows_of(chosen):
+        stacked = stacked_engine([engine] * len(group.places))
+        for place, seconds in zip(group.places, group.predicted(stacked), strict=True):
+            made[place] = replace(chosen[place], value=in_own_unit(chosen[place], float(seconds)))
+    fit = fit_engines(made)
+    assert np.abs(fit.errors(made)).max() < 0.05
+    for name, value in truth.items():
+        assert getattr(fit.engines["vllm"], name) == pytest.approx(value, rel=0.25), name
+
+
+@pytest.mark.golden
+def test_every_shipped_engine_predicts_what_the_fit_recorded(
+    rows: list[Measurement], recorded: dict[str, dict[str, str]]
+) -> None:
+    """Profiles round their coefficients to three digits."""
+    fit = EngineFit({engine_of(row).name: engine_of(row) for row in rows}, {}, {})
+    ratios = np.exp(fit.errors(rows))
+    for row, ratio in zip(rows, ratios, strict=True):
+        expected = float(recorded[row.texts["id"]]["in the sample"])
+        assert ratio == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.golden
+def test_a_device_without_measurements_has_the_wider_interval() -> None:
+    for name in ("eager", "graphs", "native"):
+        spread = class_engines()[name].spread
+        assert spread is not None
+        known, other = spread.interval(1.0, spread.devices[0]), spread.interval(1.0, "abacus")
+        assert other[0] <= known[0] < 1 < known[1] <= other[1]
+
+
+@pytest.mark.golden
+def test_a_fit_says_what_it_rests_on(rows: list[Measurement]) -> None:
+    few = [row for row in rows if source(row) in ("GPTFAST", "ITREX")]
+    fit = fit_engines(few, 2)
+    errors = dict.fromkeys(("in the sample", *accuracy.FOLDS), fit.errors(few))
+    told = described(fit, few, errors)
+    assert "on 15 published rows (GPTFAST; a100-sxm-80gb, mi250x-gcd)" in (
+        told.engines["gpt-fast"].source
+    )
+    assert told.rows["gpt-fast"] == 15
+    assert set(told.engines) == {"gpt-fast", "graphs", "itrex", "cpu"}

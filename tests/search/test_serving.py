@@ -1,0 +1,127 @@
+"""Streams against parameters in serving: what fits, and who is faster where."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cost_analysis import InputError, Precision, load_engine, load_hardware, load_model
+from cost_analysis.inputs.layout import Layout
+from cost_analysis.report.serving import batch_rows, load_rows
+from cost_analysis.search.queueing import Lengths
+from cost_analysis.search.serving import METRICS, ServingView, read_lengths, serving_view
+
+BASE = load_model("1.6b").spec
+H100, GRAPHS = load_hardware("h100"), load_engine("graphs")
+
+
+@cache
+def view(
+    streams: tuple[int, ...] = (4, 1),
+    lengths: tuple[int, int] = (200, 40),
+    memory: float | None = None,
+) -> ServingView:
+    return serving_view(
+        BASE, streams, Lengths(*lengths), H100, GRAPHS, Precision(), memory_limit=memory, most=64
+    )
+
+
+def test_models_are_the_streams_and_a_wider_one_of_equal_loss() -> None:
+    found = view()
+    assert [model.name for model in found.models] == ["P = 1", "P = 4", "wider"]
+    assert [model.name for model in found.rivals] == ["P = 4", "wider"]
+    assert found.chosen is not None
+    assert found.wider is not None
+    assert found.wider.server.spec == found.chosen.specs[0]
+    assert all(0 < model.room <= 64 for model in found.models)
+    alone = view((1,))
+    assert (alone.wider, alone.chosen, alone.contests) == (None, None, ())
+    assert alone.models == alone.rivals == alone.streams
+
+
+def test_batches_are_powers_of_two_and_what_fits() -> None:
+    (model,) = view((1,), (4000, 40), 10e9).models
+    assert 2 < model.room < 64
+    batches = model.batches.tolist()
+    assert batches[:2] == [1, 2]
+    assert batches[-1] == model.room
+    assert all(batch == model.room or batch.bit_count() == 1 for batch in map(int, batches))
+
+
+def test_a_model_that_does_not_fit_carries_nothing() -> None:
+    found = view((1, 4), (200, 40), 1e9)
+    assert [model.room for model in found.models] == [0, 0, 0]
+    assert [model.carried for model in found.models] == [0, 0, 0]
+    assert found.contests == ()
+    assert not len(found.rates)
+    assert batch_rows(found) == []
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_contest_ends_where_the_other_becomes_faster(metric: str) -> None:
+    found = view()
+    (contest,) = (each for each in found.contests if each.metric == metric)
+    streamed, wider = found.rivals
+
+    def wins(rate: float) -> bool:
+        ours, theirs = (
+            float(np.nan_to_num(getattr(model.load(rate), metric), nan=np.inf))
+            for model in (streamed, wider)
+        )
+        return ours < theirs
+
+    heaviest = max(streamed.carried, wider.carried)
+    assert wins(1e-3 * heaviest) == contest.wins_light
+    if contest.ends is None:
+        rates = np.geomspace(1e-3 * heaviest, 0.999 * heaviest, 50)
+        assert {wins(float(rate)) for rate in rates} == {contest.wins_light}
+    else:
+        assert wins(0.999 * contest.ends) == contest.wins_light
+        assert wins(1.001 * contest.ends) != contest.wins_light
+
+
+def test_one_token_has_no_contest_of_its_time_per_token() -> None:
+    assert {each.metric for each in view((1, 4), (200, 1)).contests} == {"ttft", "latency"}
+
+
+def test_rows_of_loads_and_of_batches() -> None:
+    found = view()
+    rows = load_rows(found, np.array([0.5, 2.0]))
+    assert [(row["model"], row["requests_per_s"]) for row in rows] == [
+        (name, rate) for name in ("P = 1", "P = 4", "wider") for rate in (0.5, 2.0)
+    ]
+    load = found.streams[1].load(2.0)
+    (row,) = (r for r in rows if (r["model"], r["requests_per_s"]) == ("P = 4", 2.0))
+    assert row["ttft_s"] == pytest.approx(float(load.ttft))
+    assert row["latency_s"] == pytest.approx(float(load.latency))
+    batches = [row for row in batch_rows(found) if row["model"] == "P = 1"]
+    assert [row["batch_size"] for row in batches] == found.streams[0].batches.tolist()
+    for row in batches:
+        assert row["tokens_per_s"] == pytest.approx(40 * row["requests_per_s"])
+
+
+def test_questions_that_make_no_sense() -> None:
+    with pytest.raises(InputError, match="memory_limit is more than the memory of h100"):
+        view((1,), (200, 40), 1e12)
+    with pytest.raises(InputError, match="serving knows no pipelines"):
+        serving_view(
+            BASE, (1,), Lengths(9, 9), H100, GRAPHS, Precision(), most=9,
+            layout=Layout(pipeline_parallel=2),
+        )  # fmt: skip
+
+
+def test_lengths_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "lengths.csv"
+    file.write_text("input_length,output_length\n100,20\n300,40\n")
+    plain = read_lengths(str(file))
+    assert (plain.mean(plain.prompts), plain.mean(plain.outputs)) == (200, 30)
+    file.write_text("input_length,output_length,weight\n100,20,3\n300,40,1\n")
+    weighted = read_lengths(str(file))
+    assert (weighted.mean(weighted.prompts), weighted.mean(weighted.outputs)) == (150, 25)
+    file.write_text("input_length,output_length\n")
+    with pytest.raises(InputError, match="has no rows below its header"):
+        read_lengths(str(file))
