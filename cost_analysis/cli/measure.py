@@ -28,7 +28,7 @@ from cost_analysis.common.files import write_file
 from cost_analysis.report.render import progress
 
 if TYPE_CHECKING:
-    pass
+    from cost_analysis.measure.journal_rows import Row
 
 
 UNSTABLE = 3
@@ -211,7 +211,7 @@ def report(journals: tuple[str, ...], output: OutputFlags) -> None:
     deliver(measured.merged_page(judged), records, records, output)
 
 
-def _report(rows: list[dict[str, Any]], output: OutputFlags) -> bool:
+def _report(rows: list[Row], output: OutputFlags) -> bool:
     """Deliver what a journal says; False where its times are not to be trusted."""
     from cost_analysis.measure.verdicts import verdicts_of
     from cost_analysis.report import measured

@@ -14,12 +14,14 @@ from dataclasses import dataclass, field, replace
 from cost_analysis.common.arrays import Number, as_float, is_real, maximum
 from cost_analysis.common.checks import REAL, SWITCH, check_fields, size_from
 from cost_analysis.common.errors import InputError, shown
+from cost_analysis.cost.activations import activation_bytes
 from cost_analysis.cost.estimate import Passes, check_layout, phases
 from cost_analysis.cost.forward_pass import context_growth, forward_pass
-from cost_analysis.cost.memory import activation_bytes, kv_cache_bytes, memory
+from cost_analysis.cost.memory import kv_cache_bytes, memory
 from cost_analysis.inputs.dtypes import Precision
+from cost_analysis.inputs.layers import Experts, LayerGroup
 from cost_analysis.inputs.layout import SINGLE, Layout, is_one
-from cost_analysis.inputs.spec import Experts, LayerGroup, ModelSpec, Workload
+from cost_analysis.inputs.spec import ModelSpec, Workload
 from cost_analysis.inputs.system import System
 from cost_analysis.inputs.weights import parameters
 

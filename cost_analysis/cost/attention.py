@@ -10,14 +10,9 @@ import math
 
 from cost_analysis.common.arrays import Number, as_float, ceil
 from cost_analysis.cost.communication import all_reduce
-from cost_analysis.cost.operator import (
-    QUERIES_PER_BLOCK,
-    Kernels,
-    Operator,
-    is_present,
-    masked_pairs,
-)
-from cost_analysis.inputs.spec import Attention, LatentAttention
+from cost_analysis.cost.kernels import Kernels
+from cost_analysis.cost.operator import QUERIES_PER_BLOCK, Operator, is_present, masked_pairs
+from cost_analysis.inputs.layers import Attention, LatentAttention
 from cost_analysis.inputs.weights import cached_positions
 
 

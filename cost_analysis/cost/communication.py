@@ -8,10 +8,11 @@ goes round twice.
 from __future__ import annotations
 
 from cost_analysis.common.arrays import Number, as_float, holds, maximum, minimum, where
-from cost_analysis.cost.operator import Kernels, Operator
+from cost_analysis.cost.kernels import Kernels
+from cost_analysis.cost.operator import Operator
 from cost_analysis.inputs.dtypes import DType
+from cost_analysis.inputs.layers import Experts
 from cost_analysis.inputs.layout import is_one
-from cost_analysis.inputs.spec import Experts
 
 
 def distinct_groups(number: Number, per_token: Number, groups: Number) -> Number:

@@ -10,9 +10,10 @@ from typing import NamedTuple
 from cost_analysis.common.arrays import Number, as_float, holds, is_finite, maximum, where
 from cost_analysis.common.errors import InputError
 from cost_analysis.cost.forward_pass import pass_growth, pass_operators
+from cost_analysis.cost.kernels import DeviceModel, ForwardPass
 from cost_analysis.cost.latency import Phase, Pipeline, decode_phase, make_pipeline, prefill_phase
 from cost_analysis.cost.memory import Memory, memory
-from cost_analysis.cost.operator import DeviceModel, ForwardPass, Growth, Operator
+from cost_analysis.cost.operator import Growth, Operator
 from cost_analysis.cost.published import PublishedCost, published_on
 from cost_analysis.cost.roofline import Speeds
 from cost_analysis.inputs.device import Hardware

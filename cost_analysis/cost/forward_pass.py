@@ -18,18 +18,13 @@ from cost_analysis.cost.communication import (
     sum_embeddings,
     to_next_stage,
 )
+from cost_analysis.cost.kernels import AGGREGATION, DeviceModel, ForwardPass, Kernels
 from cost_analysis.cost.mlp import mlp_operators
-from cost_analysis.cost.operator import (
-    AGGREGATION,
-    DeviceModel,
-    ForwardPass,
-    Growth,
-    Kernels,
-    Operator,
-)
+from cost_analysis.cost.operator import Growth, Operator
 from cost_analysis.inputs.dtypes import Precision
+from cost_analysis.inputs.layers import LayerGroup
 from cost_analysis.inputs.layout import SINGLE, Layout
-from cost_analysis.inputs.spec import BF16, LayerGroup, ModelSpec
+from cost_analysis.inputs.spec import BF16, ModelSpec
 from cost_analysis.inputs.weights import prefix_values
 
 

@@ -17,9 +17,10 @@ from cost_analysis.common.arrays import (
     whole_power,
 )
 from cost_analysis.cost.communication import all_reduce, combine, dispatch
-from cost_analysis.cost.operator import Kernels, Operator
+from cost_analysis.cost.kernels import Kernels
+from cost_analysis.cost.operator import Operator
+from cost_analysis.inputs.layers import Experts, Mlp
 from cost_analysis.inputs.layout import is_one
-from cost_analysis.inputs.spec import Experts, Mlp
 from cost_analysis.inputs.weights import expert_width
 
 

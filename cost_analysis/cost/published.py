@@ -17,7 +17,8 @@ from cost_analysis.common.arrays import Number, as_float, maximum
 from cost_analysis.common.errors import InputError
 from cost_analysis.inputs.device import Hardware
 from cost_analysis.inputs.dtypes import dtype_named
-from cost_analysis.inputs.spec import Experts, LatentAttention, ModelSpec, Workload
+from cost_analysis.inputs.layers import Experts, LatentAttention
+from cost_analysis.inputs.spec import ModelSpec, Workload
 from cost_analysis.inputs.system import System
 
 BYTES = 2.0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from cost_analysis.common.arrays import Number, as_float, maximum
 from cost_analysis.common.units import GIB
 from cost_analysis.cost import published
-from cost_analysis.cost.memory import activation_moments
+from cost_analysis.cost.activations import activation_moments
 from cost_analysis.cost.published import BYTES, Roofs
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.layout import Share

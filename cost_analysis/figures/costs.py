@@ -18,7 +18,7 @@ from cost_analysis.common.arrays import Array
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.units import GIB
 from cost_analysis.compare.comparison import Contest
-from cost_analysis.compare.cost_models import Setting, System, mean_cost
+from cost_analysis.compare.cost_models import Setting, mean_cost
 from cost_analysis.cost.estimate import ratio_of_increases
 from cost_analysis.figures.style import (
     UNBROKEN,

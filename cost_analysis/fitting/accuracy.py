@@ -18,7 +18,8 @@ import numpy as np
 
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.units import GIB, gib
-from cost_analysis.cost.memory import FLOAT32, kv_cache_bytes, memory
+from cost_analysis.cost.activations import FLOAT32
+from cost_analysis.cost.memory import kv_cache_bytes, memory
 from cost_analysis.fitting.engine_fit import EngineFit, fit_engines
 from cost_analysis.fitting.measurements import MEMORY_METRIC, SIZES, Measurement
 from cost_analysis.fitting.predictions import (

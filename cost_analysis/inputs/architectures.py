@@ -12,15 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from cost_analysis.inputs.config_json import Config
-from cost_analysis.inputs.spec import (
-    Attention,
-    Experts,
-    Frame,
-    LatentAttention,
-    LayerGroup,
-    Mlp,
-    ModelSpec,
-)
+from cost_analysis.inputs.layers import Attention, Experts, Frame, LatentAttention, LayerGroup, Mlp
+from cost_analysis.inputs.spec import ModelSpec
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 

@@ -31,7 +31,8 @@ from cost_analysis.common.arrays import (
 )
 from cost_analysis.common.checks import whole_number
 from cost_analysis.common.errors import InputError
-from cost_analysis.inputs.spec import Experts, ModelSpec
+from cost_analysis.inputs.layers import Experts
+from cost_analysis.inputs.spec import ModelSpec
 
 MOST_DEVICES = 65536
 """Devices of a layout at most."""

@@ -38,7 +38,8 @@ from cost_analysis.inputs.engine import (
 )
 
 if TYPE_CHECKING:
-    from tomlkit.items import Item, Table
+    from tomlkit.items import Item
+    from tomlkit.items import Table as TomlTable
 
 
 def peaks(value: Any) -> dict[str, float]:
@@ -289,7 +290,7 @@ def _figure(name: str, value: float, error: float | None = None) -> Item:
     return item
 
 
-def _attention_table(attention: AttentionKernels, uncertainty: Mapping[str, float]) -> Table:
+def _attention_table(attention: AttentionKernels, uncertainty: Mapping[str, float]) -> TomlTable:
     import tomlkit
 
     table = tomlkit.table()
@@ -301,7 +302,7 @@ def _attention_table(attention: AttentionKernels, uncertainty: Mapping[str, floa
     return table
 
 
-def _spread_table(spread: Spread) -> Table:
+def _spread_table(spread: Spread) -> TomlTable:
     import tomlkit
 
     table = tomlkit.table()

@@ -13,15 +13,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cost_analysis.common.arrays import Number, as_count, as_float, is_array, minimum
+from cost_analysis.inputs.layers import Attention, Experts, LatentAttention, LayerGroup, Mlp
 from cost_analysis.inputs.layout import Share
-from cost_analysis.inputs.spec import (
-    Attention,
-    Experts,
-    LatentAttention,
-    LayerGroup,
-    Mlp,
-    ModelSpec,
-)
+from cost_analysis.inputs.spec import ModelSpec
 
 
 class Matrix(NamedTuple):

@@ -8,7 +8,6 @@ could build instead.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -155,11 +154,6 @@ def widened_baseline(spec: ModelSpec, size: float) -> Baseline:
 def model_baseline(model: ModelSpec) -> Baseline:
     """A model that the user names."""
     return Baseline("model", describe(model), size_of(model), (model,), (1.0,))
-
-
-def hidden_multiple(spec: ModelSpec) -> int:
-    """The number whose multiples are hidden sizes of models of the same heads: 128 divides it."""
-    return math.lcm(128, spec.num_attention_heads if spec.scales_heads else 1)
 
 
 def interpolation_weights(value: Number, nodes: np.ndarray) -> tuple[Number, ...]:

@@ -12,10 +12,10 @@ import numpy as np
 from cost_analysis.common.arrays import Array, Number
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.units import format_count
+from cost_analysis.inputs.layers import Experts
 from cost_analysis.inputs.models import load_model
-from cost_analysis.inputs.spec import Experts, ModelSpec
+from cost_analysis.inputs.spec import ModelSpec
 from cost_analysis.inputs.weights import parameters
-from cost_analysis.law.equal_loss import hidden_multiple
 
 TOLERANCE = 0.01
 """Largest relative error of a widened model's parameter count."""
@@ -171,3 +171,8 @@ def _band(
     first = max(1, math.ceil((low - one + slope) / slope / step))
     last = math.ceil((high - one + slope) / slope / step) + 1  # so that no gap is left
     return [(float(hidden), width * step) for width in range(first, last)]
+
+
+def hidden_multiple(spec: ModelSpec) -> int:
+    """The number whose multiples are hidden sizes of models of the same heads: 128 divides it."""
+    return math.lcm(128, spec.num_attention_heads if spec.scales_heads else 1)

@@ -5,6 +5,7 @@ checkpoints     published weights, and parity with the published code
 session         times and memory of real forward passes
 runner          runs jobs in turn, each in a process of its own
 journal         the record of measurements, and the plan at its beginning
+journal_rows    the lines of a journal as typed records
 results         what a measurement gives
 profiling       one configuration beside its prediction
 validation      carries out a validation

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cost_analysis.common.arrays import Number
 from cost_analysis.common.checks import FLAGS
@@ -19,6 +19,9 @@ from cost_analysis.cost.estimate import Answer, Estimate
 from cost_analysis.cost.latency import Phase
 from cost_analysis.cost.memory import largest_batch, longest_context
 from cost_analysis.inputs.layout import micro_batches
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 Values: TypeAlias = "npt.NDArray[Any]"
 """The values of a column, one a row."""

@@ -27,9 +27,10 @@ import numpy as np
 
 from cost_analysis.common.arrays import Array, Number
 from cost_analysis.common.errors import InputError
+from cost_analysis.cost.activations import activation_bytes
 from cost_analysis.cost.estimate import estimate_on, passes
 from cost_analysis.cost.latency import decode_phase
-from cost_analysis.cost.memory import activation_bytes, kv_cache_bytes, memory
+from cost_analysis.cost.memory import kv_cache_bytes, memory
 from cost_analysis.cost.roofline import Speeds
 from cost_analysis.inputs.spec import ModelSpec, Workload
 from cost_analysis.inputs.system import System

@@ -17,7 +17,7 @@ from cost_analysis.common.checks import FLAGS
 from cost_analysis.common.errors import InputError, unknown_name
 from cost_analysis.common.pareto import non_dominated
 from cost_analysis.common.units import parse_quantity
-from cost_analysis.cost.estimate import Answer, Estimate
+from cost_analysis.cost.estimate import Answer, Estimate, estimate_on
 from cost_analysis.inputs.device import LINKS
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.layout import Layout
@@ -133,14 +133,7 @@ def outcome(piece: Piece) -> Answer:
 
 
 def _estimated(request: Request, spec: ModelSpec, workload: Workload) -> Estimate:
-    return estimate(
-        spec,
-        workload,
-        request.hardware,
-        request.engine,
-        request.precision,
-        request.layout.of_streams(spec.streams),
-    )
+    return estimate_on(spec, workload, request.system.of_streams(spec.streams))
 
 
 def _baseline(piece: Piece, request: Request, cost: Estimate) -> Estimate:

@@ -10,7 +10,7 @@ import pytest
 
 from cost_analysis import ModelSpec, Operator, Precision, forward_pass
 from cost_analysis.cost.attention import attention_name, growth_steps
-from cost_analysis.inputs.spec import Attention, LatentAttention, LayerGroup
+from cost_analysis.inputs.layers import Attention, LatentAttention, LayerGroup
 
 # h = 8, 2 layers, 4 heads of 2 with 2 KV heads; P = 3 streams of a batch of 2, without a prefix.
 SPEC = ModelSpec(8, 20, 2, 4, 2, vocab_size=50, streams=3, prefix_tokens=0)

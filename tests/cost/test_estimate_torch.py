@@ -21,7 +21,7 @@ from cost_analysis import (
     load_model,
     parameters,
 )
-from cost_analysis.cost.memory import activation_bytes
+from cost_analysis.cost.activations import activation_bytes
 from cost_analysis.measure.parallel_model import ParallelModel, build
 from tests.helpers.live_tensors import LiveTensors
 

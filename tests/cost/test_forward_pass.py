@@ -13,7 +13,7 @@ from cost_analysis import ModelSpec, Operator, Precision, Workload, forward_pass
 from cost_analysis.cost.forward_pass import context_growth
 from cost_analysis.cost.operator import masked_pairs
 from cost_analysis.inputs.dtypes import dtype_named
-from cost_analysis.inputs.spec import Attention, LayerGroup
+from cost_analysis.inputs.layers import Attention, LayerGroup
 from tests.helpers.cases import SMALL
 from tests.helpers.strategies import dtypes, specs, workloads
 

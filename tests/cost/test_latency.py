@@ -27,8 +27,8 @@ from cost_analysis.common.arrays import as_float
 from cost_analysis.cost.forward_pass import context_growth
 from cost_analysis.cost.latency import decode_phase, make_pipeline, prefill_phase, sum_of_maxima
 from cost_analysis.cost.roofline import Speeds
+from cost_analysis.inputs.layers import Attention, LayerGroup
 from cost_analysis.inputs.layout import Layout, micro_batches
-from cost_analysis.inputs.spec import Attention, LayerGroup
 from tests.helpers.cases import EIGHT_A_NODE, FOUR_A_NODE, PLAIN, SMALL
 from tests.helpers.data import DATA
 from tests.helpers.strategies import devices, engines, fitting, precisions, specs, workloads

@@ -26,7 +26,7 @@ from cost_analysis import (
 from cost_analysis.common.checks import LARGEST_SIZE
 from cost_analysis.cost.memory import largest_batch, longest_context
 from cost_analysis.inputs.dtypes import dtype_named
-from cost_analysis.inputs.spec import Attention, LayerGroup
+from cost_analysis.inputs.layers import Attention, LayerGroup
 from tests.helpers.cases import MIXTURE, SMALL
 from tests.helpers.data import read_rows
 from tests.helpers.strategies import WAYS, fitting, layouts, precisions, specs, workloads

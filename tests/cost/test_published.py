@@ -10,7 +10,7 @@ import pytest
 from cost_analysis import Hardware, InputError, ModelSpec, Workload, load_model, published_cost
 from cost_analysis.common.units import GIB
 from cost_analysis.cost.published import SCRIPT_ROOFS, roofs_of
-from cost_analysis.inputs.spec import LatentAttention, LayerGroup
+from cost_analysis.inputs.layers import LatentAttention, LayerGroup
 from tests.helpers.cases import MIXTURE, SMALL
 from tests.helpers.data import read_rows
 

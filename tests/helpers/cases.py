@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from cost_analysis import Engine, Hardware, ModelSpec, load_hardware, load_model
-from cost_analysis.inputs.spec import Experts, LayerGroup
+from cost_analysis.inputs.layers import Experts, LayerGroup
 from tests.helpers.data import DATA
 
 CONFIGS = DATA / "configs"

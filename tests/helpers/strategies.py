@@ -9,17 +9,10 @@ from hypothesis import strategies as st
 
 from cost_analysis import InputError, ModelSpec, Precision, Workload, load_engine, load_hardware
 from cost_analysis.inputs.dtypes import DTYPES, EXAMPLES
+from cost_analysis.inputs.layers import Attention, Experts, Frame, LatentAttention, LayerGroup, Mlp
 from cost_analysis.inputs.layout import Layout
 from cost_analysis.inputs.profiles import profile_names
-from cost_analysis.inputs.spec import (
-    QWEN2,
-    Attention,
-    Experts,
-    Frame,
-    LatentAttention,
-    LayerGroup,
-    Mlp,
-)
+from cost_analysis.inputs.spec import QWEN2
 
 _dense, _experts = Mlp(bias=True), Experts(8, 3, width=40, shared_width=24, bias=True)
 _latent = LatentAttention(kv_rank=48, rope_dim=8, plain_dim=16, value_dim=20, q_rank=64, bias=True)

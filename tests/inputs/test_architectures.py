@@ -11,7 +11,7 @@ import pytest
 
 from cost_analysis import InputError, parameters
 from cost_analysis.inputs.configurations import ARCHITECTURES, model_of
-from cost_analysis.inputs.spec import Attention, Experts, LatentAttention, Mlp
+from cost_analysis.inputs.layers import Attention, Experts, LatentAttention, Mlp
 from tests.helpers.cases import configuration, configured
 from tests.helpers.data import read_rows
 

@@ -28,7 +28,7 @@ from cost_analysis import (
     parameters,
 )
 from cost_analysis.inputs.configurations import ARCHITECTURES, model_of
-from cost_analysis.inputs.spec import LatentAttention
+from cost_analysis.inputs.layers import LatentAttention
 from cost_analysis.measure.parallel_model import ParallelModel, build_stock
 from tests.helpers.cases import CONFIGS
 from tests.helpers.data import read_rows

@@ -11,8 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from cost_analysis import InputError, ModelSpec
+from cost_analysis.inputs.layers import Experts, LayerGroup
 from cost_analysis.inputs.layout import Layout, Share, stages
-from cost_analysis.inputs.spec import Experts, LayerGroup
 from tests.helpers.cases import SMALL
 from tests.helpers.strategies import fitting, specs
 

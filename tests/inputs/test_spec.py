@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cost_analysis import InputError, ModelSpec, Workload, parameters
-from cost_analysis.inputs.spec import Attention, LatentAttention, LayerGroup, Mlp
+from cost_analysis.inputs.layers import Attention, LatentAttention, LayerGroup, Mlp
 from tests.helpers.cases import configured
 
 
