@@ -89,7 +89,8 @@ HEAVY = (
 # From what is asked to what is answered: a module imports from lines above its own, never below.
 ORDER = (
     {"errors", "arrays", "readings", "host"},
-    {"units", "dtypes", "energy", "nvml", "pareto", "files", "durable_files", "sizes", "hub_cache"},
+    {"units", "dtypes", "energy", "nvml", "pareto", "files", "durable_files", "sizes", "hub_cache"}
+    | {"parquet_join"},
     {"layers"},
     {"telemetry", "stability", "journal"},
     {"meter"},
