@@ -147,8 +147,6 @@ class Speeds:
             other.engine,
         )
 
-    __hash__ = None
-
     def time(self, operator: Operator, runs: Number = 1.0) -> OperatorTime:
         """The time of an operator, by its kind.
 
