@@ -25,7 +25,8 @@ def test_values_are_those_of_the_sweep() -> None:
     frame = sweep(**axes)
     for row, streams in enumerate((1, 2, 8)):
         for column, batch in enumerate((1, 16)):
-            (one,) = frame[(frame.P == streams) & (frame.batch_size == batch)].latency_ttft_s
+            chosen = (streams, batch)
+            (one,) = frame.set_index(["P", "batch_size"]).loc[[chosen]].latency_ttft_s
             assert found.values[row, column] == one
     assert found.fits.all()
 
