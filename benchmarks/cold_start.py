@@ -21,9 +21,15 @@ OURS = [sys.executable, "-m", "cost_analysis"]
 OURS += ["--hidden_size", "2560", "--P", "2", "--batch_size", "2"]
 
 
+ENVIRONMENT = {name: each for name, each in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""As an installed program has it: modules are compiled once, by the first run or by pip."""
+
+
 def cpu_seconds(command: list[str]) -> float:
     """User and system seconds of one run of a command."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

@@ -261,6 +261,23 @@ def read_table(path: Path) -> CsvTable:
     return CsvTable(str(path), read_small(path)[1])
 
 
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all; a pipe or a device is written into.
+
+    Raises:
+        InputError: It cannot be written; nothing half-written is left.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+        else:
+            put(path.resolve(), data)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"cannot write {shown(str(path), LONGEST_PATH)}: {reason}") from None
+
+
 T = TypeVar("T")
 
 
@@ -374,20 +391,3 @@ def check_known(content: Mapping[str, Any], kind: type) -> None:
     for name in content:
         if name not in known:
             raise unknown_name("field", name, known)
-
-
-def write_file(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all; a pipe or a device is written into.
-
-    Raises:
-        InputError: It cannot be written; nothing half-written is left.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(data)
-        else:
-            put(path.resolve(), data)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot write {shown(str(path), LONGEST_PATH)}: {reason}") from None

@@ -140,6 +140,13 @@ class Speeds:
         self._bytes_rate = engine.bytes_rate(hardware)
         self._known: dict[tuple[str, str | None, str | None], _Rates] = {}
 
+    def __eq__(self, other: object) -> bool:
+        """Whether another is of the same engine on the same device."""
+        return isinstance(other, Speeds) and (self.hardware, self.engine) == (
+            other.hardware,
+            other.engine,
+        )
+
     def time(self, operator: Operator, runs: Number = 1.0) -> OperatorTime:
         """The time of an operator, by its kind.
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
-
 import pytest
 import torch
 
 from cost_analysis import ModelSpec
 from cost_analysis.measure.session import Job, Session
 
-pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("ready_workers")]
+pytestmark = pytest.mark.torch
 SMALL = ModelSpec(64, 96, 2, 4, 2, vocab_size=97)
-START_METHODS = multiprocessing.get_all_start_methods()
 
 
 def no_tell(_name: str, _round: int, _seconds: float) -> None:
