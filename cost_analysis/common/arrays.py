@@ -11,18 +11,23 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, overload
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-
-Number = Any
-"""A Python number, or a NumPy array of float64: everything broadcasts."""
-
 Array: TypeAlias = "npt.NDArray[np.float64]"
 """An array of float64."""
+
+Number: TypeAlias = "float | Array"
+"""A Python number, or a NumPy array of float64: everything broadcasts."""
+
+Condition: TypeAlias = "bool | npt.NDArray[np.bool_]"
+"""What a comparison of two numbers gives."""
+
+Label: TypeAlias = "str | npt.NDArray[np.str_]"
+"""A word, or an array of them."""
 
 
 def is_array(value: object) -> TypeGuard[npt.NDArray[Any]]:
@@ -45,12 +50,33 @@ def as_float(value: Number) -> Number:
     return float(value)
 
 
-def as_count(condition: Number) -> Number:
+def single(value: Number) -> float:
+    """The number that stands alone, unchanged: what reports show and Python's own functions take.
+
+    Raises:
+        TypeError: It is an array.
+    """
+    if is_array(value):
+        raise TypeError(f"one number is needed, not an array of shape {value.shape}")
+    number: Any = value
+    return number
+
+
+def single_count(value: Number) -> int:
+    """The whole number that stands alone, as an int.
+
+    Raises:
+        TypeError: It is an array.
+    """
+    return int(single(value))
+
+
+def as_count(condition: Condition) -> Number:
     """1 where a condition is true, else 0; an int for a single condition."""
-    return as_float(condition) if is_array(condition) else int(condition)
+    return condition.astype("float64") if is_array(condition) else int(condition)
 
 
-def holds(condition: Number) -> bool:
+def holds(condition: Condition) -> bool:
     """Whether a condition is true, for an array everywhere."""
     return bool(condition.all()) if is_array(condition) else bool(condition)
 
@@ -110,7 +136,11 @@ def whole_power(base: Number, exponent: Number) -> Number:
     return result
 
 
-def where(condition: Number, a: Number, b: Number) -> Number:
+@overload
+def where(condition: Condition, a: Number, b: Number) -> Number: ...
+@overload
+def where(condition: Condition, a: Label, b: Label) -> Label: ...
+def where(condition: Condition, a: Any, b: Any) -> Any:
     """`a` where a condition holds, else `b`."""
     if (type(condition) is not bool and is_array(condition)) or is_array(a) or is_array(b):
         return _numpy().where(condition, a, b)
@@ -129,7 +159,7 @@ def interpolated(value: Number, places: Sequence[float], heights: Sequence[float
     return slope * (value - left) + heights[after - 1]
 
 
-def is_finite(value: Number) -> Number:
+def is_finite(value: Number) -> Condition:
     """Whether a value is neither infinite nor not a number."""
     return _numpy().isfinite(value) if is_array(value) else math.isfinite(value)
 

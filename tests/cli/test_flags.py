@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from cost_analysis.cli.flags import Flags, SectionedCommand, flag, takes_flags
-from cost_analysis.cli.main import COMMANDS, cli
+from cost_analysis.cli.main import MODULES, cli
 from cost_analysis.cli.options import (
     LayoutFlags,
     LinkFlags,
@@ -101,8 +101,8 @@ def test_flags_are_spelled_as_records_are() -> None:
 
 
 def test_commands_are_known_by_their_names() -> None:
-    assert list(cli.commands) == list(COMMANDS)
-    assert [command.name for command in cli.commands.values()] == list(COMMANDS)
+    assert list(cli.commands) == list(MODULES)
+    assert [command.name for command in cli.commands.values()] == list(MODULES)
     assert "nothing" not in cli.commands
 
 
