@@ -32,6 +32,8 @@ coverage *what="tests":
 
 # Benchmarks of this checkout.
 bench:
+    {{bin}}/pip install -q -e '.[bench]'
+    {{bin}}/asv machine --yes
     {{bin}}/asv run --environment existing:{{bin}}/python --quick --show-stderr
 
 # Everything that CI runs.
