@@ -29,6 +29,7 @@ from cost_analysis.cli.options import (
     request_from,
 )
 from cost_analysis.cli.output import OutputFlags, deliver
+from cost_analysis.common.arrays import single
 from cost_analysis.common.errors import InputError
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.request import Request
@@ -256,9 +257,8 @@ def crossover(
     for device in devices.gpu_config:
         system = replace(devices.run_by.on(device), precision=formats.precision())
         found += crossings(spec, setting, system, chosen, fitted.law)
-        ridges[system.hardware.name] = ridge_tokens(
-            system.hardware, system.engine, system.precision
-        )
+        ridge = ridge_tokens(system.hardware, system.engine, system.precision)
+        ridges[system.hardware.name] = single(ridge)
     rows = [crossing_record(crossing) for crossing in found]
     penalty = compute_bound_penalty(float(fitted.law.multiplier(streams)), streams)
     notes = [

@@ -23,6 +23,7 @@ from cost_analysis.cli.options import (
     stream_counts,
 )
 from cost_analysis.cli.output import OutputFlags, deliver
+from cost_analysis.common.arrays import single_count
 from cost_analysis.common.errors import InputError
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class ServingFlags(Flags):
         request = request_from(self.model, None, self.system, self.layout)
         return serving_view(
             Server(request.spec, lengths, request.system, self.max_requests),
-            stream_counts(request.spec.streams),
+            stream_counts(single_count(request.spec.streams)),
             memory_limit=self.memory_limit,
             baseline=self.baseline,
             dataset=self.dataset,

@@ -18,12 +18,12 @@ from cost_analysis.cli.output import FORMATS, OutputFlags, deliver
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.files import parse
 from cost_analysis.report.render import progress
-from cost_analysis.search.sweep_files import Target
 from cost_analysis.telemetry.machine import usable_cores
 
 if TYPE_CHECKING:
     from cost_analysis.search.grid import Grid
     from cost_analysis.search.sweep import Summary
+    from cost_analysis.search.sweep_files import Target
     from cost_analysis.search.sweep_workers import Workers
 
 

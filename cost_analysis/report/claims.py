@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from cost_analysis.common.arrays import single
 from cost_analysis.common.checks import FLAGS
 from cost_analysis.common.units import format_bytes, format_ratio, format_seconds
 from cost_analysis.compare.claims import FormatClaim, Law, Ratio, Reading, Terms
@@ -44,7 +45,9 @@ def reading_record(reading: Reading) -> Record:
         "output_length": listed(reading.setting.output_lengths),
         **_ratio_columns("memory", reading.memory),
         **_ratio_columns("latency", reading.latency),
-        "baseline_parameters": None if baseline is None else whole(round(baseline.parameters)),
+        "baseline_parameters": None
+        if baseline is None
+        else whole(round(single(baseline.parameters))),
         "baseline_description": "" if baseline is None else baseline.description,
         "note": reading.note,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from cost_analysis.common.arrays import Number
+from cost_analysis.common.arrays import Number, single
 from cost_analysis.common.units import (
     format_bytes,
     format_count,
@@ -179,7 +179,7 @@ def contest_page(found: Contest) -> Page:
         (
             f"batch {work.batch_size:.0f}, {work.input_length:.0f} in, "
             f"{work.output_length:.0f} out, engine {found.request.system.engine.name}; base: "
-            f"{format_count(first.parameters)} parameters",
+            f"{format_count(single(first.parameters))} parameters",
         ),
         tuple(tables),
         tuple(_notes(found)),
@@ -190,12 +190,12 @@ def _cost_table(found: Contest) -> Table:
     rows = tuple(
         (
             cost.spending.name,
-            format_count(cost.parameters),
-            format_bytes(cost.memory),
-            format_seconds(cost.ttft),
-            format_seconds(cost.tpot) if cost.steps else "-",
-            format_seconds(cost.latency),
-            format_flops(cost.flops),
+            format_count(single(cost.parameters)),
+            format_bytes(single(cost.memory)),
+            format_seconds(single(cost.ttft)),
+            format_seconds(single(cost.tpot)) if cost.steps else "-",
+            format_seconds(single(cost.latency)),
+            format_flops(single(cost.flops)),
             *([found.quality.get(asked, "-")] if found.quality else []),
         )
         for cost, asked in zip(found.costs, found.asked, strict=True)

@@ -37,8 +37,10 @@ def test_measured_runs(answer: Callable[..., str], refusal: Callable[..., str]) 
     text = Path("a.svg").read_text()
     assert all(run.name in text for run in runs)
     assert "cannot read 'none.jsonl'" in refusal("plot", "measured", "none.jsonl")
-    Path("b.jsonl").write_text('{"kind": "run"}\n')
+    Path("b.jsonl").write_text(runs[0].read_text().splitlines()[1] + "\n")
     assert "does not begin with the plan" in refusal("plot", "measured", "b.jsonl")
+    Path("c.jsonl").write_text('{"kind": "run"}\n')
+    assert "'c.jsonl', line 1: not a line of a journal" in refusal("plot", "measured", "c.jsonl")
     assert not Path("measured.png").exists()
 
 
