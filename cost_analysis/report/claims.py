@@ -106,8 +106,8 @@ def _engine_note(readings: Sequence[Reading], by_engine: Sequence[Reading]) -> l
     for reading in (*readings, *by_engine):
         if reading.engine and (reading.method, reading.dataset) == (of.method, of.dataset):
             ratios.setdefault(reading.engine, []).append(_ratio_cell(reading.latency).rstrip())
-    told = "; ".join(f"{engine} {', '.join(cells)}" for engine, cells in ratios.items())
-    return [f"latency by engine (operators, {of.method}, {of.dataset}): {told}"]
+    listed_ratios = "; ".join(f"{engine} {', '.join(cells)}" for engine, cells in ratios.items())
+    return [f"latency by engine (operators, {of.method}, {of.dataset}): {listed_ratios}"]
 
 
 def _ratio_cell(ratio: Ratio) -> str:

@@ -66,7 +66,7 @@ def metric_record(metric: Metric) -> Record:
 
 
 def comparison_page(comparison: Comparison) -> Page:
-    """Three models side by side, and what to do."""
+    """Base, streamed and wider model side by side, and the verdict."""
     spec = comparison.streamed.spec
     rows = tuple(
         (
@@ -130,7 +130,7 @@ def _written_ratio(metric: Metric) -> str:
 
 
 def verdict(comparison: Comparison) -> str:
-    """What the workload at hand says, in a sentence."""
+    """Which of the two models is cheaper in what, as a sentence."""
     metrics = {metric.name: metric for metric in comparison.metrics}
     better = [
         f"{word} ({_times(metrics[name])})"
@@ -166,7 +166,7 @@ _RATIOS = (
     ("latency", "latency"),
     ("compute", "flops"),
 )
-"""Headings and attributes of the costs that are told as multiples of the base's."""
+"""Headings and attributes of the costs that are given as multiples of the base's."""
 
 
 def contest_page(found: Contest) -> Page:
@@ -225,8 +225,8 @@ def _ratio(value: Number, of: Number) -> float | None:
 def _notes(found: Contest) -> list[str]:
     notes = [f"{cost.spending.name}: {cost.spending.source}" for cost in found.costs[1:]]
     notes.append(
-        "what a method gains is not told: no published law covers them all, and more need not be "
-        "better (--quality FILE.csv shows your own figures)"
+        "what a method gains is not reported: no published law covers them all, and more need not "
+        "be better (--quality FILE.csv shows your own figures)"
     )
     device = found.request.system.hardware
     over = [cost.spending.name for cost in found.costs if cost.memory > device.memory]

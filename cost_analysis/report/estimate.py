@@ -41,7 +41,7 @@ def estimate_page(answer: Answer) -> Page:
     tables += [_phase_table(phase, cost) for phase in (cost.prefill, cost.decode) if phase.seconds]
     title, summary = _title(answer), _summary(answer)
     if answer.published is not None:
-        tables = [_published_table(answer), _departures_table(answer), *tables[:2]]
+        tables = [_published_table(answer), _gaps_table(answer), *tables[:2]]
         title = f"The published cost model: {title}"
         summary = [*_script_lines(answer), "", f"Ours, engine {cost.engine.name}:", *summary]
     return Page(title, tuple(summary), tuple(tables), tuple(_notes(answer)))
@@ -274,8 +274,8 @@ def _published_table(answer: Answer) -> Table:
     return Table("Term by term", ("", "published", ours), rows)
 
 
-def _departures_table(answer: Answer) -> Table:
-    # Only the published cost model has departures: other reports need not import them.
+def _gaps_table(answer: Answer) -> Table:
+    # Only reports of the published cost model need these, so that others start faster.
     from cost_analysis.cost.published_gaps import departures
 
     cost = answer.cost

@@ -77,7 +77,7 @@ def estimate_record(answer: Answer) -> Record:
 def _section(
     answer: Answer, columns: Sequence[Column], before: str = "", after: str = ""
 ) -> Record:
-    """Columns of the estimate's row, under names without what their section says."""
+    """Columns of the estimate's row, their names without the words of their section."""
     return {
         column.name.removeprefix(before).removesuffix(after): _value(column, answer)
         for column in columns

@@ -1,4 +1,4 @@
-"""What a report says of a model that is divided among devices, and of every way to divide it."""
+"""A model divided among devices, and all layouts of it, as records and pages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cost_analysis.report.render import Page, Record, Table, whole
 from cost_analysis.search.layouts import GOALS, LaidOut
 
 LARGEST_NODE = 8
-"""Devices that most servers join by one interconnect; beyond it a report says what it assumes."""
+"""Devices that most servers join by one interconnect; with more, a note states the assumption."""
 
 _WAYS = {
     "tensor_parallel": "share each layer",
