@@ -63,7 +63,8 @@ def names(place: int) -> list[str]:
 
 def members(kind: type[Any]) -> set[str]:
     """What is public of a record: its fields and its properties."""
-    stored = {item.name for item in fields(kind)}
+    named = getattr(kind, "_fields", None)  # of a named tuple
+    stored = {item.name for item in fields(kind)} if named is None else set(named)
     found = {name for name, value in vars(kind).items() if isinstance(value, property)}
     return {name for name in stored | found if not name.startswith("_")}
 

@@ -28,7 +28,8 @@ from cost_analysis.cli.options import (
     dataset_flag,
     request_from,
 )
-from cost_analysis.cli.output import OutputFlags, deliver
+from cost_analysis.cli.output import OutputFlags, print_answer
+from cost_analysis.common.arrays import single
 from cost_analysis.common.errors import InputError
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.request import Request
@@ -73,7 +74,7 @@ class SettingFlags(Flags):
     output_length: tuple[int, ...] | None = _numbers("output_length", LENGTHS)
 
     def settings(self, batches: tuple[tuple[int, ...], ...]) -> list[Setting]:
-        """The settings that these ask for, one for each of some batch sizes if none is given."""
+        """The settings that were asked for; without a batch size, one for each of `batches`."""
         from cost_analysis.compare.cost_models import DIAGONAL, Setting
 
         chosen = batches if self.batch_size is None else (self.batch_size,)
@@ -83,14 +84,14 @@ class SettingFlags(Flags):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimSettingFlags(SettingFlags):
-    """The same for the claims, which have two settings of their own."""
+    """Batch sizes and lengths of the claims, which by default have two settings."""
 
     batch_size: tuple[int, ...] | None = _numbers("batch_size", "1, and the mean over 1,2,4,8")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimFlags(Flags):
-    """Which claim."""
+    """The model that is scaled, its streams, and whose losses count."""
 
     base: str = base_flag("Claim")
     streams: int = _streams(1)
@@ -98,7 +99,7 @@ class ClaimFlags(Flags):
 
 
 GPU_ENGINES = ("eager", "graphs", "native")
-"""Classes of engines that a GPU's latency is told for."""
+"""Classes of engines for which the latency claim of a GPU is reported."""
 
 
 @click.command(cls=SectionedCommand)
@@ -130,7 +131,7 @@ def claims(
     ]
     others = engine_readings(found, engines, where, laws, level)
     rows = [reading_record(reading) for reading in (*found, *others)]
-    deliver(claims_page(found, others, laws, level), rows, rows, output)
+    print_answer(claims_page(found, others, laws, level), rows, rows, output)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +201,7 @@ def compare(
         price_per_hour=rival.price_per_hour,
     )
     record = comparison_record(result)
-    deliver(comparison_page(result), record, record["metrics"], output)
+    print_answer(comparison_page(result), record, record["metrics"], output)
 
 
 def _compare_methods(
@@ -217,7 +218,7 @@ def _compare_methods(
         quality=Path(rival.quality) if rival.quality else None,
     )
     rows = contest_records(found)
-    deliver(contest_page(found), rows, rows, output)
+    print_answer(contest_page(found), rows, rows, output)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,21 +257,20 @@ def crossover(
     for device in devices.gpu_config:
         system = replace(devices.run_by.on(device), precision=formats.precision())
         found += crossings(spec, setting, system, chosen, fitted.law)
-        ridges[system.hardware.name] = ridge_tokens(
-            system.hardware, system.engine, system.precision
-        )
+        ridge = ridge_tokens(system.hardware, system.engine, system.precision)
+        ridges[system.hardware.name] = single(ridge)
     rows = [crossing_record(crossing) for crossing in found]
     penalty = compute_bound_penalty(float(fitted.law.multiplier(streams)), streams)
     notes = [
         f"baseline: {chosen.description}",
-        f"where nothing rides free, P = {streams} costs {penalty:.2f} times the compute of its "
+        f"where compute is the limit, P = {streams} costs {penalty:.2f} times the compute of its "
         f"baseline: P / (1 + k ln P)",
         "at the same batch, throughput crosses over where latency does",
         *chosen.warnings,
     ]
     title = f"Where {streams} streams on {models.base} stop paying against parameters of equal loss"
     page = crossover_page(found, title, ridges, notes)
-    deliver(page, {"crossovers": rows, "ridge_tokens": ridges}, rows, output)
+    print_answer(page, {"crossovers": rows, "ridge_tokens": ridges}, rows, output)
 
 
 SHOWN = "bf16,int8,int4,int8/bf16/fp8,int4/bf16/fp8,int8/int8,int8/int8/fp8"
@@ -279,7 +279,7 @@ SHOWN = "bf16,int8,int4,int8/bf16/fp8,int4/bf16/fp8,int8/int8,int8/int8/fp8"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormatFlags(ScaledFlags):
-    """The same two models, and the formats that both are told in."""
+    """The same two models, and the storage formats that both are compared in."""
 
     streams: int = _streams(1)
     baseline: str = baseline_flag("Claim", default="measured")
@@ -314,4 +314,4 @@ def precision(
     found = format_claims(streamed, chosen, setting, system, models.formats)
     page = format_claims_page(found, streamed, chosen, setting, system)
     rows = [format_claim_record(claim) for claim in found]
-    deliver(page, rows, rows, output)
+    print_answer(page, rows, rows, output)

@@ -17,7 +17,7 @@ from cost_analysis.cli.options import (
     WorkloadFlags,
     request_from,
 )
-from cost_analysis.cli.output import OutputFlags, deliver, deliver_as_needed
+from cost_analysis.cli.output import OutputFlags, print_answer, print_lazy_answer
 from cost_analysis.common.errors import InputError
 from cost_analysis.cost.estimate import answer as request_answer
 from cost_analysis.inputs.models import load_model
@@ -43,16 +43,16 @@ from cost_analysis.report.render import Page, Record
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """A kind of profiles, and how they are shown.
+    """One kind of profile, and how profiles of it are shown.
 
     Attributes:
-        folder: Where they lie, and what the command is called.
-        help: Of the command.
-        load: A profile by its name.
-        record: One as a record.
-        rows: Some as flat rows.
-        page: One as a page.
-        list_page: All as a page.
+        folder: The folder of the profiles, which is also the name of the command.
+        help: Help of the command.
+        load: Loads a profile by its name.
+        record: Makes the record of a profile.
+        rows: Makes flat rows of several profiles.
+        page: Makes the page of one profile.
+        list_page: Makes the page that lists all profiles.
     """
 
     folder: str
@@ -93,12 +93,12 @@ CATALOGUES = (
         engines_list_page,
     ),
 )
-"""Every kind that a command lists."""
+"""The kinds of profiles, each with a command of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerFlags(Flags):
-    """What is told of an estimate."""
+    """Which cost model answers, and which rows a CSV has."""
 
     cost_model: str = flag(
         "Answer",
@@ -123,28 +123,28 @@ def estimate(
     workload: WorkloadFlags,
     system: SystemFlags,
     layout: LayoutFlags,
-    told: AnswerFlags,
+    shown: AnswerFlags,
     output: OutputFlags,
 ) -> None:
     """Memory, latency and FLOPs of one request (the default command)."""
-    with_published = told.cost_model == "published"
+    with_published = shown.cost_model == "published"
     if with_published:
         layout.refuse("the published cost model")
     request = request_from(model, workload, system, layout)
     answer = request_answer(request, with_published=with_published)
     for warning in request.warnings:
         click.echo(f"{PROGRAM}: warning: {warning}", err=True)
-    if told.rows is not None and output.chosen_format != "csv":
+    if shown.rows is not None and output.chosen_format != "csv":
         raise InputError("--rows chooses the rows of a CSV; give --format csv with it")
 
     def record() -> Record:
         return records.estimate_record(answer)
 
     def rows() -> list[Record]:
-        of_operators = told.rows == "operators"
+        of_operators = shown.rows == "operators"
         return record()["operators"] if of_operators else [records.estimate_row(answer)]
 
-    deliver_as_needed(lambda: estimate_page(answer), record, rows, output)
+    print_lazy_answer(lambda: estimate_page(answer), record, rows, output)
 
 
 def profiles_command(kind: Catalogue) -> click.Command:
@@ -157,7 +157,7 @@ def profiles_command(kind: Catalogue) -> click.Command:
         found = [kind.load(each) for each in ([name] if name else profile_names(kind.folder))]
         listed = [kind.record(profile) for profile in found]
         page = kind.page(found[0]) if name else kind.list_page(found)
-        deliver(page, listed[0] if name else listed, kind.rows(found), output)
+        print_answer(page, listed[0] if name else listed, kind.rows(found), output)
 
     return show
 

@@ -12,7 +12,7 @@ from cost_analysis.cli.option_types import NAMES, NUMBERS
 from cost_analysis.cli.options import MEASUREMENTS_HELP, base_flag, baseline_flag, dataset_flag
 
 MOST_STREAMS = 256
-"""Largest P of a figure: more curves or bars could not be told apart."""
+"""Largest P of a figure: more curves or bars could not be distinguished."""
 
 LENGTHS = "64,128,256,512, input = output"
 
@@ -29,7 +29,7 @@ def _streams(text: str) -> Any:
 
 
 def _cost_model(default: str) -> Any:
-    """Whose costs are drawn."""
+    """The cost model whose costs are drawn."""
     return flag(
         "Figure",
         "--cost_model",
@@ -140,7 +140,7 @@ class BarFlags(Flags):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccuracyFlags(Flags):
-    """Whose measurements are drawn."""
+    """The measurements that are drawn."""
 
     measurements: str | None = flag(
         "Figure", "--measurements", metavar="FILE", help=MEASUREMENTS_HELP

@@ -12,7 +12,7 @@ import click
 
 from cost_analysis.cli.flags import Flags, SectionedCommand, flag, takes_flags
 from cost_analysis.cli.options import MEASUREMENTS_HELP, dataset_flag
-from cost_analysis.cli.output import OutputFlags, deliver
+from cost_analysis.cli.output import OutputFlags, print_answer
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.files import write_file
 
@@ -49,7 +49,7 @@ class IntervalFlags(Flags):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFlags(Flags):
-    """What a law is fitted on, and what is asked of it."""
+    """The runs that a law is fitted on, and the models whose loss is predicted."""
 
     dataset: str | None = dataset_flag("Runs", default=None)
     loss: str | None = flag("Runs", "--loss", metavar="COLUMN", help="Loss column of RUNS.csv.")
@@ -86,12 +86,12 @@ def fit(runs: str | None, asked: RunFlags, intervals: IntervalFlags, output: Out
         "objective": fitted.objective,
         "parameters": rows,
     }
-    deliver(page, record, rows, output)
+    print_answer(page, record, rows, output)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurementFlags(Flags):
-    """Whose measurements."""
+    """The measurements that predictions are compared with."""
 
     measurements: str | None = flag(
         "Rows", "--measurements", metavar="FILE", help=MEASUREMENTS_HELP
@@ -112,12 +112,12 @@ def accuracy(given: MeasurementFlags, output: OutputFlags) -> None:
     lines = list(accuracy_rows(found, refused))
     if not lines:
         raise InputError("no rows to compare with")
-    deliver(accuracy_page(found, refused), lines, lines, output)
+    print_answer(accuracy_page(found, refused), lines, lines, output)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFitFlags(Flags):
-    """What else engines are fitted on, and where they are written."""
+    """Timings of single operators to fit, and the folder of the fitted engines."""
 
     operators: str | None = flag(
         "Rows", "--operators", metavar="FILE", help="CSV file of single operators' timings."
@@ -156,4 +156,4 @@ def fit_latency(measurements: str, asked: EngineFitFlags, output: OutputFlags) -
         text = engine_text(engine, fitted.uncertainty[name])
         write_file(Path(str(asked.profiles)) / f"{name}.toml", text)
     lines = accuracy_page.fit_rows(rows, errors)
-    deliver(fit_page(rows, errors, fitted, devices), lines, lines, output)
+    print_answer(fit_page(rows, errors, fitted, devices), lines, lines, output)

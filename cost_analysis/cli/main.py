@@ -1,4 +1,4 @@
-"""The command line: a command parses, calls one function, and prints."""
+"""The program: its commands, how errors are printed, and exit codes."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ SETTINGS = {
 
 
 class ClosedPipeError(Exception):
-    """Nobody reads on: `| head` has what it wants."""
+    """The reader of the output, such as `| head`, has closed the pipe."""
 
 
 @contextmanager
-def told_from_click() -> Iterator[None]:
-    """Keep a closed pipe from click, which would leave with exit code 1, as if a run had failed.
+def closed_pipe_as_own_error() -> Iterator[None]:
+    """Raise an error of our own for a closed pipe, for which click would exit with code 1.
 
     Raises:
-        ClosedPipeError: Nobody reads on.
+        ClosedPipeError: The pipe is closed.
     """
     try:
         yield
@@ -71,11 +71,11 @@ class Commands(MutableMapping[str, click.Command]):
     """The commands by name, each imported when it is first asked for."""
 
     def __init__(self) -> None:
-        """All of `MODULES`."""
+        """The commands of `MODULES`, none of them imported yet."""
         self._found: dict[str, click.Command | None] = dict.fromkeys(MODULES)
 
     def __getitem__(self, name: str) -> click.Command:
-        """A command."""
+        """A command by its name."""
         found = self._found[name]
         if found is None:
             module = import_module(f"cost_analysis.cli.{MODULES[name]}")
@@ -87,15 +87,15 @@ class Commands(MutableMapping[str, click.Command]):
         self._found[name] = command
 
     def __delitem__(self, name: str) -> None:
-        """Take a command away."""
+        """Remove a command."""
         del self._found[name]
 
     def __iter__(self) -> Iterator[str]:
-        """The names."""
+        """The names of the commands."""
         return iter(self._found)
 
     def __len__(self) -> int:
-        """How many there are."""
+        """The number of commands."""
         return len(self._found)
 
 
@@ -103,7 +103,7 @@ class DefaultGroup(click.Group):
     """A group that runs `estimate` when the first word is an option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the default command in front of bare options."""
+        """Insert the default command before options that have none."""
         own = {"-h", "--help", "--version"}
         if args and args[0].startswith("-") and args[0] not in own:
             args = [DEFAULT_COMMAND, *args]
@@ -111,12 +111,12 @@ class DefaultGroup(click.Group):
 
     def make_context(self, *given: Any, **named: Any) -> click.Context:
         """Make the context; help is printed here."""
-        with told_from_click():
+        with closed_pipe_as_own_error():
             return super().make_context(*given, **named)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
-        with told_from_click():
+        with closed_pipe_as_own_error():
             return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -150,7 +150,7 @@ CLOSED_PIPE = 141
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program.
 
-    Exit code 0, 2 for bad input, 1 for a failed run, 130 for Ctrl-C, 141 where nobody reads on.
+    Exit code 0, 2 for bad input, 1 for a failed run, 130 for Ctrl-C, 141 for a closed pipe.
     """
     if sys.stdout is None:  # started with standard output closed
         sys.exit(1)
@@ -159,18 +159,18 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         _run(arguments)
     except (ClosedPipeError, BrokenPipeError):
-        _drop_what_is_buffered()
+        _discard_buffered_output()
         sys.exit(CLOSED_PIPE)
     except OSError as error:
-        _drop_what_is_buffered()
+        _discard_buffered_output()
         _fail(f"cannot write the answer: {error.strerror}", 1)
 
 
 def _run(arguments: Sequence[str] | None) -> NoReturn:
-    """Run the program, and write all that it has to say.
+    """Run a command, and write what is still buffered.
 
     Raises:
-        ClosedPipeError: Nobody reads on.
+        ClosedPipeError: The pipe is closed.
         OSError: It cannot be written.
     """
     try:
@@ -185,8 +185,8 @@ def _run(arguments: Sequence[str] | None) -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _drop_what_is_buffered() -> None:
-    """What is still buffered cannot be written either; Python would say so at exit."""
+def _discard_buffered_output() -> None:
+    """Discard what is still buffered; Python would try to write it at exit, and fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

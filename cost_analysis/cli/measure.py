@@ -22,7 +22,7 @@ from cost_analysis.cli.options import (
     dataset_flag,
     request_from,
 )
-from cost_analysis.cli.output import OutputFlags, deliver, format_flag
+from cost_analysis.cli.output import OutputFlags, format_flag, print_answer
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.files import write_file
 from cost_analysis.report.render import progress
@@ -37,7 +37,7 @@ UNSTABLE = 3
 
 @contextmanager
 def _profile_extra() -> Iterator[None]:
-    """Say how to install what real models need, where it is missing."""
+    """Turn an import error of an optional library into a sentence that says how to install it."""
     try:
         yield
     except ImportError as error:
@@ -114,14 +114,14 @@ def parity(folder: str, where: ParityFlags, output: OutputFlags) -> None:
         check_device(where.device)
         outcomes = list(check_folder(Path(folder), where.device))
     rows = [measured.outcome_record(outcome) for outcome in outcomes]
-    deliver(measured.parity_page(outcomes), rows, rows, output)
+    print_answer(measured.parity_page(outcomes), rows, rows, output)
     if not all(outcome.passed for outcome in outcomes):
         raise click.exceptions.Exit(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationFlags(Flags):
-    """What a validation runs: its journal keeps these."""
+    """What a validation runs; the journal records these values."""
 
     size: str = flag(
         "Models",
@@ -157,7 +157,7 @@ class ValidationFlags(Flags):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalFlags(Flags):
-    """How a validation goes on, where to, and how it is told."""
+    """The journal of a validation, and the format of its report."""
 
     force: bool = flag(
         "Repeats", "--force", is_flag=True, help="Run what does not seem to fit too."
@@ -208,18 +208,18 @@ def report(journals: tuple[str, ...], output: OutputFlags) -> None:
         for name, (_, verdicts) in judged.items()
         for verdict in verdicts
     ]
-    deliver(measured.merged_page(judged), records, records, output)
+    print_answer(measured.merged_page(judged), records, records, output)
 
 
 def _report(rows: list[Row], output: OutputFlags) -> bool:
-    """Deliver what a journal says; False where its times are not to be trusted."""
+    """Print the report of a journal; False if its times are unstable."""
     from cost_analysis.measure.verdicts import verdicts_of
     from cost_analysis.report import measured
 
     found, verdicts = verdicts_of(rows)
     records = [measured.verdict_record(verdict) for verdict in verdicts]
     page = measured.validation_page(rows, found, verdicts)
-    deliver(page, records, records, output)
+    print_answer(page, records, records, output)
     return not measured.stability_notes(rows, found)
 
 
@@ -280,7 +280,7 @@ def profile(
     streams = request.spec.streams
     title = f"{request.title}, P = {streams}, measured on {here.device}, {here.mode}"
     record = measured.profile_record(found)
-    deliver(measured.profile_page(found, title), record, record["phases"], output)
+    print_answer(measured.profile_page(found, title), record, record["phases"], output)
     if found.unstable:
         raise click.exceptions.Exit(UNSTABLE)
 

@@ -22,7 +22,7 @@ MODEL = "Model (defaults hold without --model)"
 """Heading of the flags of an architecture."""
 
 DEVICE = "Device and engine"
-"""Heading of the flags of what runs a model."""
+"""Heading of the flags of the device and the engine."""
 
 LAYOUT = "Several devices"
 """Heading of the flags of a layout."""
@@ -74,7 +74,7 @@ def _given(record: Flags, names: list[str]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFlags(Flags):
-    """A model by name, and fields of `ModelSpec` that go before the named one's."""
+    """A model by name, and fields of `ModelSpec` that replace those of the named model."""
 
     model: str | None = flag(
         MODEL,
@@ -113,15 +113,15 @@ class ModelFlags(Flags):
     )
 
     def asked(self) -> ModelAsked:
-        """The model.
+        """The model that the flags describe.
 
         Raises:
-            InputError: No such model, or a size that makes no sense.
+            InputError: No such model, or a size out of range.
         """
         return model_asked(self.model, _given(self, _SPEC_FIELDS), download=self.download)
 
     def filled_in(self, spec: ModelSpec) -> ModelFlags:
-        """These flags, and a model's own fields where none was given."""
+        """These flags, with a model's own fields where a flag was not given."""
         own = {name: getattr(spec, name) for name in _SPEC_FIELDS if getattr(self, name) is None}
         return replace(self, **own)
 
@@ -132,7 +132,7 @@ _SPEC_FIELDS = [item.name for item in fields(ModelFlags) if item.name not in ("m
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadFlags(Flags):
-    """One request."""
+    """Batch size and lengths of one request."""
 
     batch_size: int | None = size("Workload", "batch_size", 1, "Sequences.")
     input_length: int | None = size("Workload", "input_length", 64, "Prompt tokens of each.")
@@ -147,7 +147,7 @@ class WorkloadFlags(Flags):
     )
 
     def workload(self) -> Workload:
-        """The request."""
+        """The workload of the request."""
         return Workload(**_given(self, [item.name for item in fields(self)]))
 
 
@@ -192,7 +192,7 @@ class DeviceFlags(Flags):
     run_by: EngineFlags
 
     def system(self) -> System:
-        """Both, in bf16."""
+        """The device with its engine, in bf16."""
         return self.run_by.on(self.gpu_config)
 
 
@@ -210,7 +210,7 @@ class SeveralDeviceFlags(Flags):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageFlags(Flags):
-    """Formats of what is not weights."""
+    """Storage formats of activations and cache."""
 
     activation_dtype: str = _dtype("activation_dtype", "Format of what goes into matrix products.")
     kv_cache_dtype: str = _dtype("kv_cache_dtype", "Format of cached keys and values.")
@@ -222,7 +222,7 @@ class StorageFlags(Flags):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrecisionFlags(Flags):
-    """Storage formats."""
+    """Storage formats of weights, activations and cache."""
 
     weight_dtype: str = _dtype(
         "weight_dtype", f"Format of the matrices of attention and MLP: {DATA_TYPES_HELP}."
@@ -230,7 +230,7 @@ class PrecisionFlags(Flags):
     others: StorageFlags
 
     def precision(self) -> Precision:
-        """The formats."""
+        """The formats as a record."""
         return self.others.beside(self.weight_dtype)
 
 
@@ -242,13 +242,13 @@ class SystemFlags(Flags):
     formats: PrecisionFlags
 
     def system(self) -> System:
-        """It."""
+        """The device with its engine and formats."""
         return replace(self.device.system(), precision=self.formats.precision())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkFlags(Flags):
-    """What joins devices, where it is not as the device's profile says."""
+    """Links between devices, where they differ from the device's profile."""
 
     interconnect: float | None = _rate(
         "interconnect",
@@ -262,14 +262,14 @@ class LinkFlags(Flags):
     )
 
     def applied(self, system: System) -> System:
-        """A system whose devices are joined so."""
+        """A system whose devices are joined by these links."""
         links = _given(self, [item.name for item in fields(self)])
         return replace(system, hardware=replace(system.hardware, **links))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayoutFlags(Flags):
-    """How a model is divided among devices."""
+    """The layout: how a model is divided among devices."""
 
     tensor_parallel: int | None = size(
         LAYOUT, "tensor_parallel", 1, "Devices that share each layer."
@@ -286,7 +286,7 @@ class LayoutFlags(Flags):
     links: LinkFlags
 
     def applied(self, system: System) -> System:
-        """A system of so many devices."""
+        """A system of several devices, divided and joined as the flags say."""
         layout = Layout(**_given(self, [item.name for item in fields(Layout)]))
         return replace(self.links.applied(system), layout=layout)
 
@@ -316,7 +316,7 @@ def request_from(
         layout: How the model is divided among devices, or what joins them; None means one device.
 
     Raises:
-        InputError: Something makes no sense.
+        InputError: A value is out of range, or values contradict each other.
     """
     asked = model.asked()
     chosen = system.system() if layout is None else layout.applied(system.system())
@@ -346,7 +346,7 @@ def baseline_flag(section: str, default: str = "law") -> Any:
 def dataset_flag(
     section: str, default: str | None = "stack", text: str = "both, side by side"
 ) -> Any:
-    """Whose losses count; without a default, those of both data sets."""
+    """The data set whose losses count; without a default, both."""
     return flag(
         section,
         "--dataset",

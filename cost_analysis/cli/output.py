@@ -1,4 +1,4 @@
-"""How an answer leaves the program: on the terminal, in a pipe, or in a file."""
+"""Prints an answer in the format that was asked for, or writes it to a file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def format_flag() -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputFlags(Flags):
-    """How to answer, and where to."""
+    """The format of an answer, and the file that it is written to."""
 
     form: str | None = format_flag()
     output: str | None = flag(
@@ -51,7 +51,7 @@ class OutputFlags(Flags):
         return self.form or FORMAT_OF_ENDING.get(ending, "table")
 
 
-def deliver(
+def print_answer(
     page: render.Page,
     record: Content,
     rows: Sequence[Mapping[str, Any]],
@@ -65,16 +65,23 @@ def deliver(
         rows: For CSV.
         asked: The format and the file.
     """
-    deliver_as_needed(lambda: page, lambda: record, lambda: rows, asked)
+    print_lazy_answer(lambda: page, lambda: record, lambda: rows, asked)
 
 
-def deliver_as_needed(
+def print_lazy_answer(
     page: Callable[[], render.Page],
     record: Callable[[], Content],
     rows: Callable[[], Sequence[Mapping[str, Any]]],
     asked: OutputFlags,
 ) -> None:
-    """`deliver` for an answer of which only what the format needs is made."""
+    """Print an answer of which only the part that the format needs is made.
+
+    Args:
+        page: Makes the page, for tables and Markdown.
+        record: Makes the record, for JSON.
+        rows: Makes the rows, for CSV.
+        asked: The format and the file.
+    """
     form = asked.chosen_format
     output = None if asked.output == "-" else asked.output
     if form == "table" and output is None and sys.stdout.isatty():

@@ -30,7 +30,7 @@ from cost_analysis.cli.options import (
     dataset_flag,
     request_from,
 )
-from cost_analysis.cli.output import OutputFlags, deliver
+from cost_analysis.cli.output import OutputFlags, print_answer
 from cost_analysis.common.errors import InputError
 from cost_analysis.inputs.dtypes import Precision, dtype_named
 from cost_analysis.inputs.request import model_asked
@@ -58,7 +58,7 @@ def _length(name: str, text: str) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitFlags(Flags):
-    """What a plan must keep."""
+    """The limits of a plan."""
 
     memory_limit: float | None = flag(
         "Limits",
@@ -74,7 +74,7 @@ class LimitFlags(Flags):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoalFlags(Flags):
-    """What a plan is best in."""
+    """The objective of a plan."""
 
     target_loss: str | None = flag(
         "Goal",
@@ -92,7 +92,7 @@ class GoalFlags(Flags):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadFlags(Flags):
-    """What is asked of a model: batches, or requests at a rate."""
+    """The load of a model: batches, or requests at a rate."""
 
     batch_size: tuple[int, ...] | None = flag(
         "Workload", "--batch_size", type=NUMBERS, metavar="N[,N…]", help="Sequences. [default: 1]"
@@ -170,7 +170,7 @@ class WeightFlags(Flags):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LawFlags(Flags):
-    """What the law is fitted on that a plan goes by."""
+    """The runs that the scaling law of a plan is fitted on."""
 
     dataset: str | None = dataset_flag("Law", None, "stack")
     runs: str | None = flag(
@@ -197,7 +197,7 @@ class LawFlags(Flags):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanFlags(Flags):
-    """What a plan keeps, wants and chooses from."""
+    """The limits and the goal of a plan, and the configurations that it chooses from."""
 
     limits: LimitFlags
     goal: GoalFlags
@@ -217,7 +217,7 @@ class PlanFlags(Flags):
     law: LawFlags
 
     def setups(self) -> tuple[Setup, ...]:
-        """What the models may run on, and how."""
+        """Combinations of device, formats and batch size that the models may run with."""
         from cost_analysis.search.candidates import setups
 
         return setups(
@@ -289,7 +289,7 @@ def target_loss(target: str, law: ScalingLaw) -> float:
 
 
 def _penalties(given: tuple[str, ...]) -> dict[str, float]:
-    """What formats add to the loss, from TYPE=LOSS."""
+    """The loss that each format adds, from texts TYPE=LOSS."""
     found: dict[str, float] = {}
     for text in given:
         name, _, value = text.partition("=")
@@ -353,12 +353,12 @@ def layouts(
     request = request_from(model, workload, system, links)
     found = laid_out(request, listed.devices, listed.minimize)
     records = layouts_records(found)
-    deliver(layouts_page(request, found, listed.top), records, records, output)
+    print_answer(layouts_page(request, found, listed.top), records, records, output)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListFlags(Flags):
-    """What is listed of a plan."""
+    """How many configurations of a plan are listed, and which."""
 
     top: int = flag(
         "Output",
@@ -390,4 +390,4 @@ def plan(flags: PlanFlags, listed: ListFlags, output: OutputFlags) -> None:
     record = plan_record(found, asked.fitted, listed.top)
     table = pareto_records(found) if rows == "pareto" else record["plans"]
     page = plan_page(found, asked.fitted, asked.law, listed.top)
-    deliver(page, table if rows else record, table, output)
+    print_answer(page, table if rows else record, table, output)

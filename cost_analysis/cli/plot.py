@@ -54,7 +54,7 @@ Drawing = tuple[Callable[[Any], "Figure"], Any]
 
 
 def draw(name: str, compute: Callable[[], Drawing], picture: PictureFlags) -> None:
-    """Compute a figure's numbers, draw it, write it, and say where it is."""
+    """Compute a figure's numbers, draw it, write it, and print its path."""
     target = Path(picture.output or f"{name}.png")
     form = FORM_OF_ENDING.get(target.suffix.lower())
     if form is None:
@@ -140,7 +140,7 @@ class PlotGroup(click.Group):
     """A group that shows its help when no figure is named."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put --help where nothing stands."""
+        """Show the help if nothing is given."""
         return super().parse_args(ctx, args or ["--help"])
 
 

@@ -22,7 +22,8 @@ from cost_analysis.cli.options import (
     request_from,
     stream_counts,
 )
-from cost_analysis.cli.output import OutputFlags, deliver
+from cost_analysis.cli.output import OutputFlags, print_answer
+from cost_analysis.common.arrays import single_count
 from cost_analysis.common.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LengthFlags(Flags):
-    """How long requests are: kinds of them, or a file."""
+    """Lengths of the requests: one or several kinds, or a file."""
 
     input_length: tuple[int, ...] | None = flag(
         "Workload",
@@ -81,7 +82,7 @@ class LengthFlags(Flags):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingFlags(Flags):
-    """A model, what serves it, and what is asked of it."""
+    """The model, the system that serves it, and the lengths of its requests."""
 
     model: ModelFlags
     baseline: str = baseline_flag("Wider model of equal loss")
@@ -106,7 +107,7 @@ class ServingFlags(Flags):
     layout: LayoutFlags
 
     def view(self) -> ServingView:
-        """The view that these ask for, with 1, 2, 4, … streams up to P."""
+        """The model under load with 1, 2, 4, … streams up to P, beside the wider model."""
         from cost_analysis.search.queueing import Server
         from cost_analysis.search.serving import serving_view
 
@@ -114,7 +115,7 @@ class ServingFlags(Flags):
         request = request_from(self.model, None, self.system, self.layout)
         return serving_view(
             Server(request.spec, lengths, request.system, self.max_requests),
-            stream_counts(request.spec.streams),
+            stream_counts(single_count(request.spec.streams)),
             memory_limit=self.memory_limit,
             baseline=self.baseline,
             dataset=self.dataset,
@@ -123,7 +124,7 @@ class ServingFlags(Flags):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownFlags(Flags):
-    """What is shown of a model under load."""
+    """The rate at which requests arrive, and the rows of a CSV."""
 
     request_rate: float | None = flag(
         "Workload",
@@ -152,4 +153,4 @@ def serving(asked: ServingFlags, shown: ShownFlags, output: OutputFlags) -> None
     view = asked.view()
     record = serving_record(view, rate)
     page = serving_page(view, rate)
-    deliver(page, record, record[shown.rows or "load"], output)
+    print_answer(page, record, record[shown.rows or "load"], output)

@@ -14,16 +14,16 @@ import click
 from cost_analysis.cli.flags import Flag, Flags, SectionedCommand, flag, takes_flags
 from cost_analysis.cli.option_types import NAMES
 from cost_analysis.cli.options import LayoutFlags, ModelFlags, SystemFlags, WorkloadFlags
-from cost_analysis.cli.output import FORMATS, OutputFlags, deliver
+from cost_analysis.cli.output import FORMATS, OutputFlags, print_answer
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.files import parse
 from cost_analysis.report.render import progress
-from cost_analysis.search.sweep_files import Target
 from cost_analysis.telemetry.machine import usable_cores
 
 if TYPE_CHECKING:
     from cost_analysis.search.grid import Grid
     from cost_analysis.search.sweep import Summary
+    from cost_analysis.search.sweep_files import Target
     from cost_analysis.search.sweep_workers import Workers
 
 
@@ -66,7 +66,7 @@ class AxisFlags(Flags):
         return cls(texts={name: values[name] for name, _ in cls.declared()})
 
     def axes(self, grid: str | None = None) -> dict[str, Any]:
-        """The axes of a file and of flags, which go before it.
+        """The axes of a file and of flags; a flag replaces the axis of the file.
 
         Raises:
             InputError: No axis, or one that was given twice.
@@ -83,7 +83,7 @@ class AxisFlags(Flags):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepFlags(Flags):
-    """Where the axes of a sweep are from, where its rows go, and who calculates them."""
+    """The file of axes, the file of rows, and the processes that calculate them."""
 
     grid: str | None = flag(
         "Sweep",
@@ -150,10 +150,10 @@ class SweepFlags(Flags):
     )
 
     def check(self) -> None:
-        """Refuse what does not go together.
+        """Check that the flags go together.
 
         Raises:
-            InputError: It does not.
+            InputError: Two of them do not.
         """
         if self.scheduler is not None and self.executor != "dask":
             raise InputError("--scheduler needs --executor dask")
@@ -189,11 +189,11 @@ def sweep(flags: SweepFlags, axes: AxisFlags) -> None:
         summary = _written(found, make_target(flags.output, objectives), flags)
     page = sweep_page(found, summary, objectives, written)
     record = sweep_record(found, summary, objectives, written)
-    deliver(page, record, [], OutputFlags(form=flags.form or "table"))
+    print_answer(page, record, [], OutputFlags(form=flags.form or "table"))
 
 
 def _calculated(grid: Grid, objectives: Sequence[str]) -> Summary:
-    """The summary of a grid whose rows nobody keeps."""
+    """The summary of a grid whose rows are not kept."""
     from cost_analysis.search.sweep import merged, pieces_of, summary_of
 
     with _bar(grid.rows) as advance:
@@ -269,7 +269,7 @@ def _written(grid: Grid, target: Target, flags: SweepFlags) -> Summary:
 
 @contextmanager
 def _bar(rows: int) -> Iterator[Callable[[int], None]]:
-    """A bar of rows, where a terminal is."""
+    """A progress bar of rows, if standard error is a terminal."""
     with progress(rates=True) as bar:
         task = bar.add_task("rows", total=rows)
         yield lambda count: bar.update(task, advance=count)

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.path import Path
 
-from cost_analysis.common.arrays import Array
+from cost_analysis.common.arrays import Array, single
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.units import format_bytes
 from cost_analysis.compare.cost_models import request_cost
@@ -94,7 +94,7 @@ def crossover_map(
     work = Workload(batch[None], prompt[:, None], output_length)
     cost_of = partial(_costs_over, work=work, system=system, cost_model=cost_model)
     costs, base = cost_of(streamed), cost_of(streamed.with_streams(1))
-    ratios = ratio_of_increases(baseline.cost(cost_of) - base, costs - base, base)
+    ratios = np.asarray(ratio_of_increases(baseline.cost(cost_of) - base, costs - base, base))
     return CrossoverMap(
         streamed=streamed,
         baseline=baseline,
@@ -163,7 +163,7 @@ def crossover(found: CrossoverMap) -> Figure:
 
 
 def _map_handles(found: CrossoverMap) -> list[Line2D | Patch]:
-    capacity = format_bytes(found.system.hardware.memory)
+    capacity = format_bytes(single(found.system.hardware.memory))
     handles: list[Line2D | Patch] = [
         Line2D([], [], color="black", linewidth=2.4, label="1×: both add the same"),
         Patch(facecolor="#c9bfe0", edgecolor="0.4", label="streams add less"),

@@ -22,7 +22,7 @@ from cost_analysis.search.grid import Grid
 from cost_analysis.search.sweep import rows_of
 
 MOST_VALUES = 200
-"""Values of an axis: more could not be told apart."""
+"""Most values of an axis: the cells of more could not be distinguished."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,8 +57,8 @@ def heat_map(grid: Grid, name: str) -> HeatMap:
         raise unknown_name("column of numbers", name, numbers)
     varied = grid.varied
     if len(varied) != 2:
-        told = ", ".join(varied) or "none"
-        raise InputError(f"a heat map needs two axes with several values each; given: {told}")
+        named = ", ".join(varied) or "none"
+        raise InputError(f"a heat map needs two axes with several values each; given: {named}")
     long = [axis for axis in varied if len(grid.axes[axis]) > MOST_VALUES]
     if long:
         raise InputError(f"{long[0]} has more than the {MOST_VALUES} values that a map can show")
@@ -87,7 +87,7 @@ def heat_map_caption(found: HeatMap) -> str:
 
 
 MOST_LABELS = 14
-"""Values of an axis up to which every cell says its number, and every place its value."""
+"""Values of an axis up to which every cell shows its number, and every tick its value."""
 
 WIDE = 20.0
 """Ratio of the largest to the smallest value from which colours follow the logarithm."""

@@ -13,7 +13,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from cost_analysis.common.arrays import Array
+from cost_analysis.common.arrays import Array, single
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.units import format_count
 from cost_analysis.figures.style import (
@@ -104,7 +104,7 @@ LAW_CONTOURS = (
 def law_formula(panel: LossSurface) -> str:
     """A fitted law in figures, and how well it fits."""
     law = panel.fitted.law
-    share = f"{format_count(law.A)} / (N (1 + {law.k:.3f} ln P))"
+    share = f"{format_count(single(law.A))} / (N (1 + {law.k:.3f} ln P))"
     return f"Loss = {law.E:.3f} + ({share})^{law.alpha:.3f}\nR² = {panel.fitted.r_squared:.4f}"
 
 

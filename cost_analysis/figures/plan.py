@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cost_analysis.common.arrays import Array
+from cost_analysis.common.arrays import Array, single
 from cost_analysis.common.pareto import non_dominated
 from cost_analysis.common.units import GIB, format_count
 from cost_analysis.figures.style import (
@@ -202,7 +202,7 @@ def throughput(view: ServingView) -> Figure:
             log_axis(axes, "x")
             log_axis(axes, "y")
     _mark_change(right, view)
-    handles = stream_handles([model.server.spec.streams for model in view.streams])
+    handles = stream_handles([single(model.server.spec.streams) for model in view.streams])
     if view.wider:
         line = Line2D([], [], linestyle=WIDER["linestyle"], **marker_of(WIDER))
         line.set_label(f"P = 1 of the loss of P = {view.spec.streams}")

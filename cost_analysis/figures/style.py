@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 from PIL import Image
 
-from cost_analysis.common.arrays import Array
+from cost_analysis.common.arrays import Array, single
 from cost_analysis.common.units import format_count
 from cost_analysis.cost.published import BANDWIDTH_EFFICIENCY, FLOPS_EFFICIENCY
 from cost_analysis.inputs.spec import ModelSpec
@@ -65,7 +65,7 @@ def model_title(spec: ModelSpec) -> str:
     """What a model is called in a caption."""
     if spec.name in FAMILY:
         return spec.name.upper()
-    return spec.name or f"a model of {format_count(size_of(spec))} parameters"
+    return spec.name or f"a model of {format_count(single(size_of(spec)))} parameters"
 
 
 WIDTH = 9.0

@@ -11,6 +11,6 @@ law              a fitted law and its intervals
 accuracy         errors of predictions, and fits of the latency model
 plan             a plan and its runners-up
 serving          streams against parameters under load
-sweep            what a sweep came to
+sweep            the summary of a sweep
 measured         verdicts, a profiled configuration, parity
 """

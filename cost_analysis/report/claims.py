@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from cost_analysis.common.arrays import single
 from cost_analysis.common.checks import FLAGS
 from cost_analysis.common.units import format_bytes, format_ratio, format_seconds
 from cost_analysis.compare.claims import FormatClaim, Law, Ratio, Reading, Terms
@@ -44,7 +45,9 @@ def reading_record(reading: Reading) -> Record:
         "output_length": listed(reading.setting.output_lengths),
         **_ratio_columns("memory", reading.memory),
         **_ratio_columns("latency", reading.latency),
-        "baseline_parameters": None if baseline is None else whole(round(baseline.parameters)),
+        "baseline_parameters": None
+        if baseline is None
+        else whole(round(single(baseline.parameters))),
         "baseline_description": "" if baseline is None else baseline.description,
         "note": reading.note,
     }
@@ -103,8 +106,8 @@ def _engine_note(readings: Sequence[Reading], by_engine: Sequence[Reading]) -> l
     for reading in (*readings, *by_engine):
         if reading.engine and (reading.method, reading.dataset) == (of.method, of.dataset):
             ratios.setdefault(reading.engine, []).append(_ratio_cell(reading.latency).rstrip())
-    told = "; ".join(f"{engine} {', '.join(cells)}" for engine, cells in ratios.items())
-    return [f"latency by engine (operators, {of.method}, {of.dataset}): {told}"]
+    listed_ratios = "; ".join(f"{engine} {', '.join(cells)}" for engine, cells in ratios.items())
+    return [f"latency by engine (operators, {of.method}, {of.dataset}): {listed_ratios}"]
 
 
 def _ratio_cell(ratio: Ratio) -> str:
@@ -207,7 +210,7 @@ def crossover_page(
         (
             Table("Crossovers", headers, rows, left=(0, 1, 2, 3, 4)),
             Table(
-                "Streams × batch that ride free (ridge point of a weight matrix)",
+                "Streams × batch at no extra time (ridge point of a weight matrix)",
                 ("device", "token-streams"),
                 ridge_rows,
             ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from cost_analysis.common.arrays import Number
+from cost_analysis.common.arrays import Number, single
 from cost_analysis.common.units import (
     format_bytes,
     format_count,
@@ -66,7 +66,7 @@ def metric_record(metric: Metric) -> Record:
 
 
 def comparison_page(comparison: Comparison) -> Page:
-    """Three models side by side, and what to do."""
+    """Base, streamed and wider model side by side, and the verdict."""
     spec = comparison.streamed.spec
     rows = tuple(
         (
@@ -130,7 +130,7 @@ def _written_ratio(metric: Metric) -> str:
 
 
 def verdict(comparison: Comparison) -> str:
-    """What the workload at hand says, in a sentence."""
+    """Which of the two models is cheaper in what, as a sentence."""
     metrics = {metric.name: metric for metric in comparison.metrics}
     better = [
         f"{word} ({_times(metrics[name])})"
@@ -166,7 +166,7 @@ _RATIOS = (
     ("latency", "latency"),
     ("compute", "flops"),
 )
-"""Headings and attributes of the costs that are told as multiples of the base's."""
+"""Headings and attributes of the costs that are given as multiples of the base's."""
 
 
 def contest_page(found: Contest) -> Page:
@@ -179,7 +179,7 @@ def contest_page(found: Contest) -> Page:
         (
             f"batch {work.batch_size:.0f}, {work.input_length:.0f} in, "
             f"{work.output_length:.0f} out, engine {found.request.system.engine.name}; base: "
-            f"{format_count(first.parameters)} parameters",
+            f"{format_count(single(first.parameters))} parameters",
         ),
         tuple(tables),
         tuple(_notes(found)),
@@ -190,12 +190,12 @@ def _cost_table(found: Contest) -> Table:
     rows = tuple(
         (
             cost.spending.name,
-            format_count(cost.parameters),
-            format_bytes(cost.memory),
-            format_seconds(cost.ttft),
-            format_seconds(cost.tpot) if cost.steps else "-",
-            format_seconds(cost.latency),
-            format_flops(cost.flops),
+            format_count(single(cost.parameters)),
+            format_bytes(single(cost.memory)),
+            format_seconds(single(cost.ttft)),
+            format_seconds(single(cost.tpot)) if cost.steps else "-",
+            format_seconds(single(cost.latency)),
+            format_flops(single(cost.flops)),
             *([found.quality.get(asked, "-")] if found.quality else []),
         )
         for cost, asked in zip(found.costs, found.asked, strict=True)
@@ -225,8 +225,8 @@ def _ratio(value: Number, of: Number) -> float | None:
 def _notes(found: Contest) -> list[str]:
     notes = [f"{cost.spending.name}: {cost.spending.source}" for cost in found.costs[1:]]
     notes.append(
-        "what a method gains is not told: no published law covers them all, and more need not be "
-        "better (--quality FILE.csv shows your own figures)"
+        "what a method gains is not reported: no published law covers them all, and more need not "
+        "be better (--quality FILE.csv shows your own figures)"
     )
     device = found.request.system.hardware
     over = [cost.spending.name for cost in found.costs if cost.memory > device.memory]

@@ -1,10 +1,11 @@
-"""What the commands answer, in words: records and estimates as pages."""
+"""The answer of `estimate` as a page."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
+from cost_analysis.common.arrays import Number, single
 from cost_analysis.common.units import (
     format_bytes,
     format_count,
@@ -40,7 +41,7 @@ def estimate_page(answer: Answer) -> Page:
     tables += [_phase_table(phase, cost) for phase in (cost.prefill, cost.decode) if phase.seconds]
     title, summary = _title(answer), _summary(answer)
     if answer.published is not None:
-        tables = [_published_table(answer), _departures_table(answer), *tables[:2]]
+        tables = [_published_table(answer), _gaps_table(answer), *tables[:2]]
         title = f"The published cost model: {title}"
         summary = [*_script_lines(answer), "", f"Ours, engine {cost.engine.name}:", *summary]
     return Page(title, tuple(summary), tuple(tables), tuple(_notes(answer)))
@@ -58,7 +59,7 @@ def _script_lines(answer: Answer) -> list[str]:
     assert paper is not None
     script = cost_on(cost.spec, cost.workload, SCRIPT_ROOFS)
     lines = [
-        f"Memory: {gib(script.total_memory):.3f}GB; Latency: {script.total_latency:.3f}s"
+        f"Memory: {gib(single(script.total_memory)):.3f}GB; Latency: {script.total_latency:.3f}s"
         "   (the script's own line; its GB are GiB)"
     ]
     if paper != script:
@@ -73,13 +74,15 @@ def _summary(answer: Answer) -> list[str]:
     cost = answer.cost
     spec, work = cost.spec, cost.workload
     change = increase(cost, answer.baseline)
-    memory, total = format_bytes(cost.memory.total), format_seconds(cost.total)
-    active = active_parameters(spec)
-    sent = f", {format_count(active)} active" if active != cost.parameters.total else ""
+    memory = format_bytes(single(cost.memory.total))
+    total = format_seconds(single(cost.total))
+    counts = cost.parameters
+    active = single(active_parameters(spec))
+    used = f", {format_count(active)} active" if active != counts.total else ""
     return [
         *([] if spec.is_plain else [spec.layers_in_words]),
-        f"{format_count(cost.parameters.total)} parameters "
-        f"({format_count(cost.parameters.non_embedding)} without embeddings{sent}), "
+        f"{format_count(single(counts.total))} parameters "
+        f"({format_count(single(counts.non_embedding))} without embeddings{used}), "
         f"{cost.precision.weights}, batch {work.batch_size:.0f}, "
         f"{work.input_length:.0f} in, {work.output_length:.0f} out",
         *layout_lines(cost),
@@ -97,14 +100,16 @@ def _interval_lines(cost: Estimate) -> list[str]:
     if cost.workload.decode_steps > 0:
         times["TPOT "] = cost.tpot
     intervals = {name: cost.interval(seconds) for name, seconds in times.items()}
-    shown = [f"{name}{format_interval(*ends)}" for name, ends in intervals.items() if ends]
+    shown = [
+        f"{name}{format_interval(*map(single, ends))}" for name, ends in intervals.items() if ends
+    ]
     if not shown:
         return []
     total, *phases = shown
     return [f"         {total} in 80 % of measured runs,", f"         {', '.join(phases)}"]
 
 
-def _over(change: Increase, form: Format, streams: int) -> str:
+def _over(change: Increase, form: Format, streams: Number) -> str:
     if streams == 1:
         return ""
     return f"   {_signed(change, form)} ({change.relative:+.2%}) over one stream"
@@ -112,7 +117,7 @@ def _over(change: Increase, form: Format, streams: int) -> str:
 
 def _signed(change: Increase, form: Format) -> str:
     sign = "-" if change.absolute < 0 else "+"
-    return f"{sign}{form(abs(change.absolute))}"
+    return f"{sign}{form(abs(single(change.absolute)))}"
 
 
 def _fit_lines(answer: Answer) -> list[str]:
@@ -161,13 +166,12 @@ def _answer_table(answer: Answer) -> Table:
     rows = tuple(
         (
             name,
-            form(item.value),
-            form(item.baseline),
+            *_cells(form, item.value, item.baseline),
             _signed(item, form),
             f"{item.relative:+.2%}",
         )
         for name, item, form in named
-        if not math.isnan(item.value)
+        if not math.isnan(single(item.value))
     )
     if cost.spec.streams == 1:
         return Table("Cost", ("", "P = 1"), tuple(row[:2] for row in rows))
@@ -220,10 +224,10 @@ def _phase_table(phase: Phase, cost: Estimate) -> Table:
     ]
     total = (
         "Total",
-        format_flops(phase.flops),
-        format_bytes(phase.bytes),
+        format_flops(single(phase.flops)),
+        format_bytes(single(phase.bytes)),
         f"{sum(row['kernel_flops'] for row in operator_rows(phase)) / phase.bytes:.4g}",
-        format_seconds(phase.seconds),
+        format_seconds(single(phase.seconds)),
         "100.0%",
         "",
     )
@@ -235,37 +239,43 @@ def _phase_table(phase: Phase, cost: Estimate) -> Table:
     )
 
 
+def _cells(form: Format, *values: Number) -> tuple[str, ...]:
+    """Figures of one quantity, in words."""
+    return tuple(form(single(value)) for value in values)
+
+
 def _published_table(answer: Answer) -> Table:
     paper, cost = answer.published, answer.cost
     assert paper is not None
+    own_weights = cost.memory.weights - cost.memory.aggregator
     rows = (
-        ("Weights", format_bytes(paper.weight_memory), _weights_without_aggregator(cost)),
-        ("Aggregator", *map(format_bytes, (paper.aggregate_memory, cost.memory.aggregator))),
-        ("KV cache", *map(format_bytes, (paper.kv_cache_memory, cost.memory.kv_cache))),
+        ("Weights", *_cells(format_bytes, paper.weight_memory, own_weights)),
+        ("Aggregator", *_cells(format_bytes, paper.aggregate_memory, cost.memory.aggregator)),
+        ("KV cache", *_cells(format_bytes, paper.kv_cache_memory, cost.memory.kv_cache)),
         (
             "Activations, peak",
-            *map(format_bytes, (paper.prefill_activation_memory, cost.memory.activations)),
+            *_cells(format_bytes, paper.prefill_activation_memory, cost.memory.activations),
         ),
-        ("Memory", *map(format_bytes, (paper.total_memory, cost.memory.total))),
-        ("Prefill", *map(format_seconds, (paper.prefill_latency, cost.ttft))),
+        ("Memory", *_cells(format_bytes, paper.total_memory, cost.memory.total)),
+        ("Prefill", *_cells(format_seconds, paper.prefill_latency, cost.ttft)),
         (
             "One decode step",
-            format_seconds(paper.decode_latency_per_token),
-            format_seconds(cost.tpot) if cost.workload.decode_steps else "none",
+            *_cells(format_seconds, paper.decode_latency_per_token),
+            *(_cells(format_seconds, cost.tpot) if cost.workload.decode_steps else ("none",)),
         ),
-        ("Aggregator, whole request", format_seconds(paper.aggregate_latency), "in the passes"),
-        ("Latency", *map(format_seconds, (paper.total_latency, cost.total))),
+        (
+            "Aggregator, whole request",
+            *_cells(format_seconds, paper.aggregate_latency),
+            "in the passes",
+        ),
+        ("Latency", *_cells(format_seconds, paper.total_latency, cost.total)),
     )
     ours = f"ours, engine {cost.engine.name}"
     return Table("Term by term", ("", "published", ours), rows)
 
 
-def _weights_without_aggregator(cost: Estimate) -> str:
-    return format_bytes(cost.memory.weights - cost.memory.aggregator)
-
-
-def _departures_table(answer: Answer) -> Table:
-    # Only the published cost model has departures: other reports need not import them.
+def _gaps_table(answer: Answer) -> Table:
+    # Only reports of the published cost model need these, so that others start faster.
     from cost_analysis.cost.published_gaps import departures
 
     cost = answer.cost

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from cost_analysis.common.arrays import single_count
 from cost_analysis.common.checks import FLAGS
 from cost_analysis.cost.estimate import Answer, Estimate
 from cost_analysis.cost.latency import Phase
@@ -76,7 +77,7 @@ def estimate_record(answer: Answer) -> Record:
 def _section(
     answer: Answer, columns: Sequence[Column], before: str = "", after: str = ""
 ) -> Record:
-    """Columns of the estimate's row, under names without what their section says."""
+    """Columns of the estimate's row, their names without the words of their section."""
     return {
         column.name.removeprefix(before).removesuffix(after): _value(column, answer)
         for column in columns
@@ -186,7 +187,7 @@ def exchange_rows(cost: Estimate) -> list[Record]:
             "phase": phase.name,
             "exchange": time.operator.name,
             "part": time.operator.part,
-            "link": cost.hardware.link_among(time.operator.spans),
+            "link": cost.hardware.link_among(single_count(time.operator.spans)),
             "spanned_devices": whole(time.operator.spans),
             "messages": whole(time.operator.messages * time.runs),
             "sent_bytes": whole(time.operator.link_bytes * time.runs),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter, methodcaller
 from typing import Any
 
@@ -46,16 +46,8 @@ def fit_rows(
         left_out = leave_one_size_out(fitted)
     except InputError:
         left_out = None
-    named: list[tuple[str, Any]] = [(name, attrgetter(name)) for name in PARAMETERS]
-    for streams in np.unique(fitted.runs.streams):
-        if streams > 1:
-            named.append((f"1 + k ln {streams:g}", methodcaller("multiplier", float(streams))))
-    for size, count in points:
-        model = f"{format_count(size)}, P = {count}"
-        named.append((f"loss at {model}", methodcaller("loss", size, count)))
-        named.append((f"equal-loss N of {model}", methodcaller("equal_loss_size", size, count)))
     rows = []
-    for name, value in named:
+    for name, value in _reported_values(fitted, points):
         low, high = resampled.interval(value, level)
         outer = (None, None) if left_out is None else left_out.interval(value, 1.0)
         rows.append(
@@ -69,6 +61,23 @@ def fit_rows(
             }
         )
     return rows
+
+
+def _reported_values(
+    fitted: Fit, points: Sequence[tuple[float, int]]
+) -> list[tuple[str, Callable[[Any], Any]]]:
+    """What a fit reports, each with the function that takes it from a law or its samples."""
+    named: list[tuple[str, Callable[[Any], Any]]] = [
+        (name, attrgetter(name)) for name in PARAMETERS
+    ]
+    for streams in np.unique(fitted.runs.streams):
+        if streams > 1:
+            named.append((f"1 + k ln {streams:g}", methodcaller("multiplier", float(streams))))
+    for size, count in points:
+        model = f"{format_count(size)}, P = {count}"
+        named.append((f"loss at {model}", methodcaller("loss", size, count)))
+        named.append((f"equal-loss N of {model}", methodcaller("equal_loss_size", size, count)))
+    return named
 
 
 def fit_notes(fitted: Fit, level: float, points: Sequence[tuple[float, int]] = ()) -> list[str]:

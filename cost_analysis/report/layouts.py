@@ -1,9 +1,10 @@
-"""What a report says of a model that is divided among devices, and of every way to divide it."""
+"""A model divided among devices, and all layouts of it, as records and pages."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from cost_analysis.common.arrays import single, single_count
 from cost_analysis.common.units import format_bytes, format_seconds
 from cost_analysis.cost.estimate import Estimate
 from cost_analysis.inputs.device import Hardware
@@ -14,7 +15,7 @@ from cost_analysis.report.render import Page, Record, Table, whole
 from cost_analysis.search.layouts import GOALS, LaidOut
 
 LARGEST_NODE = 8
-"""Devices that most servers join by one interconnect; beyond it a report says what it assumes."""
+"""Devices that most servers join by one interconnect; with more, a note states the assumption."""
 
 _WAYS = {
     "tensor_parallel": "share each layer",
@@ -112,7 +113,7 @@ def link_bytes_per_token(cost: Estimate) -> dict[str, float]:
     sent: dict[str, float] = {}
     for operator in cost.first_step:
         if operator.kind == "exchange":
-            link = cost.hardware.link_among(operator.spans)
+            link = cost.hardware.link_among(single_count(operator.spans))
             everyones = float(operator.link_bytes * cost.layout.group / batch)
             sent[link] = sent.get(link, 0.0) + everyones
     return sent
@@ -175,9 +176,9 @@ def _layout_row(each: LaidOut) -> tuple[str, ...]:
     return (
         f"{layout.devices:.0f}",
         how or "alone",
-        format_bytes(cost.memory.total) + fits,
-        format_seconds(cost.ttft),
-        format_seconds(cost.tpot) if cost.workload.decode_steps else "-",
+        format_bytes(single(cost.memory.total)) + fits,
+        format_seconds(single(cost.ttft)),
+        format_seconds(single(cost.tpot)) if cost.workload.decode_steps else "-",
         f"{cost.tokens_per_second:,.0f}",
         format_bytes(sum(link_bytes_per_token(cost).values())),
     )

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import numpy as np
 
+from cost_analysis.common.arrays import single
 from cost_analysis.common.units import format_bytes, format_rate, format_ratio, format_seconds
 from cost_analysis.inputs.device import Hardware
 from cost_analysis.measure.journal import plan_of
@@ -211,12 +212,12 @@ def profile_record(profile: Profile) -> Record:
 
 def profile_page(profile: Profile, title: str) -> Page:
     """Measured beside predicted."""
-    cost = profile.cost
+    predicted = single(profile.cost.memory.total)
     rows = tuple(_phase_row(phase, profile) for phase in profile.phases)
     headers = ("", "measured", "predicted", "off", "reached", "", "of peak")
     memory = (
-        ("process", format_bytes(profile.memory), format_bytes(cost.memory.total),
-         f"{cost.memory.total / profile.memory - 1:+.1%}"),
+        ("process", format_bytes(profile.memory), format_bytes(predicted),
+         f"{predicted / profile.memory - 1:+.1%}"),
     )  # fmt: skip
     return Page(
         title,

@@ -249,19 +249,19 @@ def _reason(plan: Plan, row: int, binds: Sequence[str]) -> list[str]:
     if not binds:
         return ["      no limit binds: it is the largest size considered"] if larger else []
     beside = row + (1 if larger else -1)
-    said = []
+    lines = []
     for limit in plan.limits:
         if limit.name in binds and math.isfinite(limit.values[beside]):
             verb = {"loss": "reaches", "rate": "carries"}.get(limit.name, "takes")
-            said.append(
+            lines.append(
                 f"      {limit.name} binds: the next {'larger' if larger else 'smaller'} size "
-                f"{verb} {_told_apart(limit, beside)}"
+                f"{verb} {_distinct(limit, beside)}"
             )
-    return said
+    return lines
 
 
-def _told_apart(limit: Limit, row: int) -> str:
-    """A value and its bound in as many digits as tell them apart."""
+def _distinct(limit: Limit, row: int) -> str:
+    """A value and its bound; if both print alike, the relative difference."""
     value, bound = float(limit.values[row]), float(limit.bound[row])
     written = limit.written(value), limit.written(bound)
     if written[0] != written[1]:
@@ -301,10 +301,10 @@ def _compared(plan: Plan, row: int, best: int) -> str:
 
 
 def plan_warnings(plan: Plan, fitted: Fit) -> list[str]:
-    """Where the best plan leaves what the law knows, or what the model was made for."""
+    """Where the best plan lies outside the runs of the law or the limits of the model."""
     row = int(plan.ranking[0])
     found, space = plan.found, plan.space
-    stranger = (
+    unknown_shape = (
         []
         if in_family(space.base)
         else [
@@ -313,7 +313,7 @@ def plan_warnings(plan: Plan, fitted: Fit) -> list[str]:
         ]
     )
     return [
-        *stranger,
+        *unknown_shape,
         *evidence_warnings(fitted.runs, found.parameters[row], found.streams[row]),
         *length_warnings(space.base, Workload(1, space.input_length, space.output_length)),
     ]

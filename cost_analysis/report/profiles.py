@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 
+from cost_analysis.common.arrays import single
 from cost_analysis.common.units import (
     format_bytes,
     format_count,
@@ -76,8 +77,8 @@ def hardware_list_page(devices: Sequence[Hardware]) -> Page:
     rows = tuple(
         (
             device.name,
-            format_bytes(device.memory),
-            format_rate(device.bandwidth, "B/s"),
+            format_bytes(single(device.memory)),
+            format_rate(single(device.bandwidth), "B/s"),
             _peak(device, "bf16", "fp16"),
             _peak(device, "fp8", "int8"),
             f"{device.tdp:.0f} W" if device.tdp else "",
@@ -94,14 +95,14 @@ def hardware_list_page(devices: Sequence[Hardware]) -> Page:
 
 def hardware_page(device: Hardware) -> Page:
     """One device with its sources."""
-    rows = [("memory", format_bytes(device.memory), "memory")]
-    rows.append(("bandwidth", format_rate(device.bandwidth, "B/s"), "bandwidth"))
+    rows = [("memory", format_bytes(single(device.memory)), "memory")]
+    rows.append(("bandwidth", format_rate(single(device.bandwidth), "B/s"), "bandwidth"))
     if device.interconnect:
         rows.append(("interconnect", format_rate(device.interconnect, "B/s"), "interconnect"))
     if device.tdp:
         rows.append(("power limit", f"{device.tdp:.0f} W", "tdp"))
     for index, (dtype, peak) in enumerate(device.peak.items()):
-        rows.append((f"peak {dtype}", format_peak(peak, dtype), "" if index else "peak"))
+        rows.append((f"peak {dtype}", format_peak(single(peak), dtype), "" if index else "peak"))
     cells = tuple((name, value, device.sources.get(key, "")) for name, value, key in rows)
     table = Table(device.architecture or device.name, ("", "value", "source"), cells, left=(0, 2))
     return Page(f"{device.name}: {device.description}", tables=(table,))
@@ -112,7 +113,7 @@ def models_list_page(models: Sequence[ModelProfile]) -> Page:
     rows = tuple(
         (
             model.name,
-            format_count(parameters(model.spec).total),
+            format_count(single(parameters(model.spec).total)),
             str(model.spec.hidden_size),
             str(model.spec.intermediate_size),
             str(model.spec.num_hidden_layers),
@@ -234,7 +235,7 @@ _LISTED_TIMES = ("kernel_floor", "layer_host_time", "step_host_time")
 def _peak(device: Hardware, *names: str) -> str:
     for name in names:
         if name in device.peak:
-            return format_peak(device.peak[name], name)
+            return format_peak(single(device.peak[name]), name)
     return ""
 
 

@@ -187,7 +187,7 @@ def progress(*, rates: bool = False) -> Progress:
     """A live bar on stderr while a terminal is there; nothing in a pipe.
 
     Args:
-        rates: Tell counts, their rate and the time left; else the time that has gone by.
+        rates: Show counts, their rate and the time left; otherwise the elapsed time.
     """
     from rich import progress as rich_progress
     from rich.console import Console
@@ -199,8 +199,8 @@ def progress(*, rates: bool = False) -> Progress:
         def render(self, task: rich_progress.Task) -> Text:
             return Text(f"{task.speed or 0:,.0f}/s")
 
-    told = (rich_progress.MofNCompleteColumn(), Rate(), rich_progress.TimeRemainingColumn())
-    behind = told if rates else (rich_progress.TimeElapsedColumn(),)
+    counted = (rich_progress.MofNCompleteColumn(), Rate(), rich_progress.TimeRemainingColumn())
+    behind = counted if rates else (rich_progress.TimeElapsedColumn(),)
     console = Console(stderr=True)
     console.quiet = not console.is_terminal  # older rich ends even no bar with an empty line
     columns = (rich_progress.TextColumn("{task.description}"), rich_progress.BarColumn(), *behind)

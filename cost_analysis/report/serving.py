@@ -154,7 +154,7 @@ def _called(view: ServingView) -> str:
 def verdict(view: ServingView) -> list[str]:
     """Who wins at which load, in lines."""
     streamed = view.streams[-1]
-    lines = [f"{_said(contest)}" for contest in view.contests if _said(contest)]
+    lines = [f"{_winner(contest)}" for contest in view.contests if _winner(contest)]
     carried = ", ".join(
         f"{model.name} {_three(model.carried)}" for model in view.models if model.carried > 0
     )
@@ -168,7 +168,7 @@ def _three(value: float) -> str:
     return f"{value:#.3g}".rstrip(".")
 
 
-def _said(contest: Contest) -> str:
+def _winner(contest: Contest) -> str:
     """Who is faster where, in one metric."""
     name = {"ttft": "First token", "tpot": "Tokens", "latency": "Whole request"}[contest.metric]
     first, then = ("streams", "parameters") if contest.wins_light else ("parameters", "streams")

@@ -1,4 +1,4 @@
-"""What a sweep came to, as a page and as a record."""
+"""The summary of a sweep as a page and as a record."""
 
 from __future__ import annotations
 

@@ -256,8 +256,8 @@ METHODS = ("compare", "--model", "1.6B", "--P", "8", "--with", "dense,moe,best-o
 def test_methods_side_by_side(answer: Answer, record: Record, refusal: Answer) -> None:
     text = answer(*METHODS)
     assert max(map(len, text.splitlines())) <= 80
-    for told in ("best of 8", "MoE E = 8", "Over the base", "what a method gains is not told"):
-        assert told in text
+    for word in ("best of 8", "MoE E = 8", "Over the base", "what a method gains is not reported"):
+        assert word in text
     rows = {row["method"]: row for row in record(*METHODS)}
     assert list(rows) == ["base", "dense", "moe", "best-of-n", "loop", "plt"]
     assert rows["loop"]["kv_cache_over_base"] == pytest.approx(8)

@@ -67,8 +67,8 @@ def test_a_narrow_alphabet_is_no_traceback() -> None:
 def test_interrupt() -> None:
     """Ctrl-C while an answer is made: one line, exit code 130."""
     code = (
-        "import os, signal, time, cost_analysis.cli.main as c\n"
-        "c.request_answer = lambda *a, **k: (os.kill(os.getpid(), signal.SIGINT), time.sleep(60))\n"
+        "import os, signal, time, cost_analysis.cli.estimate as e, cost_analysis.cli.main as c\n"
+        "e.request_answer = lambda *a, **k: (os.kill(os.getpid(), signal.SIGINT), time.sleep(60))\n"
         f"c.main({SEED!r})"
     )
     result = subprocess.run(

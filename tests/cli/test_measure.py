@@ -33,7 +33,7 @@ def test_profile(record: Record, answer: Answer, tmp_path: Path) -> None:
     got = record("profile", *SMALL, *FLOAT32, "--P", "2", "--journal", str(journal), codes=EITHER)
     assert [phase["phase"] for phase in got["phases"]] == ["prefill", "decode step", "request"]
     for phase in got["phases"]:
-        assert phase["predicted_s"] is None  # nobody said what device this is
+        assert phase["predicted_s"] is None  # no device is named
         assert phase["measured_s"] > 0
         assert phase["achieved_flop_per_s"] == phase["flops"] / phase["measured_s"]
     plain = record(*SMALL[:14], *FLOAT32, "--P", "2")

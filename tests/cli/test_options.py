@@ -24,35 +24,35 @@ WAYS = [
 
 @pytest.mark.parametrize("flags", WAYS, ids=" ".join)
 def test_an_estimate_is_the_library_s(flags: list[str], record: Callable[..., Any]) -> None:
-    said = record(*LARGE, *flags)
+    result = record(*LARGE, *flags)
     counts = {flags[i].lstrip("-"): int(flags[i + 1]) for i in range(0, len(flags), 2)}
     cost = estimate(
         load_model("llama-3.1-70b").spec, Workload(4), load_hardware("h100"),
         load_engine("graphs"), layout=Layout(**counts),
     )  # fmt: skip
-    assert said["memory_bytes"]["total"] == cost.memory.total
-    assert said["latency_s"]["tpot"] == pytest.approx(cost.tpot, rel=1e-12)
-    assert {name: said["layout"][name] for name in counts} == counts
+    assert result["memory_bytes"]["total"] == cost.memory.total
+    assert result["latency_s"]["tpot"] == pytest.approx(cost.tpot, rel=1e-12)
+    assert {name: result["layout"][name] for name in counts} == counts
     alone = record(*LARGE)
-    assert said["flops"] == alone["flops"]
-    assert said["memory_bytes"]["weights"] < alone["memory_bytes"]["weights"] / 3
+    assert result["flops"] == alone["flops"]
+    assert result["memory_bytes"]["weights"] < alone["memory_bytes"]["weights"] / 3
     assert alone["exchanges"] == []
-    seconds = sum(op["seconds"] for op in said["operators"])
-    assert seconds == pytest.approx(said["latency_s"]["total"], rel=1e-12)
-    exchanged = sum(row["seconds"] for row in said["exchanges"])
-    among = [op for op in said["operators"] if op["operator"] in ("all-reduce", "gather logits",
+    seconds = sum(op["seconds"] for op in result["operators"])
+    assert seconds == pytest.approx(result["latency_s"]["total"], rel=1e-12)
+    exchanged = sum(row["seconds"] for row in result["exchanges"])
+    among = [op for op in result["operators"] if op["operator"] in ("all-reduce", "gather logits",
                                                                   "to next stage")]  # fmt: skip
     assert exchanged == pytest.approx(sum(op["seconds"] for op in among), rel=1e-12)
 
 
 def test_streams_apart_cost_hardly_more_than_one(record: Callable[..., Any]) -> None:
-    said = record(*STREAMS, "--stream_parallel", "8")
-    assert {row["exchange"] for row in said["exchanges"]} == {"gather streams"}
-    assert said["increase_over_one_stream"]["latency_relative"] < 0.05
-    assert said["layout"]["devices"] == 8
+    result = record(*STREAMS, "--stream_parallel", "8")
+    assert {row["exchange"] for row in result["exchanges"]} == {"gather streams"}
+    assert result["increase_over_one_stream"]["latency_relative"] < 0.05
+    assert result["layout"]["devices"] == 8
     one = record(*STREAMS, "--P", "1")
-    added = said["latency_s"]["total"] - one["latency_s"]["total"]
-    assert said["increase_over_one_stream"]["latency_s"] == pytest.approx(added)
+    added = result["latency_s"]["total"] - one["latency_s"]["total"]
+    assert result["increase_over_one_stream"]["latency_s"] == pytest.approx(added)
 
 
 def test_a_page_says_whose_memory_and_who_sends(answer: Callable[..., str]) -> None:
@@ -89,13 +89,13 @@ def test_a_sweep_over_layouts_has_the_rows_of_estimates(record: Callable[..., An
     for row in frame.to_dict("records"):
         flags = [f"--{name}={int(row[name])}" for name in ("tensor_parallel", "pipeline_parallel",
                                                            "stream_parallel")]  # fmt: skip
-        said = record("--model", "1.6B", "--gpu_config", "h100", "--batch_size", "3",
+        result = record("--model", "1.6B", "--gpu_config", "h100", "--batch_size", "3",
                       "--network", "10GB/s", "--devices_per_node", "4", f"--P={int(row['P'])}",
                       *flags)  # fmt: skip
-        assert row["memory_total_bytes"] == said["memory_bytes"]["total"]
-        assert row["latency_total_s"] == pytest.approx(said["latency_s"]["total"], rel=1e-12)
-        assert row["flops_decode"] + row["flops_prefill"] == said["flops"]["total"]
-        sent = sum(item["sent_bytes"] for item in said["exchanges"])
+        assert row["memory_total_bytes"] == result["memory_bytes"]["total"]
+        assert row["latency_total_s"] == pytest.approx(result["latency_s"]["total"], rel=1e-12)
+        assert row["flops_decode"] + row["flops_prefill"] == result["flops"]["total"]
+        sent = sum(item["sent_bytes"] for item in result["exchanges"])
         assert row["sent_prefill_bytes"] + row["sent_decode_bytes"] == pytest.approx(sent)
     # A model of one stream has one group of streams, whatever is asked.
     assert set(frame[frame.P == 1].stream_parallel) == {1}
@@ -172,7 +172,7 @@ def test_what_makes_no_sense(arguments: list[str], message: str) -> None:
 
 
 def test_devices_that_only_a_network_joins(record: Callable[..., Any]) -> None:
-    said = record("--model", "1.6B", "--gpu_config", "m2-ultra", "--tensor_parallel", "2",
+    result = record("--model", "1.6B", "--gpu_config", "m2-ultra", "--tensor_parallel", "2",
                   "--devices_per_node", "1", "--network", "1GB/s")  # fmt: skip
-    assert {row["link"] for row in said["exchanges"]} == {"network"}
-    assert all(row["seconds"] > 0 for row in said["exchanges"])
+    assert {row["link"] for row in result["exchanges"]} == {"network"}
+    assert all(row["seconds"] > 0 for row in result["exchanges"])

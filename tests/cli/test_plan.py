@@ -32,11 +32,11 @@ def spec_of(row: dict[str, Any]) -> ModelSpec:
 
 
 def test_a_plan_is_what_an_estimate_of_it_says(record: Callable[..., Any]) -> None:
-    said = record(
+    result = record(
         *FAST, "--weight_dtype", "int8", "--tpot_limit", "12ms", "--ttft_limit", "0.1 s",
         "--input_length", "300", "--output_length", "50", "--memory_limit", "40GB",
     )  # fmt: skip
-    best = said["plans"][0]
+    best = result["plans"][0]
     cost = estimate(
         spec_of(best), Workload(1, 300, 50), load_hardware("h100-sxm-80gb"),
         load_engine("graphs"), Precision("int8"),
@@ -48,20 +48,22 @@ def test_a_plan_is_what_an_estimate_of_it_says(record: Callable[..., Any]) -> No
     assert cost.ttft <= 0.1
     assert best["tpot_s"] == pytest.approx(cost.tpot)
     assert cost.tpot <= 0.012
-    assert said["limits"] == {"tpot": 0.012, "ttft": 0.1}
+    assert result["limits"] == {"tpot": 0.012, "ttft": 0.1}
     assert best["binds"] in ("TPOT", "TTFT", "TPOT; TTFT")
-    assert [row["loss"] for row in said["plans"]] == sorted(row["loss"] for row in said["plans"])
+    assert [row["loss"] for row in result["plans"]] == sorted(
+        row["loss"] for row in result["plans"]
+    )
 
 
 def test_the_loss_of_a_model_is_reached_by_the_model_itself(record: Callable[..., Any]) -> None:
-    said = record("plan", "--target_loss", "2.8B", "--minimize", "memory", "--P", "1")
-    (best,) = said["plans"]
+    result = record("plan", "--target_loss", "2.8B", "--minimize", "memory", "--P", "1")
+    (best,) = result["plans"]
     assert best["non_embedding_parameters"] <= size_of(load_model("2.8B").spec)
     assert best["non_embedding_parameters"] > 0.97 * size_of(load_model("2.8B").spec)
-    assert best["loss"] <= said["limits"]["loss"]
+    assert best["loss"] <= result["limits"]["loss"]
     assert best["binds"] == "loss"
     streamed = record("plan", "--target_loss", "ParScale/ParScale-1.8B-P8", "--P", "8")
-    assert streamed["limits"]["loss"] < said["limits"]["loss"]
+    assert streamed["limits"]["loss"] < result["limits"]["loss"]
 
 
 def test_csv_has_a_row_a_plan_or_a_pareto_point(answer: Callable[..., str]) -> None:
@@ -79,9 +81,9 @@ def test_csv_has_a_row_a_plan_or_a_pareto_point(answer: Callable[..., str]) -> N
 
 @pytest.mark.parametrize("command", [FAST, ["serving", "--model", "1.6B", "--P", "2"]])
 def test_every_key_is_documented(record: Callable[..., Any], command: list[str]) -> None:
-    said = record(*command)
-    keys = set(said)
-    for value in said.values():
+    result = record(*command)
+    keys = set(result)
+    for value in result.values():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             keys |= set(value[0])
     documented = (DOCS / f"{command[0]}.md").read_text()
@@ -93,9 +95,9 @@ def test_your_own_runs_make_the_law(record: Callable[..., Any], tmp_path: Path) 
     sizes = [(n, p) for n in (1e8, 1e9, 1e10) for p in (1, 4)]
     lines = [f"{n},{p},{2 + (5e8 / n / (1 + 0.1 * (p > 1))) ** 0.3}" for n, p in sizes]
     runs.write_text("\n".join(["N,P,loss", *lines]))
-    said = record(*FAST, "--runs", str(runs))
-    assert said["law"]["E"] == pytest.approx(2, rel=0.05)
-    assert said["plans"][0]["loss"] > 2
+    result = record(*FAST, "--runs", str(runs))
+    assert result["law"]["E"] == pytest.approx(2, rel=0.05)
+    assert result["plans"][0]["loss"] > 2
 
 
 def test_a_penalty_moves_the_choice(record: Callable[..., Any]) -> None:
@@ -108,8 +110,8 @@ def test_a_penalty_moves_the_choice(record: Callable[..., Any]) -> None:
 
 
 def test_the_page_says_what_it_assumes(answer: Callable[..., str]) -> None:
-    said = answer(*FAST, "--weight_dtype", "int4", "--P", "12", "--request_rate", "1")
-    words = " ".join(said.split())
+    result = answer(*FAST, "--weight_dtype", "int4", "--P", "12", "--request_rate", "1")
+    words = " ".join(result.split())
     for part in (
         "the law does not know what int4 weights do to the loss",
         "P = 12 is beyond the runs",
@@ -118,7 +120,7 @@ def test_the_page_says_what_it_assumes(answer: Callable[..., str]) -> None:
         "memory binds: the next larger size takes",
     ):
         assert part in words, part
-    assert max(map(len, said.splitlines())) <= 80
+    assert max(map(len, result.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(
@@ -133,25 +135,25 @@ def test_the_page_says_what_it_assumes(answer: Callable[..., str]) -> None:
     ],
 )  # fmt: skip
 def test_every_shape_of_question(answer: Callable[..., str], flags: list[str]) -> None:
-    said = answer("plan", *flags)
-    assert max(map(len, said.splitlines())) <= 80
-    assert all(column in said for column in ("P", "size", "loss", "memory"))
+    result = answer("plan", *flags)
+    assert max(map(len, result.splitlines())) <= 80
+    assert all(column in result for column in ("P", "size", "loss", "memory"))
 
 
 def test_a_base_that_the_law_has_not_seen_is_said(answer: Callable[..., str]) -> None:
-    said = " ".join(answer(*FAST, "--base", "qwen3-8b").split())
-    assert "whether it holds for models shaped like QWEN3-8B is not known" in said
+    result = " ".join(answer(*FAST, "--base", "qwen3-8b").split())
+    assert "whether it holds for models shaped like QWEN3-8B is not known" in result
     assert "whether it holds" not in answer(*FAST, "--base", "4.4B")
 
 
 def test_markdown(answer: Callable[..., str]) -> None:
-    said = answer(*FAST, "--format", "markdown")
-    assert said.startswith("## The lowest loss on NVIDIA H100")
-    assert "\n| P | size | loss |" in said
+    result = answer(*FAST, "--format", "markdown")
+    assert result.startswith("## The lowest loss on NVIDIA H100")
+    assert "\n| P | size | loss |" in result
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "sentence"),
     [
         (["--tpot_limit", "200"], "'200' is not a positive quantity in s"),
         (["--tpot_limit", "-1ms"], "not a positive quantity in s"),
@@ -184,8 +186,8 @@ def test_markdown(answer: Callable[..., str]) -> None:
         (["--runs", "a.csv", "--dataset", "pile"], "not both"),
     ],
 )  # fmt: skip
-def test_refused_plans(refusal: Callable[..., str], flags: list[str], said: str) -> None:
-    assert said in refusal("plan", *flags)
+def test_refused_plans(refusal: Callable[..., str], flags: list[str], sentence: str) -> None:
+    assert sentence in refusal("plan", *flags)
 
 
 def test_the_least_energy_needs_the_power(

@@ -37,8 +37,10 @@ def test_measured_runs(answer: Callable[..., str], refusal: Callable[..., str]) 
     text = Path("a.svg").read_text()
     assert all(run.name in text for run in runs)
     assert "cannot read 'none.jsonl'" in refusal("plot", "measured", "none.jsonl")
-    Path("b.jsonl").write_text('{"kind": "run"}\n')
+    Path("b.jsonl").write_text(runs[0].read_text().splitlines()[1] + "\n")
     assert "does not begin with the plan" in refusal("plot", "measured", "b.jsonl")
+    Path("c.jsonl").write_text('{"kind": "run"}\n')
+    assert "'c.jsonl', line 1: not a line of a journal" in refusal("plot", "measured", "c.jsonl")
     assert not Path("measured.png").exists()
 
 
@@ -66,8 +68,8 @@ MAP = ("plot", "heatmap", "--model", "4.4B", "--gpu_config", "rtx-4090", "--inpu
 def test_a_heat_map_of_two_axes(answer: Callable[..., str], refusal: Callable[..., str]) -> None:
     answer(*MAP, "--P", "1,8", "--batch_size", "1:64:x8", "--output", "a.svg")
     text = Path("a.svg").read_text()
-    for told in ("latency_tpot_s", "batch_size", "does not fit", "4.4B", ">1<", ">64<"):
-        assert told in text, told
+    for word in ("latency_tpot_s", "batch_size", "does not fit", "4.4B", ">1<", ">64<"):
+        assert word in text, word
     assert "two axes with several values each; given: P" in refusal(*MAP, "--P", "1,2")
     assert "two axes" in refusal(
         *MAP, "--P", "1,2", "--batch_size", "1,2", "--output_length", "1,2"
@@ -81,8 +83,8 @@ def test_methods(answer: Callable[..., str], refusal: Callable[..., str]) -> Non
     asked = ("plot", "methods", "--model", "qwen3-4b", "--P", "4")
     answer(*asked, "--with", "parscale,loop:2", "--output", "a.svg")
     text = Path("a.svg").read_text()
-    for told in ("Whole request", "parscale P = 4", "loop R = 2", "Qwen3 4B"):
-        assert told in text, told
+    for word in ("Whole request", "parscale P = 4", "loop R = 2", "Qwen3 4B"):
+        assert word in text, word
     assert "unknown method 'x'" in refusal(*asked, "--with", "x")
 
 
@@ -108,8 +110,8 @@ def test_the_ending_chooses_the_format(answer: Callable[..., str], ending: str) 
 
 @pytest.mark.parametrize("output", ["a.jpg", "a", "png", ".png"])
 def test_another_ending_is_refused(refusal: Callable[..., str], output: str) -> None:
-    said = refusal("plot", "figure2", "--output", output)
-    assert ".png, .svg, .pdf" in said
+    result = refusal("plot", "figure2", "--output", output)
+    assert ".png, .svg, .pdf" in result
     assert list(Path().iterdir()) == []
 
 
@@ -147,7 +149,7 @@ def test_baselines(answer: Callable[..., str], baseline: str, shown: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (["figure4", "--base", "qwen2.5-7b"], "not for qwen2.5-7b"),
         (["figure4", "--P", "16"], "no published run has P = 16"),
@@ -164,8 +166,8 @@ def test_baselines(answer: Callable[..., str], baseline: str, shown: str) -> Non
         (["figure2", "--output", "missing/a.png"], "cannot write 'missing/a.png'"),
     ],
 )
-def test_refusals(refusal: Callable[..., str], arguments: list[str], said: str) -> None:
-    assert said in refusal("plot", *arguments)
+def test_refusals(refusal: Callable[..., str], arguments: list[str], sentence: str) -> None:
+    assert sentence in refusal("plot", *arguments)
     assert list(Path().iterdir()) == []
 
 
@@ -189,23 +191,23 @@ def test_without_matplotlib_it_says_what_to_install(module: str) -> None:
 
 
 def test_another_missing_module_is_not_taken_for_matplotlib() -> None:
-    said = without("cost_analysis.figures.style")
-    assert "ModuleNotFoundError: import of cost_analysis.figures.style halted" in said
-    assert "pip install" not in said
+    result = without("cost_analysis.figures.style")
+    assert "ModuleNotFoundError: import of cost_analysis.figures.style halted" in result
+    assert "pip install" not in result
 
 
 def test_help_without_a_figure(answer: Callable[..., str]) -> None:
-    said = answer("plot")
-    assert all(name in said for name in FIGURES)
-    assert "\n  parscale-cost plot figure4\n" in said
+    result = answer("plot")
+    assert all(name in result for name in FIGURES)
+    assert "\n  parscale-cost plot figure4\n" in result
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_help_of_a_figure_is_narrow_and_complete(answer: Callable[..., str], name: str) -> None:
-    said = answer("plot", name, "--help")
-    assert max(map(len, said.splitlines())) <= 80
+    result = answer("plot", name, "--help")
+    assert max(map(len, result.splitlines())) <= 80
     for parameter in plot.plot.commands[name].params:
-        assert parameter.opts[0] in said
+        assert parameter.opts[0] in result
 
 
 def test_help_loads_nothing_heavy() -> None:

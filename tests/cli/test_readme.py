@@ -68,7 +68,7 @@ def test_they_show_output() -> None:
 
 @pytest.mark.parametrize("command", dict(CONSOLE))
 def test_shown_output_is_real(command: str, printed: Callable[[str], str]) -> None:
-    """A command is run once, and its output held against all that is shown of it."""
+    """A command is run once, and its output compared with all that is shown of it."""
     output = printed(command)
     for shown in (text for each, text in CONSOLE if each == command):
         begin = shown.removesuffix("[...]\n")
@@ -169,6 +169,13 @@ def test_files_that_are_named_are_there() -> None:
     }
     assert len(named) > 10
     assert {path for path in named if not (ROOT / path).exists()} == set()
+
+
+def test_modules_that_are_named_are_there() -> None:
+    named = {path for text in TEXTS for path in re.findall(r"`(\w+/\w+\.py)`", text)}
+    assert {"cost/roofline.py", "fitting/engine_fit.py"} <= named
+    places = (ROOT / "cost_analysis", ROOT)
+    assert {path for path in named if not any((at / path).exists() for at in places)} == set()
 
 
 def test_figures_of_the_profiles() -> None:

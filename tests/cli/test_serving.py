@@ -14,11 +14,13 @@ SERVING = ["serving", "--model", "1.6B", "--P", "4", "--gpu_config", "h100"]
 
 
 def test_serving_says_who_wins_where(record: Callable[..., Any]) -> None:
-    said = record(*SERVING, "--request_rate", "3")
-    names = [model["model"] for model in said["models"]]
+    result = record(*SERVING, "--request_rate", "3")
+    names = [model["model"] for model in result["models"]]
     assert names == ["P = 1", "P = 2", "P = 4", "wider"]
-    assert {row["model"]: row["requests_per_s"] for row in said["load"]} == dict.fromkeys(names, 3)
-    (latency,) = (c for c in said["contests"] if c["metric"] == "latency")
+    assert {row["model"]: row["requests_per_s"] for row in result["load"]} == dict.fromkeys(
+        names, 3
+    )
+    (latency,) = (c for c in result["contests"] if c["metric"] == "latency")
     assert latency["streams_win_light_load"]
     change = latency["changes_at_per_s"]
     for share, wins in ((0.999, True), (1.001, False)):
@@ -53,21 +55,21 @@ def test_lengths_from_a_file_or_from_flags(record: Callable[..., Any], tmp_path:
 )
 @pytest.mark.parametrize("form", ["table", "json"])
 def test_every_shape_of_serving(answer: Callable[..., str], flags: list[str], form: str) -> None:
-    said = answer(*SERVING, *flags, "--format", form)
-    assert "nan" not in said.lower()
+    result = answer(*SERVING, *flags, "--format", form)
+    assert "nan" not in result.lower()
     if form == "table":
-        assert max(map(len, said.splitlines())) <= 80
+        assert max(map(len, result.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("rows", ["load", "batch", "models"])
 def test_serving_rows(answer: Callable[..., str], rows: str) -> None:
-    said = answer(*SERVING, "--format", "csv", "--rows", rows)
-    found = list(csv.DictReader(io.StringIO(said)))
+    result = answer(*SERVING, "--format", "csv", "--rows", rows)
+    found = list(csv.DictReader(io.StringIO(result)))
     assert {row["model"] for row in found} == {"P = 1", "P = 2", "P = 4", "wider"}
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "sentence"),
     [
         (["--request_rate", "-1"], "-1.0 is not in the range x>0"),
         (["--request_rate", "nan"], "nan is not below 1e+12"),
@@ -82,16 +84,16 @@ def test_serving_rows(answer: Callable[..., str], rows: str) -> None:
         (["--P", "0"], "P is 0"),
     ],
 )
-def test_refused_serving(refusal: Callable[..., str], flags: list[str], said: str) -> None:
-    assert said in refusal(*SERVING, *flags)
+def test_refused_serving(refusal: Callable[..., str], flags: list[str], sentence: str) -> None:
+    assert sentence in refusal(*SERVING, *flags)
 
 
 def test_a_file_of_lengths_says_what_is_wrong(refusal: Callable[..., str], tmp_path: Path) -> None:
     file = tmp_path / "lengths.csv"
-    for text, said in (
+    for text, sentence in (
         ("input_length,output_length\n", "no rows"),
         ("input_length,output_length\n5,0\n", "line 2, column 'output_length': '0'"),
         ("input_length,output\n5,5\n", "no column 'output_length'"),
     ):
         file.write_text(text)
-        assert said in refusal(*SERVING, "--lengths", str(file))
+        assert sentence in refusal(*SERVING, "--lengths", str(file))

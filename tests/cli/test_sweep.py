@@ -24,8 +24,8 @@ def test_a_sweep_in_one_screen(answer: Answer) -> None:
     text = answer("sweep", *GRID)
     assert f"A sweep of {ROWS} rows" in text
     assert max(map(len, text.splitlines())) <= 80
-    for told in ("Axes", "Extremes", "least TPOT", "most tokens", "Pareto front"):
-        assert told in text
+    for word in ("Axes", "Extremes", "least TPOT", "most tokens", "Pareto front"):
+        assert word in text
     assert "nan" not in text
 
 
@@ -57,7 +57,7 @@ def test_a_grid_in_a_file_and_flags_before_it(record: Record, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         ([], "no axis is given"),
         (["--P", "1", "--P", "2"], "--P is given 2 times; give all values at once"),
@@ -79,8 +79,8 @@ def test_a_grid_in_a_file_and_flags_before_it(record: Record, tmp_path: Path) ->
          "too many to print"),
     ],
 )  # fmt: skip
-def test_bad_input_is_one_sentence(arguments: list[str], said: str) -> None:
+def test_bad_input_is_one_sentence(arguments: list[str], sentence: str) -> None:
     error = run(*arguments, rc=2).stderr
     assert error.count("\n") == 1
     assert error.startswith("parscale-cost: error: ")
-    assert said in error
+    assert sentence in error

@@ -30,7 +30,7 @@ def test_rows_are_parameters_multipliers_and_predictions() -> None:
 def test_runs_too_few_to_leave_any_out_have_one_interval() -> None:
     size = np.array([1e8, 4e8, 1.6e9, 1e8, 4e8, 1.6e9])
     streams = np.array([1, 1, 1, 4, 4, 4])
-    loss = ScalingLaw(1.0, 1e8, 0.3, 0.4).loss(size, streams) * [1, 1.001, 1, 1, 0.999, 1]
+    loss = ScalingLaw(1.0, 1e8, 0.3, 0.4).loss(size, streams) * np.array([1, 1.001, 1, 1, 0.999, 1])
     for row in fit_rows(fit(Runs(size, streams, loss)), 0.9, 5, 0):
         assert row["leave_one_out_low"] is row["leave_one_out_high"] is None
         assert row["bootstrap_low"] <= row["bootstrap_high"]

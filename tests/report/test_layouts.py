@@ -35,12 +35,12 @@ def test_layouts_are_all_of_them_best_first(answer: Callable[..., str]) -> None:
 
 
 def test_layouts_of_experts_and_those_that_fit_first(record: Callable[..., Any]) -> None:
-    said = record("layouts", "--model", "mixtral-8x7b", "--gpu_config", "a100-sxm-40gb",
+    result = record("layouts", "--model", "mixtral-8x7b", "--gpu_config", "a100-sxm-40gb",
                   "--devices", "4", "--minimize", "memory")  # fmt: skip
-    fits = [row["device_fits"] for row in said]
+    fits = [row["device_fits"] for row in result]
     assert fits == sorted(fits, reverse=True)
-    assert {row["expert_parallel"] for row in said} == {1, 2, 4}
-    assert said[0]["memory_total_bytes"] == min(row["memory_total_bytes"] for row in said)
+    assert {row["expert_parallel"] for row in result} == {1, 2, 4}
+    assert result[0]["memory_total_bytes"] == min(row["memory_total_bytes"] for row in result)
 
 
 @pytest.mark.parametrize("goal", ["tpot", "ttft", "latency", "memory"])
