@@ -101,7 +101,7 @@ def test_sizes_are_ints_or_float64() -> None:
         (np.array([True]), "P is an array of bool"),
     ):
         with pytest.raises(InputError, match=sentence):
-            whole_number("streams", value, 1)
+            whole_number("P", value, 1)
 
 
 def test_a_rest_is_told() -> None:
