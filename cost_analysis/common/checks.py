@@ -7,7 +7,7 @@ from dataclasses import fields
 from functools import cache
 from typing import Any
 
-from cost_analysis.common.arrays import Number, as_float, floor, holds, is_array, is_finite, is_real
+from cost_analysis.common.arrays import Array, Number, floor, holds, is_array, is_finite, is_real
 from cost_analysis.common.errors import InputError, shown
 
 LARGEST_SIZE = 2**31 - 1
@@ -107,21 +107,20 @@ def whole_number(name: str, value: object, lowest: int, most: int = LARGEST_SIZE
         kind = f"an array of {value.dtype}" if is_array(value) else shown(value)
         raise InputError(f"{name} is {kind}; it must be {allowed}")
     if is_array(value):
-        array = as_float(value)
+        array: Array = value.astype("float64", copy=False)
         good = (array >= lowest) & (array <= most) & (array == floor(array))
         if not good.all():
             raise InputError(f"{name} holds {array[~good].flat[0]:g}; each must be {allowed}")
         return array
-    number: Any = value
-    if number % 1 != 0:
-        raise InputError(f"{name} is {number}; it must be {allowed}")
-    if not lowest <= number <= most:
-        raise InputError(f"{name} is {_short(int(number))}; it must be {allowed}")
-    return int(number)
+    if value % 1 != 0:
+        raise InputError(f"{name} is {value}; it must be {allowed}")
+    if not lowest <= value <= most:
+        raise InputError(f"{name} is {_short(int(value))}; it must be {allowed}")
+    return int(value)
 
 
 def _short(value: int) -> str:
-    """A whole number as it is said: a very long one is not spelled out."""
+    """A whole number in a message; a very long one is not written out."""
     if abs(value) < 10**16:
         return str(value)
     return "far too large" if value > 0 else "far too small"
@@ -152,7 +151,7 @@ LEAST_EFFICIENCY = 1e-6
 """No engine is slower; below it, times would leave the range of numbers."""
 
 
-def check_share(name: str, value: Any) -> None:
+def check_share(name: str, value: object) -> None:
     """Refuse what is not a share: a number from `LEAST_EFFICIENCY` to 1."""
     if not (is_real(value) and holds((value >= LEAST_EFFICIENCY) & (value <= 1))):
         raise InputError(
@@ -160,19 +159,19 @@ def check_share(name: str, value: Any) -> None:
         )
 
 
-def check_positive(name: str, value: Any) -> None:
-    """Refuse what is no number above 0; infinity is one."""
+def check_positive(name: str, value: object) -> None:
+    """Refuse what is not a number above 0; infinity is allowed."""
     if not (is_real(value) and holds(value > 0)):
         raise InputError(f"{name} is {shown(value)}; it must be a positive number")
 
 
-def check_time(name: str, value: Any) -> None:
+def check_time(name: str, value: object) -> None:
     """Refuse what is not a time: a finite number from 0."""
     if not (is_real(value) and holds((value >= 0) & is_finite(value))):
         raise InputError(f"{name} is {shown(value)}; it must be 0 or a positive time")
 
 
-def check_count(name: str, value: Any) -> None:
+def check_count(name: str, value: object) -> None:
     """Refuse what is not a count: a finite number from 0."""
     if not (is_real(value) and holds((value >= 0) & is_finite(value))):
         raise InputError(f"{name} is {shown(value)}; it must be 0 or a positive number")

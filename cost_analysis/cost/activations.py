@@ -7,16 +7,9 @@ from typing import NamedTuple
 from cost_analysis.common.arrays import Number, as_float, maximum
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.layers import Experts
-from cost_analysis.inputs.layout import (
-    SINGLE,
-    Layout,
-    Share,
-    is_one,
-)
+from cost_analysis.inputs.layout import SINGLE, Layout, Share, is_one
 from cost_analysis.inputs.spec import BF16, ModelSpec
-from cost_analysis.inputs.weights import (
-    expert_width,
-)
+from cost_analysis.inputs.weights import expert_width
 
 OF_THE_HEAD = ("aggregation", "logits")
 """Moments that only the devices with the LM head see."""
@@ -58,7 +51,7 @@ def activation_peak(
     has_head: Number = 1.0,
 ) -> Number:
     """The largest of the moments of a pass [B]; arguments as for `activation_bytes`."""
-    peak = 0.0
+    peak: Number = 0.0
     for name, moment in live.moments(share, batch_size, queries, logits).items():
         is_bound = name in OF_THE_HEAD and not is_one(has_head)
         peak = maximum(peak, moment * has_head if is_bound else moment)
@@ -155,7 +148,8 @@ def _live_mlp_values(share: Share) -> Number:
 
     Experts work on copies of their inputs, one for each expert that a token-stream is sent to.
     """
-    spec, peak = share.spec, 0.0
+    spec = share.spec
+    peak: Number = 0.0
     parts = 3.0 if spec.gated_mlp else 2.0
     for group in share.groups:
         kind = group.mlp

@@ -141,7 +141,8 @@ def latent_position(layers: Kernels, kind: LatentAttention) -> Operator:
     heads, streams = model.query_heads, model.stream_sequences * layers.count
     keys, values = _widths(layers, kind)
     pairs, inside = streams * step.queries * heads, _expands_inside(layers, kind)
-    flops, moved = 2.0 * pairs * (keys + values), 0.0
+    flops = 2.0 * pairs * (keys + values)
+    moved: Number = 0.0
     if not _is_absorbed(layers, kind):
         moved = streams * (heads * (keys + values) * model.wide * (2.0 if inside else 1.0))
     if inside:

@@ -38,8 +38,8 @@ def _exchange(
     *,
     sent: Number,
     messages: Number,
-    spans: Number = None,
-    kernels: Number = None,
+    spans: Number | None = None,
+    kernels: Number | None = None,
 ) -> list[Operator]:
     """An exchange of a group, in each of some layers.
 

@@ -366,7 +366,7 @@ class Answer:
 def answer(request: Request, *, with_published: bool = False) -> Answer:
     """Everything that the estimate command reports."""
 
-    def run(streams: int) -> Estimate:
+    def run(streams: Number) -> Estimate:
         spec = request.spec.with_streams(streams)
         return estimate_on(spec, request.workload, request.system.of_streams(streams))
 

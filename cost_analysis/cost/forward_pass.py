@@ -22,7 +22,7 @@ from cost_analysis.cost.kernels import AGGREGATION, DeviceModel, ForwardPass, Ke
 from cost_analysis.cost.mlp import mlp_operators
 from cost_analysis.cost.operator import Growth, Operator
 from cost_analysis.inputs.dtypes import Precision
-from cost_analysis.inputs.layers import LayerGroup
+from cost_analysis.inputs.layers import CountedLayers
 from cost_analysis.inputs.layout import SINGLE, Layout
 from cost_analysis.inputs.spec import BF16, ModelSpec
 from cost_analysis.inputs.weights import prefix_values
@@ -89,7 +89,7 @@ def _layers(step: ForwardPass) -> list[Operator]:
     return [summed[key] for key in order]
 
 
-def _kinds(step: ForwardPass) -> Iterator[tuple[LayerGroup, Kernels]]:
+def _kinds(step: ForwardPass) -> Iterator[tuple[CountedLayers, Kernels]]:
     """The kinds of layers, each with what writes its operators."""
     for place, group in enumerate(step.model.share.groups):
         yield group, Kernels(step, as_float(group.count), place)

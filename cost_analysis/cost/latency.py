@@ -13,7 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cost_analysis.common.arrays import Number, as_float, ceil, clip, floor, maximum, minimum, where
+from cost_analysis.common.arrays import (
+    Number,
+    as_float,
+    ceil,
+    clip,
+    floor,
+    maximum,
+    minimum,
+    where,
+)
 from cost_analysis.cost.operator import Growth, Operator, arithmetic_sum
 from cost_analysis.cost.roofline import OperatorTime, Speeds
 from cost_analysis.inputs.layout import Layout, Stage, micro_batches, stages
@@ -80,7 +89,10 @@ def decode_phase(
     """
     engine = speeds.engine
     grows = {growth.operator.name: growth for growth in growths}
-    times, roofs, floors, step, grown = [], [], 0.0, 0.0, 0.0
+    times, roofs = [], []
+    floors: Number = 0.0
+    step: Number = 0.0
+    grown: Number = 0.0
     for operator in first:
         growth = grows.get(operator.name)
         if growth is None:
@@ -239,7 +251,8 @@ def sum_of_maxima(
     """
     start, slope = start_a - start_b, slope_a - slope_b
     last = start + slope * (count - 1.0)
-    high, step = maximum(start, last), abs(slope)
+    high = maximum(start, last)
+    step = where(slope < 0, -slope, slope)
     crossing = ceil(high / where(step > 0, step, 1.0))
     above = where(minimum(start, last) >= 0, count, clip(crossing, 0.0, count))
     above = where(high > 0, above, 0.0)

@@ -170,7 +170,7 @@ class Kernel:
     stored: DType | None = None
 
     def over(
-        self, rows: Number, *, row_bytes: Number = None, cache_bytes: Number = 0.0
+        self, rows: Number, *, row_bytes: Number | None = None, cache_bytes: Number = 0.0
     ) -> Operator:
         """The operator for so many rows, token-streams or tokens.
 
@@ -219,7 +219,7 @@ class Kernel:
         )
 
 
-def masked_pairs(queries: Number, past: Number = 0.0, window: Number = None) -> Number:
+def masked_pairs(queries: Number, past: Number = 0.0, window: Number | None = None) -> Number:
     """Query-key pairs of the rectangle queries · (past + queries) that the mask hides.
 
     Each query sees the past and the new tokens up to itself; with a window, of these the last

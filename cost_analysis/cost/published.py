@@ -301,7 +301,7 @@ def aggregate_parameters(spec: ModelSpec) -> Number:
     Departs: the second matrix is missing, and a bias is counted h·P times.
     """
     hidden = as_float(spec.hidden_size)
-    return (hidden + 1.0) * hidden * spec.streams * (as_float(spec.streams) > 1)
+    return (hidden + 1.0) * hidden * spec.streams * as_float(as_float(spec.streams) > 1)
 
 
 def aggregate_latency(spec: ModelSpec, workload: Workload, roofs: Roofs) -> Number:

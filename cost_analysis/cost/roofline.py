@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import reduce
 from typing import NamedTuple
 
-from cost_analysis.common.arrays import Number, maximum, minimum, square_root, where
+from cost_analysis.common.arrays import Label, Number, maximum, minimum, square_root, where
 from cost_analysis.cost.operator import Operator, record
 from cost_analysis.inputs.device import Hardware, ProductRates
 from cost_analysis.inputs.dtypes import DType
@@ -102,7 +102,7 @@ class OperatorTime:
         return self.operator.bytes * self.runs
 
     @property
-    def bound(self) -> Number:
+    def bound(self) -> Label:
         """Which limit asks for most: "compute", "memory", "link" or "overhead"."""
         compute, transfer = self.compute, self.transfer
         slower = "link" if self.operator.kind == "exchange" else "memory"
@@ -212,9 +212,8 @@ class Speeds:
     def _rates_of(self, kind: str, compute: DType | None, stored: DType | None) -> _Rates:
         """The rates of kernels of a kind: shares of the two roofs, and what was measured."""
         engine, hardware, rate = self.engine, self.hardware, self._bytes_rate
-        floor, flops = engine.kernel_floor, None
-        if compute is not None:
-            flops = engine.flops_rate(hardware, compute)
+        floor = engine.kernel_floor
+        flops = None if compute is None else engine.flops_rate(hardware, compute)
         if kind == "attention":
             attention = engine.attention
             flops = None if flops is None else flops * attention.flops_share
@@ -223,7 +222,7 @@ class Speeds:
             return _Rates(floor + engine.link_latency, None, rate)
         if kind != "product":
             return _Rates(floor, None, rate * engine.elementwise_share)
-        if _widens(stored, compute, hardware):
+        if flops is not None and _widens(stored, compute, hardware):
             flops = flops * engine.quantised_flops_share
             return _Rates(floor, flops, rate * engine.quantised_bandwidth_share)
         measured = hardware.product_rates.get(compute.unit) if compute else None

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from cost_analysis.common.arrays import single_count
 from cost_analysis.inputs.config_json import Config
 from cost_analysis.inputs.layers import Attention, Experts, Frame, LatentAttention, LayerGroup, Mlp
 from cost_analysis.inputs.spec import ModelSpec
@@ -42,8 +43,8 @@ def sizes(
         "hidden_size": hidden,
         "num_hidden_layers": depth(config, "num_hidden_layers"),
         "num_attention_heads": heads,
-        "num_key_value_heads": config.size("num_key_value_heads", kv_heads, null=True) or heads,
-        "head_dim": config.size("head_dim", head_dim, null=True),
+        "num_key_value_heads": config.optional_size("num_key_value_heads", kv_heads) or heads,
+        "head_dim": config.optional_size("head_dim", head_dim),
         "vocab_size": _stated(config, "vocab_size", stated),
         "max_position_embeddings": config.size("max_position_embeddings", max_positions),
         "tie_word_embeddings": config.switch("tie_word_embeddings", tied),
@@ -57,12 +58,12 @@ LARGEST_DEPTH = 10_000
 
 
 def _stated(config: Config, name: str, defaults: dict[str, int]) -> int:
-    return int(config.size(name, defaults[name]) if name in defaults else config.size(name))
+    return config.size(name, defaults.get(name))
 
 
 def depth(config: Config, name: str) -> int:
     """How many layers a model has."""
-    layers = int(config.size(name))
+    layers = config.size(name)
     if layers > LARGEST_DEPTH:
         config.refuse(f"{name} is {layers}; it must be at most {LARGEST_DEPTH}")
     return layers
@@ -70,8 +71,7 @@ def depth(config: Config, name: str) -> int:
 
 def window_of(config: Config, default: int | None) -> int | None:
     """The sliding window; `default` where it is left out."""
-    found: int | None = config.size("sliding_window", default, lowest=2, null=True)
-    return found
+    return config.optional_size("sliding_window", default, lowest=2)
 
 
 def attention_kinds(
@@ -94,7 +94,7 @@ def attention_kinds(
     return [Attention(window if kind == SLIDING else None, **switches) for kind in types]
 
 
-def groups(kinds: Iterable[tuple[Any, Any]]) -> tuple[LayerGroup, ...]:
+def groups(kinds: Iterable[tuple[Attention, Mlp | Experts]]) -> tuple[LayerGroup, ...]:
     """The attention and MLP of each layer, counted; one kind is as many as the model has layers."""
     counted = Counter(kinds)
     found = tuple(
@@ -231,7 +231,7 @@ def gpt2(config: Config) -> ModelSpec:
     return ModelSpec(
         gated_mlp=False,
         hidden_size=hidden,
-        intermediate_size=config.size("n_inner", None, null=True) or 4 * hidden,
+        intermediate_size=config.optional_size("n_inner", None) or 4 * hidden,
         num_hidden_layers=depth(config, "n_layer"),
         num_attention_heads=heads,
         num_key_value_heads=heads,
@@ -354,7 +354,7 @@ def _deepseek(config: Config, *, dense: int, heads: int | None, max_positions: i
         rope_dim=config.size("qk_rope_head_dim"),
         plain_dim=config.size("qk_nope_head_dim"),
         value_dim=config.size("v_head_dim"),
-        q_rank=config.size("q_lora_rank", 1536, null=True),
+        q_rank=config.optional_size("q_lora_rank", 1536),
         bias=config.switch("attention_bias", False),
     )
     width, shared = config.size("moe_intermediate_size"), config.size("n_shared_experts")
@@ -363,7 +363,7 @@ def _deepseek(config: Config, *, dense: int, heads: int | None, max_positions: i
     )
     first = config.size("first_k_dense_replace", dense, lowest=0)
     # The head of a query and key; transformers' head_dim is the rotated part of it.
-    found = _with_head(config, attention.key_dim, heads, max_positions)
+    found = _with_head(config, single_count(attention.key_dim), heads, max_positions)
     layers = found["num_hidden_layers"]
     kinds = [LayerGroup(attention, Mlp(), min(first, layers))] if first else []
     if first < layers:
@@ -392,7 +392,7 @@ def _with_head(
 
 def _number(config: Config, name: str = "num_local_experts") -> int:
     """Routed experts, under the architecture's name or the one that transformers also takes."""
-    return int(config.size("num_local_experts" if name not in config.content else name))
+    return config.size("num_local_experts" if name not in config.content else name)
 
 
 def _experts(config: Config, number: int, **fields: Any) -> Experts:

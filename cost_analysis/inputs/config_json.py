@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from cost_analysis.common.arrays import single_count
 from cost_analysis.common.checks import whole_number
 from cost_analysis.common.errors import InputError, shown
-
-_REQUIRED = object()
 
 
 class Config:
@@ -25,33 +24,44 @@ class Config:
         self.where = where
         self.assumed: dict[str, Any] = {}
 
-    def size(
-        self, name: str, default: object = _REQUIRED, *, lowest: int = 1, null: bool = False
-    ) -> Any:
+    def size(self, name: str, default: int | None = None, *, lowest: int = 1) -> int:
         """A whole number; a default that is used is remembered in `assumed`.
 
         Args:
             name: The field.
-            default: What transformers takes where it is left out; without one it must be there.
+            default: What transformers takes where it is left out; None means that it must be there.
             lowest: The least that is allowed.
-            null: It may be null, which is not what it is where it is left out.
 
         Raises:
             InputError: It is missing, or not a whole number within the limits.
         """
-        if name not in self.content and default is not _REQUIRED:
-            if default is not None:
-                self.assumed[name] = default
+        if name not in self.content and default is not None:
+            self.assumed[name] = default
             return default
         value = self.content.get(name)
         if value is None:
-            if null:
-                return None
             self.refuse(f"{name} is missing")
         try:
-            return whole_number(name, value, lowest)
+            return single_count(whole_number(name, value, lowest))
         except InputError as error:
             self.refuse(str(error))
+
+    def optional_size(self, name: str, default: int | None, *, lowest: int = 1) -> int | None:
+        """A whole number, or None where it is null, which differs from being left out.
+
+        Args:
+            name: The field.
+            default: What transformers takes where it is left out.
+            lowest: The least that is allowed.
+
+        Raises:
+            InputError: Neither null nor a whole number within the limits.
+        """
+        if name not in self.content and default is None:
+            return None
+        if name in self.content and self.content[name] is None:
+            return None
+        return self.size(name, default, lowest=lowest)
 
     def switch(self, name: str, default: bool) -> bool:
         """True or false; `default` is what transformers takes where it is left out."""

@@ -13,7 +13,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from cost_analysis.common.arrays import Number, holds, interpolated, is_finite, is_real, maximum
+from cost_analysis.common.arrays import (
+    Condition,
+    Number,
+    holds,
+    interpolated,
+    is_finite,
+    is_real,
+    maximum,
+)
 from cost_analysis.common.checks import check_positive, check_share, whole_number
 from cost_analysis.common.errors import InputError, shown, unknown_name
 from cost_analysis.inputs.dtypes import WIDER, DType
@@ -153,13 +161,13 @@ class Hardware:
         """Dense peak of matrix products of `dtype` values [FLOP/s]."""
         return self.peak[self.peak_dtype(dtype)]
 
-    def is_within_a_node(self, devices: Number) -> Number:
-        """Whether so many neighbouring devices are joined by the interconnect."""
+    def is_within_a_node(self, devices: Number) -> Condition:
+        """Whether a group of neighbouring devices fits in a node, joined by the interconnect."""
         return devices <= (math.inf if self.devices_per_node is None else self.devices_per_node)
 
     def link_among(self, devices: int) -> str:
-        """What joins so many neighbouring devices: "interconnect" or "network"."""
-        return "interconnect" if self.is_within_a_node(devices) else "network"
+        """What joins a group of neighbouring devices: "interconnect" or "network"."""
+        return "interconnect" if holds(self.is_within_a_node(devices)) else "network"
 
     def at_datasheet(self, *, flops: bool, bandwidth: bool) -> Hardware:
         """The device without what its kernels were seen to reach, for a user's own shares."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from cost_analysis.common.arrays import ceil, where
+from cost_analysis.common.arrays import Number, ceil, where
 from cost_analysis.common.errors import InputError, shown, unknown_name
 
 
@@ -39,7 +39,7 @@ class Scales:
         """Width of a scale and its zero point [B]."""
         return (self.bits + self.zero_bits) / 8
 
-    def matrix_bytes(self, inputs: Any, outputs: Any) -> Any:
+    def matrix_bytes(self, inputs: Number, outputs: Number) -> Number:
         """Bytes of the scales of an (outputs, inputs) matrix; arguments as for `DType`."""
         groups = ceil(inputs / self.inputs) if self.inputs else 1.0
         channels = ceil(outputs / self.outputs) if self.outputs > 1 else outputs
@@ -74,7 +74,7 @@ class DType:
         shared = self.scales.inputs if self.scales else 0
         return width + self.scales.bytes / shared if self.scales and shared else width
 
-    def matrix_bytes(self, inputs: Any, outputs: Any) -> Any:
+    def matrix_bytes(self, inputs: Number, outputs: Number) -> Number:
         """Bytes of a stored (outputs, inputs) matrix, its scales included.
 
         Args:

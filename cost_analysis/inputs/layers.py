@@ -31,7 +31,7 @@ class Attention:
         wide: Its matrices stay 16-bit where those of the MLP are stored in fewer (gpt-oss).
     """
 
-    window: Number = field(default=None, metadata=size_from(2))
+    window: Number | None = field(default=None, metadata=size_from(2))
     output_bias: bool = field(default=False, metadata=SWITCH)
     sinks: bool = field(default=False, metadata=SWITCH)
     wide: bool = field(default=False, metadata=SWITCH)
@@ -71,7 +71,7 @@ class LatentAttention:
     rope_dim: Number = field(metadata=SIZE)
     plain_dim: Number = field(metadata=SIZE)
     value_dim: Number = field(metadata=SIZE)
-    q_rank: Number = field(default=None, metadata=SIZE)
+    q_rank: Number | None = field(default=None, metadata=SIZE)
     bias: bool = field(default=False, metadata=SWITCH)
     absorbed: bool = field(default=True, metadata=SWITCH)
 
@@ -80,7 +80,7 @@ class LatentAttention:
         check_fields(self)
 
     @property
-    def window(self) -> Number:
+    def window(self) -> None:
         """None: it attends to everything."""
         return None
 
@@ -139,7 +139,7 @@ class Experts:
 
     number: Number = field(metadata=size_from(0))
     per_token: Number = field(metadata=size_from(0))
-    width: Number = field(default=None, metadata=size_from(0))
+    width: Number | None = field(default=None, metadata=size_from(0))
     shared_width: Number = field(default=0, metadata=size_from(0))
     bias: bool = field(default=False, metadata=SWITCH)
     router_bias: bool = field(default=False, metadata=SWITCH)
@@ -160,7 +160,7 @@ class Experts:
 
 @dataclass(frozen=True, slots=True)
 class LayerGroup:
-    """Layers of one kind.
+    """Layers of one kind, as a model states them.
 
     Attributes:
         attention: Their attention.
@@ -170,12 +170,27 @@ class LayerGroup:
 
     attention: Attention | LatentAttention = Attention()
     mlp: Mlp | Experts = Mlp()
-    count: Number = None
+    count: Number | None = None
 
     def __post_init__(self) -> None:
         """Check the count."""
         if self.count is not None:
             object.__setattr__(self, "count", whole_number("layers of a kind", self.count, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class CountedLayers:
+    """Layers of one kind, and how many of them a model has.
+
+    Attributes:
+        attention: Their attention.
+        mlp: Their MLP.
+        count: How many there are.
+    """
+
+    attention: Attention | LatentAttention
+    mlp: Mlp | Experts
+    count: Number
 
     def __str__(self) -> str:
         """A short description."""

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 from cost_analysis.common.arrays import (
+    Condition,
     Number,
     as_float,
     ceil,
@@ -125,7 +126,7 @@ class Layout:
             )
 
 
-def _refuse_unless(condition: Number, sentence: str, *numbers: Number) -> None:
+def _refuse_unless(condition: Condition, sentence: str, *numbers: Number) -> None:
     """Refuse numbers that break a condition, named as the first row that does has them.
 
     Raises:
@@ -135,7 +136,8 @@ def _refuse_unless(condition: Number, sentence: str, *numbers: Number) -> None:
         return
     if is_array(condition):
         place = int(condition.argmin())
-        numbers = tuple((number + condition * 0.0).flat[place] for number in numbers)
+        rows = condition * 0.0
+        numbers = tuple(float((rows + number).flat[place]) for number in numbers)
     raise InputError(sentence.format(*(f"{number:.0f}" for number in numbers)))
 
 
@@ -237,7 +239,8 @@ class Stage:
         if len({type(group.mlp) for group in groups}) == 1:
             share = self.layers / as_float(spec.num_hidden_layers)
             return tuple(group.count * share for group in groups)
-        found, before = [], 0.0
+        found: list[Number] = []
+        before: Number = 0.0
         for group in groups:
             low, high = maximum(self.first, before), minimum(self.end, before + group.count)
             found.append(maximum(high - low, 0.0))

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Final, cast
 
-from cost_analysis.common.arrays import Number, as_float, holds, is_array
+from cost_analysis.common.arrays import Number, as_count, as_float, holds, is_array
 from cost_analysis.common.checks import (
     SIZE,
     SWITCH,
@@ -21,10 +22,14 @@ from cost_analysis.common.checks import (
 )
 from cost_analysis.common.errors import InputError
 from cost_analysis.inputs.dtypes import Precision
-from cost_analysis.inputs.layers import Frame, LayerGroup
+from cost_analysis.inputs.layers import Attention, CountedLayers, Frame, LayerGroup, Mlp
 
 QWEN2 = Frame()
 """RMSNorms before attention and MLP, rotary positions."""
+
+DERIVED: Final = cast(float, None)
+"""None for `head_dim`: the width follows from the hidden size. To the type checker it is a number,
+because a model that has been made always has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,7 @@ class ModelSpec:
     num_hidden_layers: Number = field(default=36, metadata=SIZE)
     num_attention_heads: Number = field(default=16, metadata=SIZE)
     num_key_value_heads: Number = field(default=2, metadata=SIZE)
-    head_dim: Number = field(default=None, metadata=SIZE)
+    head_dim: Number = field(default=DERIVED, metadata=SIZE)
     vocab_size: Number = field(default=151936, metadata=SIZE)
     max_position_embeddings: Number = field(default=2048, metadata=SIZE)
     streams: Number = field(default=1, metadata=SIZE)
@@ -77,7 +82,7 @@ class ModelSpec:
         """Check every field; fill in head_dim."""
         check_fields(self)
         heads = self.num_attention_heads
-        if self.head_dim is None:
+        if self.head_dim is DERIVED:
             object.__setattr__(self, "head_dim", default_head_dim(self.hidden_size, heads))
         check_divides(
             heads,
@@ -100,14 +105,15 @@ class ModelSpec:
             )
 
     @property
-    def groups(self) -> tuple[LayerGroup, ...]:
+    def groups(self) -> tuple[CountedLayers, ...]:
         """The kinds of layers, each with its count."""
         if not self.layers:
-            return _alike(self.num_hidden_layers)
+            return _qwen2_layers(self.num_hidden_layers)
         stated = sum(group.count for group in self.layers if group.count is not None)
         rest = self.num_hidden_layers - stated
         return tuple(
-            replace(group, count=rest) if group.count is None else group for group in self.layers
+            CountedLayers(group.attention, group.mlp, rest if group.count is None else group.count)
+            for group in self.layers
         )
 
     @property
@@ -138,7 +144,7 @@ class ModelSpec:
     @property
     def prefix(self) -> Number:
         """Prefix positions that every query may attend to: `prefix_tokens` if P > 1, else 0."""
-        return self.prefix_tokens * (self.streams > 1)
+        return self.prefix_tokens * as_count(self.streams > 1)
 
     def with_streams(self, streams: Number) -> ModelSpec:
         """The same architecture with another number of streams."""
@@ -153,7 +159,7 @@ class ModelSpec:
             self,
             hidden_size=hidden_size,
             intermediate_size=intermediate_size,
-            head_dim=None if self.scales_heads else self.head_dim,
+            head_dim=DERIVED if self.scales_heads else self.head_dim,
             streams=1,
             name="",
         )
@@ -173,14 +179,17 @@ def default_head_dim(hidden_size: Number, heads: Number) -> Number:
     return hidden_size // heads
 
 
-def _alike(count: Number) -> tuple[LayerGroup, ...]:
-    """Qwen2's layers throughout; estimates ask for them many times."""
-    return (LayerGroup(count=count),) if is_array(count) else _alike_layers(count)
+def _qwen2_layers(count: Number) -> tuple[CountedLayers, ...]:
+    """Qwen2's layers throughout."""
+    if is_array(count):
+        return (CountedLayers(Attention(), Mlp(), count),)
+    return _known_qwen2_layers(count)
 
 
 @lru_cache(maxsize=1024)
-def _alike_layers(count: int) -> tuple[LayerGroup, ...]:
-    return (LayerGroup(count=count),)
+def _known_qwen2_layers(count: float) -> tuple[CountedLayers, ...]:
+    """Qwen2's layers throughout; an estimate reads them many times."""
+    return (CountedLayers(Attention(), Mlp(), count),)
 
 
 def family_intermediate_size(hidden_size: int) -> int:

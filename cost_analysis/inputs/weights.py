@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cost_analysis.common.arrays import Number, as_count, as_float, is_array, minimum
-from cost_analysis.inputs.layers import Attention, Experts, LatentAttention, LayerGroup, Mlp
+from cost_analysis.inputs.layers import Attention, CountedLayers, Experts, LatentAttention, Mlp
 from cost_analysis.inputs.layout import Share
 from cost_analysis.inputs.spec import ModelSpec
 
@@ -103,7 +103,7 @@ def position_values(spec: ModelSpec) -> Number:
     return rows * spec.hidden_size if is_array(rows) or rows else 0
 
 
-def small_values(share: Share, group: LayerGroup) -> Number:
+def small_values(share: Share, group: CountedLayers) -> Number:
     """Norm weights, biases and other vectors of one layer.
 
     Divided among devices are those that belong to divided columns; the others are copied.
@@ -120,7 +120,7 @@ def attention_vectors(share: Share, kind: Attention | LatentAttention) -> Number
         rank = 0 if kind.q_rank is None else kind.q_rank
         biases = rank + kind.latent + spec.hidden_size if kind.bias else 0
         return rank + kind.kv_rank + biases
-    vectors = 0
+    vectors: Number = 0
     if spec.qkv_bias:
         vectors = vectors + share.query + 2 * share.key_value
     if kind.output_bias:
