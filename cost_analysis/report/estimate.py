@@ -40,7 +40,7 @@ def estimate_page(answer: Answer) -> Page:
     tables += [_phase_table(phase, cost) for phase in (cost.prefill, cost.decode) if phase.seconds]
     title, summary = _title(answer), _summary(answer)
     if answer.published is not None:
-        tables = [_published_table(answer), _departures_table(answer), *tables[:2]]
+        tables = [_published_table(answer), _gaps_table(answer), *tables[:2]]
         title = f"The published cost model: {title}"
         summary = [*_script_lines(answer), "", f"Ours, engine {cost.engine.name}:", *summary]
     return Page(title, tuple(summary), tuple(tables), tuple(_notes(answer)))
@@ -264,9 +264,9 @@ def _weights_without_aggregator(cost: Estimate) -> str:
     return format_bytes(cost.memory.weights - cost.memory.aggregator)
 
 
-def _departures_table(answer: Answer) -> Table:
-    # Only the published cost model has departures: other reports need not import them.
-    from cost_analysis.cost.published_gaps import departures
+def _gaps_table(answer: Answer) -> Table:
+    # Only reports of the published cost model need the gaps, so others do not import them.
+    from cost_analysis.cost.published_gaps import gaps
 
     cost = answer.cost
     rows = tuple(
@@ -275,9 +275,9 @@ def _departures_table(answer: Answer) -> Table:
             "" if item.memory is None else _signed(Increase(0.0, item.memory), format_bytes),
             "" if item.latency is None else _signed(Increase(0.0, item.latency), format_seconds),
         )
-        for item in departures(cost.spec, cost.workload, system_roofs(cost.system))
+        for item in gaps(cost.spec, cost.workload, system_roofs(cost.system))
     )
-    return Table("Where it departs from a real run", ("", "memory", "latency"), rows)
+    return Table("Where it differs from a real run", ("", "memory", "latency"), rows)
 
 
 def _reached(cost: Estimate) -> str:
