@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from cost_analysis import InputError
 from cost_analysis.common import arrays
 from cost_analysis.common.checks import check_divides, whole_number
+from tests.helpers.arrays import several
 
 numbers = st.floats(-1e6, 1e6)
 
@@ -52,7 +53,7 @@ def test_whole_powers(base: float, exponent: int) -> None:
     # An error of rounding is raised to the power, too.
     assert found == pytest.approx(base**exponent, rel=1e-14 + 1e-15 * exponent, abs=1e-300)
     rows = arrays.whole_power(np.array([base, 1.0]), np.array([float(exponent), 7.0]))
-    assert rows.tolist() == [found, 1.0]
+    assert several(rows).tolist() == [found, 1.0]
 
 
 @pytest.mark.property
@@ -60,9 +61,9 @@ def test_whole_powers(base: float, exponent: int) -> None:
 def test_interpolation_is_numpys(values: list[float], random: Any) -> None:
     places = sorted({round(random.uniform(-1e6, 1e6), 3) for _ in range(4)})
     heights = [random.uniform(-10, 10) for _ in places]
-    alone = [arrays.interpolated(value, places, heights) for value in values]
+    alone = [arrays.single(arrays.interpolated(value, places, heights)) for value in values]
     together = arrays.interpolated(np.array(values), places, heights)
-    np.testing.assert_allclose(together, alone, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(several(together), alone, rtol=1e-9, atol=1e-9)
 
 
 def test_interpolation_beyond_the_ends_is_the_end() -> None:
@@ -87,13 +88,15 @@ def test_arrays_are_those_with_an_axis() -> None:
     assert arrays.is_array(np.zeros(1))
     assert not arrays.is_array(np.zeros(()))
     assert not arrays.is_array([1.0])
-    assert arrays.as_float(np.array([1, 2])).dtype == np.float64
-    assert isinstance(arrays.as_float(np.int64(3)), float)
+    whole: Any = np.array([1, 2])
+    assert several(arrays.as_float(whole)).dtype == np.float64
+    one: Any = np.int64(3)
+    assert isinstance(arrays.as_float(one), float)
 
 
 def test_sizes_are_ints_or_float64() -> None:
     assert isinstance(whole_number("x", 4.0, 1), int)
-    assert whole_number("x", np.array([1, 2], np.int16), 1).dtype == np.float64
+    assert several(whole_number("x", np.array([1, 2], np.int16), 1)).dtype == np.float64
     for value, sentence in (
         (-(10**30), "P is far too small"),
         (2**31, "P is 2147483648; it must be a whole number from 1 to 2147483647"),

@@ -42,6 +42,7 @@ from cost_analysis import (
     load_model,
     memory,
 )
+from cost_analysis.common.arrays import single
 from cost_analysis.inputs.configurations import model_of
 from cost_analysis.inputs.layout import Layout
 from cost_analysis.measure.parallel_model import build_stock
@@ -170,7 +171,7 @@ def test_a_tensor_parallel_device_holds_and_sends_what_pytorch_gives_it(
     sent = {"all-reduce": 0.0, "gather logits": 0.0}
     for time in cost.prefill.times:
         if time.operator.kind == "exchange":
-            sent[time.operator.name] += time.operator.link_bytes
+            sent[time.operator.name] += single(time.operator.link_bytes)
     reduced = device.sent.pop("all_reduce")
     assert len(reduced) == 2 * spec.num_hidden_layers + 1
     assert sent["all-reduce"] == pytest.approx(sum(reduced) * 2 * (group - 1) / group)

@@ -21,6 +21,7 @@ from cost_analysis import (
     load_model,
     parameters,
 )
+from cost_analysis.common.arrays import single_count
 from cost_analysis.cost.activations import activation_bytes
 from cost_analysis.measure.parallel_model import ParallelModel, build
 from tests.helpers.live_tensors import LiveTensors
@@ -56,7 +57,7 @@ def cache_bytes(cache: Any) -> int:
 
 
 def tokens(spec: ModelSpec, batch: int, length: int, device: str = "cpu") -> torch.Tensor:
-    return torch.randint(0, spec.vocab_size, (batch, length), device=device)
+    return torch.randint(0, single_count(spec.vocab_size), (batch, length), device=device)
 
 
 @pytest.mark.parametrize("heads", SIZES)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cost_analysis.cost.mlp import busiest_experts, expected_experts
+from tests.helpers.arrays import several
 from tests.helpers.cases import CONFIGS
 
 
@@ -59,7 +60,7 @@ def test_the_busiest_group_row_by_row() -> None:
     rows = np.array([1.0, 3.0, 50.0, 1e4])
     together = busiest_experts(64.0, 6.0, rows, np.array([[1.0], [4.0], [8.0]]), 16.0)
     for (i, groups), (j, row) in itertools.product(enumerate((1.0, 4.0, 8.0)), enumerate(rows)):
-        assert together[i, j] == busiest_experts(64.0, 6.0, float(row), groups, 16.0)
+        assert several(together)[i, j] == busiest_experts(64.0, 6.0, float(row), groups, 16.0)
 
 
 @pytest.mark.property

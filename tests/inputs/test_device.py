@@ -21,8 +21,10 @@ from cost_analysis import (
     estimate,
     load_hardware,
 )
+from cost_analysis.common.arrays import single
 from cost_analysis.inputs.device import ProductRates
 from cost_analysis.inputs.dtypes import dtype_named
+from tests.helpers.arrays import several
 from tests.helpers.cases import EIGHT_A_NODE, FOUR_A_NODE
 
 RATES = ProductRates((1, 2, 8, 64), (20e9, 40e9, 40e9, 10e9), (1e-5, 1e-5, 1e-5, 3e-5))
@@ -42,8 +44,8 @@ def test_by_hand() -> None:
 @given(st.lists(st.floats(0.5, 500), min_size=1, max_size=5))
 def test_numbers_and_arrays_agree(rows: list[float]) -> None:
     together = RATES.seconds(1e9, np.array(rows))
-    alone = [RATES.seconds(1e9, value) for value in rows]
-    np.testing.assert_allclose(together, alone, rtol=1e-14)
+    alone = [single(RATES.seconds(1e9, value)) for value in rows]
+    np.testing.assert_allclose(several(together), alone, rtol=1e-14)
 
 
 def test_products_take_the_measured_time(ideal: Engine, a100: Hardware) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cost_analysis import InputError, Precision
 from cost_analysis.inputs.dtypes import DTYPES, EXAMPLES, WIDER, dtype_named
+from tests.helpers.arrays import several
 from tests.helpers.strategies import dtypes
 
 INPUTS, OUTPUTS = 300.0, 10.0
@@ -50,8 +51,8 @@ def test_matrix_bytes_by_hand(name: str, expected: float) -> None:
     assert dtype.name == name
     assert dtype.matrix_bytes(INPUTS, OUTPUTS) == expected
     outputs = np.array([0.0, OUTPUTS])
-    assert dtype.matrix_bytes(INPUTS, outputs).tolist() == [0, expected]
-    assert dtype.matrix_bytes(np.full(2, INPUTS), outputs).tolist() == [0, expected]
+    assert several(dtype.matrix_bytes(INPUTS, outputs)).tolist() == [0, expected]
+    assert several(dtype.matrix_bytes(np.full(2, INPUTS), outputs)).tolist() == [0, expected]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from cost_analysis import InputError, ModelSpec, Workload, parameters
 from cost_analysis.inputs.layers import Attention, LatentAttention, LayerGroup, Mlp
+from tests.helpers.arrays import several
 from tests.helpers.cases import configured
 
 
@@ -52,12 +53,12 @@ def test_model_fills_in_head_dim() -> None:
 def test_prefix_exists_with_streams_only() -> None:
     assert make().prefix == 0
     assert make(streams=2).prefix == 48
-    assert make(streams=np.array([1, 2])).prefix.tolist() == [0, 48]
+    assert several(make(streams=np.array([1, 2])).prefix).tolist() == [0, 48]
 
 
 def test_arrays_become_float64() -> None:
     spec = make(hidden_size=np.array([64, 128], dtype=np.int16))
-    assert spec.hidden_size.dtype == np.float64
+    assert several(spec.hidden_size).dtype == np.float64
     assert isinstance(make().hidden_size, int)
     assert isinstance(make(hidden_size=np.int64(64)).hidden_size, int)
 
