@@ -25,10 +25,10 @@ Number: TypeAlias = "float | Array"
 """A Python number, or a NumPy array of float64: everything broadcasts."""
 
 Condition: TypeAlias = "bool | npt.NDArray[np.bool_]"
-"""What a comparison of two numbers gives."""
+"""The result of comparing two numbers."""
 
 Label: TypeAlias = "str | npt.NDArray[np.str_]"
-"""A word, or an array of them."""
+"""A piece of text, or an array of them."""
 
 
 @overload
@@ -44,7 +44,7 @@ def is_array(value: object) -> bool:
 
 
 _PLAIN = frozenset((float, int, bool, str, type(None)))
-"""Types that are no arrays."""
+"""Types that are not arrays."""
 
 
 def as_float(value: Number | Condition) -> Number:
@@ -86,7 +86,7 @@ def as_count(condition: Condition) -> Number:
 
 
 def holds(condition: Condition) -> bool:
-    """Whether a condition is true, for an array everywhere."""
+    """Whether a condition is true; of an array, whether every element is."""
     return bool(condition.all()) if is_array(condition) else bool(condition)
 
 
@@ -107,12 +107,12 @@ def minimum(a: Number, b: Number) -> Number:
 
 
 def clip(value: Number, low: Number, high: Number) -> Number:
-    """The value, or the limit that it passes."""
+    """The value, limited to an interval."""
     return minimum(maximum(value, low), high)
 
 
 def ceil(value: Number) -> Number:
-    """The smallest whole number that is not below a value."""
+    """The value rounded up to a whole number."""
     if is_array(value):
         rounded: Array = _numpy().ceil(value)
         return rounded
@@ -120,7 +120,7 @@ def ceil(value: Number) -> Number:
 
 
 def floor(value: Number) -> Number:
-    """The largest whole number that is not above a value."""
+    """The value rounded down to a whole number."""
     if is_array(value):
         rounded: Array = _numpy().floor(value)
         return rounded

@@ -11,7 +11,7 @@ from cost_analysis.common.arrays import Array, Number, floor, holds, is_array, i
 from cost_analysis.common.errors import InputError, shown
 
 LARGEST_SIZE = 2**31 - 1
-"""Upper limit of every size: what a 32-bit index reaches, far beyond any model."""
+"""Upper limit of every size: the range of a 32-bit index, far beyond any model."""
 
 
 FLAGS: Mapping[str, str] = {
@@ -22,7 +22,7 @@ FLAGS: Mapping[str, str] = {
     "activations": "activation_dtype",
     "kv_cache": "kv_cache_dtype",
 }
-"""What the command line and its records call a field, where that is another name."""
+"""The names of fields on the command line and in its records, where they differ."""
 
 
 SWITCH: Mapping[str, Any] = {"kind": "switch"}
@@ -50,7 +50,7 @@ SIZE = size_from(1)
 def _checks(made: type) -> tuple[tuple[str, int, int, bool], ...]:
     """The fields to check: name, limits of a size (of a switch -1), whether None is allowed.
 
-    They are looked up once a class: a specification is made for every estimate.
+    They are worked out once for each class, because every estimate makes instances.
     """
     return tuple(
         (
@@ -68,9 +68,9 @@ def check_fields(made: Any, called: Mapping[str, str] = FLAGS) -> None:
     """Check the sizes and switches of a dataclass; sizes become Python ints, or float64 arrays.
 
     Args:
-        made: An instance whose class says in its metadata, by `size_from` and `SWITCH`, what its
-            fields are.
-        called: What messages call a field, where that is another name.
+        made: An instance whose class describes its fields in their metadata, by `size_from` and
+            `SWITCH`.
+        called: The names of fields in messages, where they differ.
 
     Raises:
         InputError: A size that is not a whole number within its limits, or a switch that is
@@ -92,7 +92,7 @@ def whole_number(name: str, value: object, lowest: int, most: int = LARGEST_SIZE
     """A size, checked: a Python int, or float64 for an array (int64 would overflow silently).
 
     Args:
-        name: What the message calls it.
+        name: Its name in the message.
         value: What was given.
         lowest: The least that is allowed.
         most: The most that is allowed.
@@ -132,7 +132,7 @@ def check_divides(whole: Number, part: Number, sentence: str) -> None:
     Args:
         whole: The larger size.
         part: What must divide it.
-        sentence: What is wrong where it does not.
+        sentence: The message where it does not.
 
     Raises:
         InputError: It leaves a remainder.
@@ -148,7 +148,7 @@ def check_divides(whole: Number, part: Number, sentence: str) -> None:
 
 
 LEAST_EFFICIENCY = 1e-6
-"""No engine is slower; below it, times would leave the range of numbers."""
+"""The lowest efficiency that is accepted: real engines are above, and below it times overflow."""
 
 
 def check_share(name: str, value: object) -> None:

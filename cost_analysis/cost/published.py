@@ -22,7 +22,7 @@ from cost_analysis.inputs.spec import ModelSpec, Workload
 from cost_analysis.inputs.system import System
 
 BYTES = 2.0
-"""Width of weights, activations and cache: the script knows 16 bits only [B]."""
+"""Width of weights, activations and cache: the script has 16 bits only [B]."""
 
 FLOPS_EFFICIENCY, BANDWIDTH_EFFICIENCY = 0.7, 0.9
 """Shares of the roofs that the script takes, as llm-analysis recommends."""
@@ -40,7 +40,7 @@ class PublishedCost:
         prefill_latency: One pass over prefix and prompt at batch P·B [s].
         decode_latency_per_token: One decode step at batch P·B, at the final length [s].
         aggregate_latency: The aggregator, once a request [s].
-        embedding_correction: What the script takes back for the embedding at batch P·B [s].
+        embedding_correction: Time that the script subtracts for the embedding at batch P·B [s].
         output_length: Decode steps that the script charges: one for each output token.
     """
 
@@ -73,11 +73,11 @@ class PublishedCost:
 
 @dataclass(frozen=True, slots=True)
 class Roofs:
-    """The device as the script sees it.
+    """The two roofs of a device in the script.
 
     Attributes:
-        flops: FLOP/s that are reached.
-        bandwidth: B/s that are reached.
+        flops: Rate of matrix products that is reached [FLOP/s].
+        bandwidth: Rate of traffic that is reached [B/s].
     """
 
     flops: Number
@@ -85,7 +85,7 @@ class Roofs:
 
 
 SCRIPT_ROOFS = Roofs(312e12 * FLOPS_EFFICIENCY, 2039e9 * BANDWIDTH_EFFICIENCY)
-"""What the script always takes: an A100 SXM 80 GB at 0.7 and 0.9."""
+"""The roofs that the script always takes: an A100 SXM 80 GB at 0.7 and 0.9."""
 
 
 def roofs_of(
@@ -108,8 +108,8 @@ def published_cost(
 ) -> PublishedCost:
     """The published cost of a request.
 
-    Heads, biases, head norms, tied or untied embeddings and precision do not enter: the script
-    takes head_dim as hidden/heads, a gated MLP, no biases, tied embeddings and 16 bits.
+    Head width, biases, head norms, untied embeddings and precision have no effect: the script takes
+    head_dim as hidden/heads, a gated MLP, no biases, tied embeddings and 16 bits.
 
     Args:
         spec: The model.
@@ -125,7 +125,7 @@ def published_cost(
 
 
 def published_on(spec: ModelSpec, workload: Workload, system: System) -> PublishedCost:
-    """The published cost of a request on a system, whose engine and formats do not enter.
+    """The published cost of a request on a system, whose engine and formats have no effect.
 
     Raises:
         InputError: As for `cost_on`.
@@ -134,7 +134,7 @@ def published_on(spec: ModelSpec, workload: Workload, system: System) -> Publish
 
 
 def system_roofs(system: System) -> Roofs:
-    """The roofs of a system's device, at the user's own efficiencies where there are some."""
+    """The roofs of a system's device, at efficiencies that the user gave, if any."""
     return roofs_of(system.hardware, system.flops_efficiency, system.bandwidth_efficiency)
 
 
@@ -142,14 +142,14 @@ def cost_on(spec: ModelSpec, workload: Workload, roofs: Roofs) -> PublishedCost:
     """The published cost of a request at given roofs.
 
     Raises:
-        InputError: A model with experts or latent attention, for which it has no terms.
+        InputError: A model with experts or latent attention, for which there are no terms.
     """
     if any(
         isinstance(group.mlp, Experts) or isinstance(group.attention, LatentAttention)
         for group in spec.layers
     ):
         raise InputError(
-            "the published cost model knows dense layers only; this model has "
+            "the published cost model covers dense layers only; this model has "
             f"{spec.layers_in_words}"
         )
     streams = as_float(workload.batch_size) * spec.streams

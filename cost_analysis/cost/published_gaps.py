@@ -1,8 +1,8 @@
 """Where the published cost model differs from a real run, each gap with its size.
 
 Every size is the published charge less what a run needs, all else as published: positive where
-the paper's model charges too much, negative where it leaves something out. They do not add up to the
-difference from our model, which also counts differently elsewhere.
+the paper's model charges too much, negative where it leaves something out. The gaps do not add up
+to the difference from our model, which also counts differently elsewhere.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From a `config.json` to a `ModelSpec`: a reader for each family of architectures.
 
-What a configuration leaves out is what transformers' config class of the architecture takes (5.24,
-`models/*/configuration_*.py`); the tests compare each default with it.
+Defaults of fields that a configuration leaves out are those of transformers' config class of the
+architecture (5.24, `models/*/configuration_*.py`); the tests compare them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def sizes(
     tied: bool = False,
     **stated: int,
 ) -> dict[str, Any]:
-    """The sizes that all rotary architectures name alike.
+    """The sizes that have the same names in all rotary architectures.
 
     Args:
         config: The configuration.
@@ -36,7 +36,7 @@ def sizes(
         head_dim: Default of head_dim; None means hidden_size / num_attention_heads.
         max_positions: Default of max_position_embeddings.
         tied: Default of tie_word_embeddings.
-        stated: Defaults of fields that must be stated otherwise.
+        stated: Defaults of further fields, which are required without one.
     """
     hidden, heads = (_stated(config, name, stated) for name in ("hidden_size", _HEADS))
     return {
@@ -54,7 +54,7 @@ def sizes(
 _HEADS = "num_attention_heads"
 
 LARGEST_DEPTH = 10_000
-"""Layers that a model may have: each is looked at, and none has a tenth of it."""
+"""Layers that a model may have at most, ten times those of any published one."""
 
 
 def _stated(config: Config, name: str, defaults: dict[str, int]) -> int:
@@ -80,11 +80,11 @@ def attention_kinds(
     """The attention of each layer.
 
     Args:
-        config: The configuration, whose `layer_types` go before the pattern.
+        config: The configuration, whose `layer_types` take precedence over the pattern.
         layers: How many layers there are.
-        window: Of those that slide.
+        window: The window of sliding attention.
         pattern: `FULL` or `SLIDING` for each layer, where `layer_types` are left out.
-        switches: Other fields of each.
+        switches: Other fields of every `Attention`.
     """
     types = config.names("layer_types", (FULL, SLIDING)) or pattern
     if len(types) != layers:
@@ -95,7 +95,10 @@ def attention_kinds(
 
 
 def groups(kinds: Iterable[tuple[Attention, Mlp | Experts]]) -> tuple[LayerGroup, ...]:
-    """The attention and MLP of each layer, counted; one kind is as many as the model has layers."""
+    """The kinds of layers, counted, from the attention and MLP of each layer.
+
+    A single kind has no count of its own, so it follows the number of layers.
+    """
     counted = Counter(kinds)
     found = tuple(
         LayerGroup(attention, mlp, None if len(counted) == 1 else count)
@@ -146,7 +149,7 @@ def qwen2(config: Config) -> ModelSpec:
 
 
 def qwen3(config: Config) -> ModelSpec:
-    """Qwen3: norms on q and k, heads of a width of their own."""
+    """Qwen3: norms on q and k, a head width that is stated."""
     found = sizes(config, kv_heads=32, head_dim=128, max_positions=32768)
     biased = config.switch("attention_bias", False)
     return _qwen(config, found, qkv_bias=biased, qk_norm=True, output_bias=biased)
@@ -155,7 +158,7 @@ def qwen3(config: Config) -> ModelSpec:
 def qwen2_parscale(config: Config) -> ModelSpec:
     """ParScale checkpoints: Qwen2 with `parscale_n` streams (QwenLM/ParScale).
 
-    `parscale_attn_smooth` changes the weights of the aggregation, not what it costs.
+    `parscale_attn_smooth` changes the weights of the aggregation, not its cost.
     """
     return replace(
         qwen2(config),
@@ -244,7 +247,7 @@ def gpt2(config: Config) -> ModelSpec:
 
 
 def opt(config: Config) -> ModelSpec:
-    """OPT: as GPT-2, with two rows more of positions, which padding once took."""
+    """OPT: as GPT-2, with two more rows of positions, once used for padding."""
     hidden, heads = config.size("hidden_size"), config.size("num_attention_heads")
     config.expect("word_embed_proj_dim", hidden, None)
     config.expect("do_layer_norm_before", True)

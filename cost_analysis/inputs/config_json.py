@@ -1,4 +1,4 @@
-"""The fields of a model's `config.json`, taken one by one, each as what it must be."""
+"""The fields of a model's `config.json`, read one by one and checked."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from cost_analysis.common.errors import InputError, shown
 
 
 class Config:
-    """The fields of a configuration, and where they are from."""
+    """The fields of a configuration, and the file that they are from."""
 
     def __init__(self, content: dict[str, Any], where: str) -> None:
         """A configuration.
 
         Args:
             content: Its fields.
-            where: What errors call it.
+            where: Its name in errors.
         """
         self.content = content
         self.where = where
@@ -104,11 +104,11 @@ class Config:
         return Config(value, f"{self.where}, {name}")
 
     def expect(self, name: str, *values: object) -> None:
-        """Refuse a field whose value means something that is not described here.
+        """Refuse a field whose value is not supported.
 
         Args:
             name: The field.
-            values: What it may be; the first is what transformers takes where it is left out.
+            values: Those that are; the first is the one that transformers takes by default.
         """
         value = self.content.get(name, values[0])
         if not any(value is known or value == known for known in values):

@@ -25,7 +25,7 @@ class Attention:
 
     Attributes:
         window: A query sees itself and the `window - 1` positions before it, and no more are
-            cached; None means all.
+            cached; None means all positions.
         output_bias: A bias on the output projection.
         sinks: One learned score a head that takes a share of the softmax (gpt-oss).
         wide: Its matrices stay 16-bit where those of the MLP are stored in fewer (gpt-oss).
@@ -57,14 +57,14 @@ class LatentAttention:
 
     Attributes:
         kv_rank: Width of the latent of keys and values.
-        rope_dim: Part of a head's query and key that is rotated.
-        plain_dim: Part that is not.
+        rope_dim: Width of the rotated part of a head's query and key.
+        plain_dim: Width of the other part.
         value_dim: Width of a head's value.
         q_rank: Width of the latent of queries; None means that queries are projected at once.
         bias: Biases on the projections into latents and on the output projection.
         absorbed: A decode step attends to the latents themselves, its queries projected onto them,
-            as serving engines do (the paper's section 2.1.2); else it expands all of the context
-            to keys and values first, as transformers does. A prefill always expands.
+            as serving engines do (the paper's section 2.1.2); otherwise it first expands the whole
+            context to keys and values, as transformers does. A prefill always expands.
     """
 
     kv_rank: Number = field(metadata=SIZE)
@@ -81,7 +81,7 @@ class LatentAttention:
 
     @property
     def window(self) -> None:
-        """None: it attends to everything."""
+        """None: it attends to all positions."""
         return None
 
     @property
@@ -129,10 +129,10 @@ class Experts:
 
     Attributes:
         number: Routed experts, E.
-        per_token: Experts that a token-stream passes, k.
+        per_token: Experts of each token-stream, k.
         width: Intermediate size of an expert; None means the model's.
-        shared_width: Intermediate size of the experts that every token-stream passes, together; 0
-            means that there are none.
+        shared_width: Intermediate size of all shared experts together, which every token-stream
+            uses; 0 means that there are none.
         bias: Biases on the projections of the experts.
         router_bias: A bias on the router.
     """
@@ -165,7 +165,7 @@ class LayerGroup:
     Attributes:
         attention: Their attention.
         mlp: Their MLP.
-        count: How many there are; None means those that the other groups leave.
+        count: How many there are; None means all layers that other groups do not have.
     """
 
     attention: Attention | LatentAttention = Attention()

@@ -1,8 +1,7 @@
-"""What is asked: an architecture, made of kinds of layers, and a workload.
+"""A model architecture, made of kinds of layers, and a workload.
 
-Everything here is frozen, validated when it is made, and does no input or output. The numeric
-fields take a number or a NumPy array; arrays broadcast against each other, so that one
-description can stand for a million rows.
+The classes are frozen and validated when they are made. The numeric fields take a number or a
+NumPy array; arrays broadcast against each other, so that one object can describe a million rows.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ QWEN2 = Frame()
 """RMSNorms before attention and MLP, rotary positions."""
 
 DERIVED: Final = cast(float, None)
-"""None for `head_dim`: the width follows from the hidden size. To the type checker it is a number,
-because a model that has been made always has one."""
+"""None, as the value of `head_dim`: hidden_size / num_attention_heads. The type checker takes it
+for a number, because `head_dim` of every model that has been made is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class ModelSpec:
 
     Defaults are the flags of the published script (QwenLM/ParScale `cost_analysis.py`) and, where
     it has none, the published models: tied embeddings, biases on q, k and v, a gated MLP, and
-    Qwen2's layers. What other architectures have instead stands in `layers` and `frame`.
+    Qwen2's layers. `layers` and `frame` describe where other architectures differ.
 
     Attributes:
         hidden_size: Width of the residual stream, h.
@@ -57,7 +56,7 @@ class ModelSpec:
         tie_word_embeddings: The LM head is the embedding table.
         name: What reports call the model.
         layers: Kinds of layers and how many of each; none means Qwen2's throughout.
-        frame: Norms, positions and what else is not part of one kind of layer.
+        frame: Norms, positions and other properties of the whole model.
     """
 
     hidden_size: Number = field(metadata=SIZE)
@@ -118,17 +117,17 @@ class ModelSpec:
 
     @property
     def layers_in_words(self) -> str:
-        """The kinds of layers, and how many there are of each."""
+        """The kinds of layers and the number of each, as text."""
         return ", ".join(str(group) for group in self.groups)
 
     @property
     def is_plain(self) -> bool:
-        """Whether all layers are as Qwen2's, up to what the switches say."""
+        """Whether all layers are Qwen2's, apart from the switches of this class."""
         return not self.layers and self.frame == QWEN2
 
     @property
     def scales_heads(self) -> bool:
-        """Whether the width of a head follows from the hidden size, and changes with it."""
+        """Whether the width of a head follows from the hidden size and changes with it."""
         return holds(self.num_attention_heads * self.head_dim == self.hidden_size)
 
     @property
@@ -203,7 +202,7 @@ def family_intermediate_size(hidden_size: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One request shape: a batch of prompts of equal length, and how much each generates.
+    """The shape of a request: a batch of prompts of equal length, and how much each generates.
 
     The first output token comes from the prefill, so `output_length` tokens take
     `output_length - 1` decode steps. Fields become float64 when the workload is made.
@@ -240,4 +239,4 @@ class Workload:
 
 
 BF16 = Precision()
-"""The formats that are taken where none are given."""
+"""The default formats."""

@@ -88,5 +88,5 @@ def test_script_constants_are_the_a100_profile(a100: Hardware) -> None:
 def test_models_for_which_it_has_no_terms(a100: Hardware) -> None:
     latent = replace(SMALL, layers=(LayerGroup(LatentAttention(512, 64, 128, 128)),))
     for spec in (MIXTURE, latent):
-        with pytest.raises(InputError, match="knows dense layers only; this model has 4 x"):
+        with pytest.raises(InputError, match="covers dense layers only; this model has 4 x"):
             published_cost(spec, Workload(), a100)
