@@ -1,4 +1,4 @@
-"""A million estimates in one call, and what one costs beside llm-analysis.
+"""A million estimates in one call, and the time of one compared with llm-analysis.
 
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/million.py
 
@@ -41,9 +41,9 @@ def cpu_seconds(work: Callable[[], Any]) -> float:
     return seconds
 
 
-def column(values: Number) -> list[int]:
-    """The whole numbers of an array."""
-    return [int(value) for value in np.atleast_1d(values)]
+def column(values: Number, rows: int) -> list[int]:
+    """The first whole numbers of an array."""
+    return [int(value) for value in np.atleast_1d(values)[:rows]]
 
 
 def peer_seconds(spec: ModelSpec, workload: Workload, rows: int) -> float | None:
@@ -55,32 +55,40 @@ def peer_seconds(spec: ModelSpec, workload: Workload, rows: int) -> float | None
     analysis.logger.setLevel("ERROR")
     device = analysis.get_gpu_config_by_name("a100-sxm-80gb")
     device.mem_per_GPU_in_GB = 10_000
-    batches = column(workload.batch_size * spec.streams)
-    prompts, outputs = column(workload.input_length), column(workload.output_length)
-    widths, inner_widths = column(spec.hidden_size), column(spec.intermediate_size)
+    columns = (
+        spec.hidden_size,
+        spec.intermediate_size,
+        workload.batch_size * spec.streams,
+        workload.input_length,
+        workload.output_length,
+    )
+    chosen = list(zip(*(column(values, rows) for values in columns), strict=True))
 
     def run() -> None:
-        for row in range(rows):
-            model = analysis.ModelConfig(
-                name="",
-                num_layers=36,
-                n_head=16,
-                hidden_dim=widths[row],
-                vocab_size=151936,
-                max_seq_len=4096,
-                num_key_value_heads=2,
-                ffn_embed_dim=inner_widths[row],
-                mlp_gated_linear_units=True,
-            )
-            analysis.LLMAnalysis(
-                model, device, flops_efficiency=0.7, hbm_memory_efficiency=0.9
-            ).inference(
-                batch_size_per_gpu=batches[row],
-                seq_len=prompts[row],
-                num_tokens_to_generate=outputs[row],
-            )
+        for row in chosen:
+            analyse(analysis, device, *row)
 
     return cpu_seconds(run) / rows
+
+
+def analyse(
+    analysis: Any, device: Any, hidden: int, inner: int, batch: int, prompt: int, output: int
+) -> None:
+    """One analysis of a model and a workload by llm-analysis."""
+    model = analysis.ModelConfig(
+        name="",
+        num_layers=36,
+        n_head=16,
+        hidden_dim=hidden,
+        vocab_size=151936,
+        max_seq_len=4096,
+        num_key_value_heads=2,
+        ffn_embed_dim=inner,
+        mlp_gated_linear_units=True,
+    )
+    analysis.LLMAnalysis(model, device, flops_efficiency=0.7, hbm_memory_efficiency=0.9).inference(
+        batch_size_per_gpu=batch, seq_len=prompt, num_tokens_to_generate=output
+    )
 
 
 def main() -> None:

@@ -39,7 +39,6 @@ def _exchange(
     sent: Number,
     messages: Number,
     spans: Number | None = None,
-    kernels: Number | None = None,
 ) -> list[Operator]:
     """An exchange of a group, in each of some layers.
 
@@ -51,9 +50,8 @@ def _exchange(
         sent: Bytes that each device sends [B].
         messages: Messages, one after another.
         spans: Devices from the first to the last of the group; None where they are neighbours.
-        kernels: Kernels launched; None means one if the group has several devices.
     """
-    launched = minimum(group - 1.0, 1.0) if kernels is None else kernels
+    launched = minimum(group - 1.0, 1.0)  # one if the group has several devices
     return [
         Operator(
             name,
@@ -161,16 +159,17 @@ def to_next_stage(layers: Kernels) -> list[Operator]:
         return []
     hops = stages * minimum(stages - 1.0, 1.0)
     tokens = layers.model.sequences * TOKEN_BYTES * (hops / stages)
-    return _exchange(
-        layers,
-        "to next stage",
-        "pipeline",
-        stages,
-        sent=step.residual_bytes * (stages - 1.0) + tokens,
-        messages=hops,
-        spans=layout.devices,
-        kernels=hops,
-    )
+    return [
+        Operator(
+            "to next stage",
+            "pipeline",
+            link_bytes=step.residual_bytes * (stages - 1.0) + tokens,
+            messages=hops,
+            kernels=hops,
+            kind="exchange",
+            spans=layout.devices,
+        )
+    ]
 
 
 TOKEN_BYTES = 8.0

@@ -95,10 +95,7 @@ def attention_kinds(
 
 
 def groups(kinds: Iterable[tuple[Attention, Mlp | Experts]]) -> tuple[LayerGroup, ...]:
-    """The kinds of layers, counted, from the attention and MLP of each layer.
-
-    A single kind has no count of its own, so it follows the number of layers.
-    """
+    """The kinds of layers, counted; a single kind has as many layers as the model."""
     counted = Counter(kinds)
     found = tuple(
         LayerGroup(attention, mlp, None if len(counted) == 1 else count)

@@ -1,4 +1,4 @@
-"""Formulas of numbers and of arrays, and sizes as they are checked."""
+"""Functions of numbers and arrays, and checks of sizes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_numbers_and_arrays_agree(pairs: list[tuple[float, float]], limit: float
 
 @pytest.mark.parametrize("function", [arrays.ceil, arrays.floor])
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
-def test_what_has_no_whole_number_stays(function: Any, value: float) -> None:
+def test_infinity_and_nan_are_not_rounded(function: Any, value: float) -> None:
     assert function(value) == value or math.isnan(function(value))
     np.testing.assert_array_equal(function(np.array([value])), [value])
 
@@ -58,7 +58,7 @@ def test_whole_powers(base: float, exponent: int) -> None:
 
 @pytest.mark.property
 @given(st.lists(numbers, min_size=1, max_size=5), st.randoms(use_true_random=False))
-def test_interpolation_is_numpys(values: list[float], random: Any) -> None:
+def test_interpolation_equals_numpys(values: list[float], random: Any) -> None:
     places = sorted({round(random.uniform(-1e6, 1e6), 3) for _ in range(4)})
     heights = [random.uniform(-10, 10) for _ in places]
     alone = [arrays.single(arrays.interpolated(value, places, heights)) for value in values]
@@ -66,7 +66,7 @@ def test_interpolation_is_numpys(values: list[float], random: Any) -> None:
     np.testing.assert_allclose(several(together), alone, rtol=1e-9, atol=1e-9)
 
 
-def test_interpolation_beyond_the_ends_is_the_end() -> None:
+def test_interpolation_outside_the_points_is_constant() -> None:
     assert [arrays.interpolated(x, (1, 3), (10, 30)) for x in (0, 1, 2, 3, 9)] == [
         10, 10, 20, 30, 30,
     ]  # fmt: skip
@@ -107,7 +107,7 @@ def test_sizes_are_ints_or_float64() -> None:
             whole_number("P", value, 1)
 
 
-def test_a_rest_is_told() -> None:
+def test_a_remainder_is_refused() -> None:
     check_divides(12, 4, "never")
     check_divides(np.array([12, 8]), 4, "never")
     with pytest.raises(InputError, match=r"^no: 13 / 4 leaves 1$"):

@@ -1,4 +1,4 @@
-"""One device's share of a model against what PyTorch and transformers give to it.
+"""One device's share of a model equals the one that PyTorch and transformers give it.
 
 Tensor parallelism: transformers' own plan for each architecture, carried out by PyTorch's DTensor
 on a process group that only pretends to communicate; local parameters, cache, FLOPs and every
@@ -113,7 +113,7 @@ class OnOneDevice(TorchDispatchMode):
 
 
 def style(name: str) -> ParallelStyle | None:
-    """PyTorch's way to carry out one of transformers'; None where a module is copied."""
+    """PyTorch's parallel style for one of transformers; None where a module is copied."""
     ways: dict[str, ParallelStyle | None] = {
         "colwise": ColwiseParallel(),
         "rowwise": RowwiseParallel(),
@@ -262,7 +262,7 @@ def stage_values(model: Any, bounds: list[int], stage: int) -> int:
 
 
 def bounds_of(layers: int, stages: int) -> list[int]:
-    """First layers of the stages: what is left over goes before the last stage, one each."""
+    """First layers of the stages: remaining layers go just before the last stage, one each."""
     counts = [layers // stages] * stages
     for place in range(layers % stages):
         counts[stages - 2 - place] += 1
@@ -285,7 +285,7 @@ def test_the_fullest_stage_has_the_modules_of_a_real_model(name: str, stages: in
     assert found.weights == max(held) * 4
 
 
-def test_streams_apart_hold_their_own_prefixes_and_caches() -> None:
+def test_stream_groups_store_their_own_prefixes_and_caches() -> None:
     spec = replace(load_model("0.5B").spec, streams=8, prefix_tokens=5)
     work = Workload(2, 9, 4)
     apart = memory(spec, work, FP32, Layout(stream_parallel=4))

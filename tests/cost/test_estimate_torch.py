@@ -1,4 +1,4 @@
-"""Counts of the core against PyTorch's own, on running modules of stock transformers."""
+"""Counts of the core equal those of PyTorch for running modules of stock transformers."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_flops_of_every_decode_step(a100: Hardware, ideal: Engine) -> None:
     assert estimate(spec, Workload(2, 5, steps + 1), a100, ideal).decode.flops == counted
 
 
-def test_flop_counter_sees_a_wrong_count(a100: Hardware, ideal: Engine) -> None:
+def test_a_wrong_flop_count_is_found(a100: Hardware, ideal: Engine) -> None:
     spec = tiny(2, **SIZES["gqa"])
     counted = counted_flops(
         model := build(spec, attention="eager"), tokens(spec, 2, 5), model.new_cache(2), 1

@@ -1,4 +1,4 @@
-"""Times of phases: as recorded before there were measured terms, and sums in closed form."""
+"""Times of phases: equal to recorded ones, and sums in closed form."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ CASES = json.loads((DATA / "plain_roofline.json").read_text())
 
 
 @pytest.mark.golden
-def test_both_engines_are_there() -> None:
+def test_recorded_times_are_of_both_engines() -> None:
     assert {case["engine"] for case in CASES} == {"ideal", "llm-analysis"}
 
 
 @pytest.mark.golden
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['engine']}-{case['model']}")
-def test_times_are_the_recorded_ones(case: dict[str, Any]) -> None:
+def test_times_equal_recorded_ones(case: dict[str, Any]) -> None:
     weights = case["weights"]
     wide = "bf16" if weights in ("int4", "fp8") else weights
     cost = estimate(
@@ -59,7 +59,7 @@ def test_times_are_the_recorded_ones(case: dict[str, Any]) -> None:
 
 
 def finished(times: list[float], parts: int, rounds: int = 1) -> float:
-    """When the last of some micro-batches has passed all stages `rounds` times.
+    """Time at which the last of some micro-batches has passed all stages `rounds` times.
 
     Each stage takes the micro-batches in turn, one at a time.
     """
@@ -142,7 +142,7 @@ def check_sum_of_steps(
     engine: Engine,
     steps: int,
 ) -> None:
-    """The closed form against a brute-force loop, each step a forward pass of its own."""
+    """The closed form equals a brute-force loop with a forward pass for each step."""
     batch, layers = workload.batch_size, as_float(spec.num_hidden_layers)
     past = as_float(spec.prefix) + workload.input_length
     passes = [forward_pass(spec, batch, 1, past + step, precision) for step in range(steps)]

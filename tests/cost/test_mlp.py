@@ -1,4 +1,4 @@
-"""MLPs and experts: how many are reached, and which devices have most of them."""
+"""MLPs and experts: how many are in use, in all and on the device with most of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.helpers.arrays import several
 from tests.helpers.cases import CONFIGS
 
 
-def test_streams_show_in_the_traffic_of_experts(record: Callable[..., Any]) -> None:
+def test_streams_increase_the_traffic_of_experts(record: Callable[..., Any]) -> None:
     """One token of one stream reads two experts of eight; eight streams nearly all."""
     file = str(CONFIGS / "mixtral-8x7b.json")
 

@@ -53,7 +53,7 @@ def all_inputs() -> tuple[ModelSpec, Workload]:
     )
 
 
-def test_data_is_whole() -> None:
+def test_recorded_data_is_complete() -> None:
     assert len(ROWS) == 240
     assert set(OUTPUTS) < set(ROWS[0])
 
@@ -85,7 +85,7 @@ def test_script_constants_are_the_a100_profile(a100: Hardware) -> None:
     assert roofs_of(a100, None, None) == SCRIPT_ROOFS
 
 
-def test_models_for_which_it_has_no_terms(a100: Hardware) -> None:
+def test_models_that_it_does_not_cover(a100: Hardware) -> None:
     latent = replace(SMALL, layers=(LayerGroup(LatentAttention(512, 64, 128, 128)),))
     for spec in (MIXTURE, latent):
         with pytest.raises(InputError, match="covers dense layers only; this model has 4 x"):

@@ -16,7 +16,7 @@ from cost_analysis.cost.published_gaps import Gap, gaps
 SPEC = ModelSpec(2048, 11008, num_hidden_layers=36, streams=4)
 WORK = Workload(2, 100, 20)
 WIDTH = 2.0
-"""Bytes of a value: the script knows 16 bits only."""
+"""Bytes of a value: the script has 16 bits only."""
 
 
 def gap(
@@ -30,12 +30,12 @@ def test_flags_that_are_ignored_cost_what_they_would_have_changed() -> None:
     assert gap("flags are parsed and ignored").latency == 0
     half = Roofs(SCRIPT_ROOFS.flops / 2, SCRIPT_ROOFS.bandwidth / 2)
     slower = gap("flags are parsed and ignored", roofs=half)
-    # Both roofs at half: all times are twice as long, and the script says half of them.
+    # Both roofs at half: all times are twice as long, and the script reports half of them.
     assert slower.latency == pytest.approx(-cost_on(SPEC, WORK, SCRIPT_ROOFS).total_latency)
 
 
 def test_the_cache_is_charged_twice_at_its_final_length() -> None:
-    """Step by step: what the script charges, less one read of what there is and one write."""
+    """Step by step: the charge of the script, less one read of the cache and one write."""
     streams, prompt = 4 * 2, 100 + 48
     position = 2 * 2 * 128 * streams * 36 * WIDTH  # keys and values of two heads of 128
     final = prompt + 20
@@ -45,14 +45,14 @@ def test_the_cache_is_charged_twice_at_its_final_length() -> None:
     assert found.latency == pytest.approx(position * surplus / SCRIPT_ROOFS.bandwidth)
 
 
-def test_flops_of_the_context_are_forgotten() -> None:
+def test_flops_of_the_context_are_left_out() -> None:
     pairs = sum(100 + 48 + step for step in range(20))
     flops = 4.0 * (4 * 2) * pairs * 2048 * 36
     found = gap("do not depend on the context")
     assert found.latency == pytest.approx(-flops / SCRIPT_ROOFS.flops)
 
 
-def test_a_step_and_a_position_too_many() -> None:
+def test_one_step_and_one_position_too_many() -> None:
     fewer, all_steps = (cost_on(SPEC, Workload(2, 100, count), SCRIPT_ROOFS) for count in (19, 20))
     found = gap("n tokens take n decode steps")
     held = all_steps.kv_cache_memory - fewer.kv_cache_memory
@@ -60,7 +60,7 @@ def test_a_step_and_a_position_too_many() -> None:
     assert found.latency == all_steps.decode_latency_per_token
 
 
-def test_what_the_weights_lack() -> None:
+def test_parameters_missing_from_the_weights() -> None:
     found = gap("are not in the weights")
     cost = cost_on(SPEC, WORK, SCRIPT_ROOFS)
     charged = cost.weight_memory + cost.aggregate_memory
@@ -88,7 +88,7 @@ def test_one_stream_has_no_prefix_to_charge() -> None:
 
 
 def test_a_prefix_is_charged_as_a_longer_prompt() -> None:
-    """The prompt of 148 tokens against one of 100, both without a prefix."""
+    """The same as the difference between prompts of 148 and 100 tokens, both without a prefix."""
     bare = replace(SPEC, prefix_tokens=0)
     long, short = (
         published.cost_on(bare, Workload(2, length, 20), SCRIPT_ROOFS).prefill_latency
@@ -104,7 +104,7 @@ def test_the_mlp_keeps_more_than_one_tensor(gated: bool, kept: str) -> None:
     assert found.memory is not None
 
 
-def test_every_gap_says_what_it_is_about_and_takes_arrays() -> None:
+def test_every_gap_has_a_size_and_takes_arrays() -> None:
     spec = load_model("1.6b").spec
     rows = gaps(spec.with_streams(np.array([1.0, 8.0])), WORK, SCRIPT_ROOFS)
     single = gaps(spec.with_streams(8), WORK, SCRIPT_ROOFS)

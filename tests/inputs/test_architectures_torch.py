@@ -1,4 +1,4 @@
-"""Every architecture against what transformers builds from the same configuration.
+"""Every architecture compared with the model that transformers builds of its configuration.
 
 Parameters, FLOPs of the prefill and of every decode step, and the bytes of the cache: tiny models
 that run, and published configurations on the meta device.
@@ -113,7 +113,7 @@ TINY: dict[str, tuple[str, dict[str, Any]]] = {
         | {"n_group": 2, "topk_group": 2, "attention_bias": True},
     ),
 }  # fmt: skip
-"""Kinds of configurations; `expected` drops what only transformers asks for."""
+"""Kinds of configurations; `expected` drops fields that only transformers needs."""
 
 
 def read(kind: str, content: dict[str, Any]) -> ModelSpec:
@@ -173,7 +173,7 @@ def test_every_architecture_is_among_the_tiny_models() -> None:
 
 
 def stock_config(path: Path) -> PretrainedConfig:
-    """What transformers makes of a published configuration's text model."""
+    """The configuration of transformers for a published configuration's text model."""
     content = json.loads(path.read_text())
     kind = content.pop("model_type")
     if kind == "gemma3":
@@ -247,7 +247,7 @@ STATED = {
             "max_position_embeddings"},
     "gemma3_text": {"hidden_size", "intermediate_size", "num_hidden_layers"},
 }  # fmt: skip
-"""Fields that a configuration must state, where they are not these and those of its experts."""
+"""Required fields of configurations for which they are not `SIZES` and `EXPERTS`."""
 
 SIZES = {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
          "vocab_size"}  # fmt: skip
@@ -258,7 +258,7 @@ EXPERTS = {"num_local_experts", "num_experts", "num_experts_per_tok", "moe_inter
 
 @pytest.mark.parametrize("name", TINY)
 def test_defaults_are_those_of_transformers(name: str, a100: Hardware, ideal: Engine) -> None:
-    """Of a configuration that states only what it must, both make the same model."""
+    """Both make the same model of a configuration that has only its required fields."""
     kind, content = TINY[name]
     stated = STATED.get(kind, SIZES) | (EXPERTS if kind not in STATED else set())
     # With a head size of its own and no window that a short text could fill.

@@ -1,4 +1,4 @@
-"""From what a user gives to what the core takes."""
+"""Requests from what a user gives, with defaults filled in."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def asked(
     )
 
 
-def test_a_model_of_sizes_is_the_familys() -> None:
+def test_a_model_by_its_sizes_takes_the_familys_width() -> None:
     request = asked(hidden_size=2560)
     assert request.title == "hidden 2560"
     assert request.spec == ModelSpec(2560, 13824)
@@ -50,7 +50,7 @@ def test_a_model_of_sizes_is_the_familys() -> None:
         ({"hidden_size": 2560, "intermediate_size": 0}, "intermediate_size is 0"),
     ],
 )
-def test_sizes_that_are_no_model(sizes: dict[str, Any], sentence: str) -> None:
+def test_sizes_that_do_not_make_a_model(sizes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         asked(**sizes)
 
@@ -64,11 +64,11 @@ def test_sizes_that_are_no_model(sizes: dict[str, Any], sentence: str) -> None:
         ("parscale-1.8b", 1),
     ],
 )
-def test_names_of_checkpoints_say_how_many_streams(name: str, streams: int) -> None:
+def test_names_of_checkpoints_state_the_streams(name: str, streams: int) -> None:
     assert asked(name).spec == load_model("1.6b").spec.with_streams(streams)
 
 
-def test_streams_that_are_given_go_before_those_of_a_name() -> None:
+def test_given_streams_take_precedence_over_those_of_a_name() -> None:
     assert asked("ParScale-1.8B-P8", streams=3).spec.streams == 3
 
 
@@ -91,14 +91,14 @@ def test_a_title_names_what_was_changed_but_for_the_streams() -> None:
     assert title == f"{load_model('1.6b').description} with another hidden_size, vocab_size"
 
 
-def test_a_profile_that_warns_is_passed_on() -> None:
+def test_the_warning_of_a_profile_is_passed_on() -> None:
     profile = load_model("0.7B")
     assert profile.warning
     assert asked("0.7B").warnings == (profile.warning,)
     assert asked("1.6b").warnings == ()
 
 
-def test_a_request_that_is_too_long_is_answered_with_a_warning() -> None:
+def test_a_request_that_is_too_long_has_a_warning() -> None:
     spec = ModelSpec(64, 128, max_position_embeddings=100)
     assert length_warnings(spec, Workload(1, 90, 11)) == []  # the last token is never fed back
     (sentence,) = length_warnings(spec, Workload(1, 90, 12))
@@ -108,7 +108,7 @@ def test_a_request_that_is_too_long_is_answered_with_a_warning() -> None:
 @pytest.mark.parametrize(
     ("device", "engine"), [("a100", "graphs"), ("epyc-9654", "cpu"), ("m2-ultra", "ideal")]
 )
-def test_the_engine_is_that_of_the_kind_of_device(device: str, engine: str) -> None:
+def test_the_default_engine_follows_the_kind_of_device(device: str, engine: str) -> None:
     request = asked("1.6b", system=named_system(device))
     assert request.system.engine.name == engine
     assert request.assumed == {"engine": engine}
@@ -128,7 +128,7 @@ def test_efficiencies_of_the_user_are_shares_of_the_datasheet() -> None:
     assert other.hardware.reached_flops == device.reached_flops
 
 
-def test_links_of_the_user_go_before_those_of_the_device() -> None:
+def test_links_of_the_user_take_precedence_over_the_devices() -> None:
     system = named_system()
     linked = replace(system.hardware, interconnect=1e9, devices_per_node=2, network=1e8)
     four = replace(system, hardware=linked, layout=Layout(tensor_parallel=4))

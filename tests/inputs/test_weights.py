@@ -1,4 +1,4 @@
-"""Parameter counts against published runs and published models, to the parameter."""
+"""Parameter counts equal those of published runs and published models."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def test_both_names_of_a_parscale_size(name: str, checkpoint: str) -> None:
 
 
 def test_active_parameters() -> None:
-    """A hand count: of eight experts of Mixtral two are passed."""
+    """Counted by hand: a token of Mixtral uses two of eight experts."""
     spec = configured("mixtral-8x7b")
-    resting = 32 * 6 * 3 * 4096 * 14336
-    assert active_parameters(spec) == parameters(spec).total - resting == 12_879_925_248
+    inactive = 32 * 6 * 3 * 4096 * 14336
+    assert active_parameters(spec) == parameters(spec).total - inactive == 12_879_925_248
     assert active_parameters(configured("gpt2")) == 124_439_808
