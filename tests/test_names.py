@@ -1,4 +1,4 @@
-"""docs/names.md against the code: every name that it lists exists, and none is missing there."""
+"""docs/names.md compared with the code: every name that it lists exists, and none is missing."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def names(place: int) -> list[str]:
 
 
 def members(kind: type[Any]) -> set[str]:
-    """What is public of a record: its fields and its properties."""
-    stored = {item.name for item in fields(kind)}
+    """The public members of a record: its fields and its properties."""
+    stored = {*getattr(kind, "_fields", ())} or {item.name for item in fields(kind)}
     found = {name for name, value in vars(kind).items() if isinstance(value, property)}
     return {name for name in stored | found if not name.startswith("_")}
 
