@@ -303,7 +303,7 @@ class Table:
         self.content = content
         self.taken: set[str] = {"aliases"}
 
-    def take(self, field: str, convert: Callable[[Any], T], *default: T) -> T:
+    def take(self, field: str, convert: Callable[[object], T], *default: T) -> T:
         """The converted value of a field, or its default; without a default it must be there."""
         self.taken.add(field)
         try:
@@ -325,61 +325,61 @@ class Table:
                 raise InputError(f"profile {shown(str(self.path), LONGEST_PATH)}: {error}")
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """Text, its lines joined."""
     if not isinstance(value, str):
         raise InputError(f"{shown(value)} must be text in quotes")
     return " ".join(value.split())
 
 
-def texts(value: Any) -> dict[str, str]:
+def texts(value: object) -> dict[str, str]:
     """A table of texts."""
     if not isinstance(value, Mapping):
         raise InputError(f"{shown(value)} must be a table of texts")
     return {str(key): text(item) for key, item in value.items()}
 
 
-def mapping(value: Any) -> dict[str, Any]:
+def mapping(value: object) -> dict[str, Any]:
     """A table."""
     if not isinstance(value, Mapping):
         raise InputError(f"{shown(value)} must be a table")
     return dict(value)
 
 
-def words(value: Any) -> tuple[str, ...]:
+def words(value: object) -> tuple[str, ...]:
     """A list of texts."""
     if not isinstance(value, list):
         raise InputError(f"{shown(value)} must be a list of texts")
     return tuple(text(item) for item in value)
 
 
-def switch(value: Any) -> bool:
+def switch(value: object) -> bool:
     """True or false."""
     if not isinstance(value, bool):
         raise InputError(f"{shown(value)} must be true or false")
     return value
 
 
-def number(value: Any) -> float:
+def number(value: object) -> float:
     """A number of at most 1e300."""
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
         raise InputError(f"{shown(value)} must be a number")
     return float(value)
 
 
-def size(value: Any) -> int:
+def size(value: object) -> int:
     """A whole number."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise InputError(f"{shown(value)} must be a whole number")
     return value
 
 
-def quantity(unit: str) -> Callable[[Any], float]:
+def quantity(unit: str) -> Callable[[object], float]:
     """Converts a figure with a unit to that base unit."""
     return lambda value: parse_quantity(value, unit)
 
 
-def time(value: Any) -> float:
+def time(value: object) -> float:
     """A time that may be 0, which needs no unit."""
     is_zero = value == 0 and not isinstance(value, bool)
     return 0.0 if is_zero else parse_quantity(value, "s")

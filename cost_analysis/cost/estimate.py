@@ -177,10 +177,10 @@ def passes(
     prompt, whole = workload.input_length, workload.batch_size
     batch = divided(whole, micro_batches(layout, whole))
     staged = not is_one(layout.pipeline_parallel)
-    past = as_float(spec.prefix) + prompt
     model = DeviceModel(spec, batch, precision, layout)
-    prefill = ForwardPass(model, prompt, spec.prefix, workload.logits, fills_prefix=True)
-    step = ForwardPass(model, 1.0, past)
+    prefix = as_float(model.share.prefix)
+    prefill = ForwardPass(model, prompt, prefix, workload.logits, fills_prefix=True)
+    step = ForwardPass(model, 1.0, prefix + prompt)
     return Passes(
         prefill=pass_operators(prefill),
         first_step=pass_operators(step),

@@ -252,8 +252,7 @@ def sum_of_maxima(
     """
     start, slope = start_a - start_b, slope_a - slope_b
     last = start + slope * (count - 1.0)
-    high = maximum(start, last)
-    step = where(slope < 0, -slope, slope)
+    high, step = maximum(start, last), maximum(slope, -slope)
     crossing = ceil(high / where(step > 0, step, 1.0))
     above = where(minimum(start, last) >= 0, count, clip(crossing, 0.0, count))
     above = where(high > 0, above, 0.0)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tomlkit.items import Table as TomlTable
 
 
-def peaks(value: Any) -> dict[str, float]:
+def peaks(value: object) -> dict[str, float]:
     """Peaks by data type [FLOP/s]."""
     peaks = {}
     for dtype, rate in texts(value).items():
@@ -52,7 +52,7 @@ def peaks(value: Any) -> dict[str, float]:
     return peaks
 
 
-def product_rates(value: Any) -> dict[str, ProductRates]:
+def product_rates(value: object) -> dict[str, ProductRates]:
     """Measured products by data type."""
     found = {}
     for dtype, measured in mapping(value).items():
@@ -70,7 +70,7 @@ def product_rates(value: Any) -> dict[str, ProductRates]:
     return found
 
 
-def attention_kernels(value: Any) -> AttentionKernels:
+def attention_kernels(value: object) -> AttentionKernels:
     """The table of an engine's attention kernels."""
     content = mapping(value)
     times = {name: time(content.pop(name)) for name in ("floor",) if name in content}
@@ -78,7 +78,7 @@ def attention_kernels(value: Any) -> AttentionKernels:
     return AttentionKernels(**times, **{name: number(item) for name, item in content.items()})
 
 
-def spread(value: Any) -> Spread | None:
+def spread(value: object) -> Spread | None:
     """The table of an engine's spread."""
     content = mapping(value)
     devices = words(content.pop("devices", []))
