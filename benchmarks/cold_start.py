@@ -1,4 +1,4 @@
-"""CPU seconds of the main job from a cold start, beside another program's.
+"""CPU seconds of the main command from a cold start, compared with another program.
 
     python benchmarks/cold_start.py --peer 'python path/to/ParScale/cost_analysis.py \
         --hidden_size 2560 --intermediate_size 13824 --P 2 --batch_size 2'
@@ -22,7 +22,7 @@ OURS += ["--hidden_size", "2560", "--P", "2", "--batch_size", "2"]
 
 
 ENVIRONMENT = {name: each for name, each in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-"""As an installed program has it: modules are compiled once, by the first run or by pip."""
+"""That of an installed program, whose modules are compiled once, by the first run or by pip."""
 
 
 def cpu_seconds(command: list[str]) -> float:

@@ -1,4 +1,4 @@
-"""A million estimates in one call, and what one costs beside llm-analysis.
+"""A million estimates in one call, and the time of one compared with llm-analysis.
 
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/million.py
 
@@ -17,17 +17,20 @@ from typing import Any
 import numpy as np
 
 from cost_analysis import ModelSpec, Workload, estimate, load_engine, load_hardware
+from cost_analysis.common.arrays import Number
 
-HIDDEN = np.array([896, 1024, 1280, 1536, 2048, 2560])
-INNER = np.array([4864, 5504, 6912, 8320, 11008, 13824])
+HIDDEN = np.array([896.0, 1024.0, 1280.0, 1536.0, 2048.0, 2560.0])
+INNER = np.array([4864.0, 5504.0, 6912.0, 8320.0, 11008.0, 13824.0])
 
 
 def request(rows: int) -> tuple[ModelSpec, Workload]:
     random = np.random.default_rng(0)
     size = random.integers(0, len(HIDDEN), rows)
-    spec = ModelSpec(HIDDEN[size], INNER[size], streams=2 ** random.integers(0, 4, rows))
-    lengths = random.integers(1, 1024, (2, rows))
-    return spec, Workload(2 ** random.integers(0, 7, rows), lengths[0], lengths[1])
+    streams = (2 ** random.integers(0, 4, rows)).astype(np.float64)
+    lengths = random.integers(1, 1024, (2, rows)).astype(np.float64)
+    batches = (2 ** random.integers(0, 7, rows)).astype(np.float64)
+    spec = ModelSpec(HIDDEN[size], INNER[size], streams=streams)
+    return spec, Workload(batches, lengths[0], lengths[1])
 
 
 def cpu_seconds(work: Callable[[], Any]) -> float:
@@ -38,8 +41,13 @@ def cpu_seconds(work: Callable[[], Any]) -> float:
     return seconds
 
 
+def column(values: Number, rows: int) -> list[int]:
+    """The first whole numbers of an array."""
+    return [int(value) for value in np.atleast_1d(values)[:rows]]
+
+
 def peer_seconds(spec: ModelSpec, workload: Workload, rows: int) -> float | None:
-    """Seconds of llm-analysis for one row; None where it is not installed."""
+    """Seconds of llm-analysis for one row of arrays; None where it is not installed."""
     try:
         from llm_analysis import analysis
     except ImportError:
@@ -47,29 +55,40 @@ def peer_seconds(spec: ModelSpec, workload: Workload, rows: int) -> float | None
     analysis.logger.setLevel("ERROR")
     device = analysis.get_gpu_config_by_name("a100-sxm-80gb")
     device.mem_per_GPU_in_GB = 10_000
+    columns = (
+        spec.hidden_size,
+        spec.intermediate_size,
+        workload.batch_size * spec.streams,
+        workload.input_length,
+        workload.output_length,
+    )
+    chosen = list(zip(*(column(values, rows) for values in columns), strict=True))
 
     def run() -> None:
-        for row in range(rows):
-            model = analysis.ModelConfig(
-                name="",
-                num_layers=36,
-                n_head=16,
-                hidden_dim=int(spec.hidden_size[row]),
-                vocab_size=151936,
-                max_seq_len=4096,
-                num_key_value_heads=2,
-                ffn_embed_dim=int(spec.intermediate_size[row]),
-                mlp_gated_linear_units=True,
-            )
-            analysis.LLMAnalysis(
-                model, device, flops_efficiency=0.7, hbm_memory_efficiency=0.9
-            ).inference(
-                batch_size_per_gpu=int(workload.batch_size[row] * spec.streams[row]),
-                seq_len=int(workload.input_length[row]),
-                num_tokens_to_generate=int(workload.output_length[row]),
-            )
+        for row in chosen:
+            analyse(analysis, device, *row)
 
     return cpu_seconds(run) / rows
+
+
+def analyse(
+    analysis: Any, device: Any, hidden: int, inner: int, batch: int, prompt: int, output: int
+) -> None:
+    """One analysis of a model and a workload by llm-analysis."""
+    model = analysis.ModelConfig(
+        name="",
+        num_layers=36,
+        n_head=16,
+        hidden_dim=hidden,
+        vocab_size=151936,
+        max_seq_len=4096,
+        num_key_value_heads=2,
+        ffn_embed_dim=inner,
+        mlp_gated_linear_units=True,
+    )
+    analysis.LLMAnalysis(model, device, flops_efficiency=0.7, hbm_memory_efficiency=0.9).inference(
+        batch_size_per_gpu=batch, seq_len=prompt, num_tokens_to_generate=output
+    )
 
 
 def main() -> None:

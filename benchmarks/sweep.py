@@ -68,7 +68,7 @@ def run(path: Path, workers: int | None) -> tuple[float, int]:
 
 
 def calculated(grid: Grid, pieces: int) -> float:
-    """CPU seconds a row of the calculation alone: every column of some pieces, kept nowhere."""
+    """CPU seconds a row of the calculation alone: every column of some pieces, not kept."""
     step = grid.piece_count // pieces
     rows = [len(columns["P"]) for columns in pieces_of(grid, range(0, grid.piece_count, step))]
 

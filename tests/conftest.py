@@ -1,4 +1,4 @@
-"""What all tests share: a device, engines, calls of the program, hypothesis without surprises."""
+"""Fixtures of all tests: a device, engines, calls of the program; a profile of hypothesis."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LONG = (
     "search/test_sweep_files.py",
     "search/test_sweep_workers.py",
 )
-"""Files whose tests wait for processes of their own: they begin first, so that none is last."""
+"""Files whose tests wait for other processes: they run first, so that none is the last to end."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -70,7 +70,7 @@ def ideal() -> Engine:
 
 @pytest.fixture
 def ready_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes of measured models that find PyTorch loaded, which takes seconds of each other's.
+    """Processes of measured models in which PyTorch is already loaded, which takes seconds.
 
     `test_a_group_is_run_in_turn` starts them as a user's are.
     """
@@ -84,7 +84,7 @@ def ready_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def answer(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """What a call that succeeds prints."""
+    """The output of a call that succeeds."""
 
     def run(*arguments: str, codes: tuple[int, ...] = (0,)) -> str:
         with pytest.raises(SystemExit) as stop:
@@ -98,13 +98,13 @@ def answer(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 @pytest.fixture
 def record(answer: Callable[..., str]) -> Callable[..., Any]:
-    """What a call prints as JSON."""
+    """The JSON output of a call."""
     return lambda *arguments, **codes: json.loads(answer(*arguments, "--format", "json", **codes))
 
 
 @pytest.fixture
 def refusal(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """The one sentence of a call that is refused with exit code 2."""
+    """The error message of a call that exits with code 2."""
 
     def run(*arguments: str) -> str:
         with pytest.raises(SystemExit) as stop:

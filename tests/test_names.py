@@ -1,4 +1,4 @@
-"""docs/names.md against the code: every name that it lists exists, and none is missing there."""
+"""docs/names.md compared with the code: every name that it lists exists, and none is missing."""
 
 from __future__ import annotations
 

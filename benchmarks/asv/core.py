@@ -24,8 +24,8 @@ from cost_analysis import (
     sweep,
 )
 
-HIDDEN = np.array([896, 1024, 1280, 1536, 2048, 2560])
-INNER = np.array([4864, 5504, 6912, 8320, 11008, 13824])
+HIDDEN = np.array([896.0, 1024.0, 1280.0, 1536.0, 2048.0, 2560.0])
+INNER = np.array([4864.0, 5504.0, 6912.0, 8320.0, 11008.0, 13824.0])
 MAIN_COMMAND = ["--hidden_size", "2560", "--P", "2", "--batch_size", "2"]
 
 
@@ -40,9 +40,11 @@ class Estimate:
         random = np.random.default_rng(0)
         rows = 1_000_000
         size = random.integers(0, len(HIDDEN), rows)
-        lengths = random.integers(1, 1024, (2, rows))
-        self.spec = ModelSpec(HIDDEN[size], INNER[size], streams=2 ** random.integers(0, 4, rows))
-        self.workload = Workload(2 ** random.integers(0, 7, rows), lengths[0], lengths[1])
+        lengths = random.integers(1, 1024, (2, rows)).astype(np.float64)
+        streams = (2 ** random.integers(0, 4, rows)).astype(np.float64)
+        batches = (2 ** random.integers(0, 7, rows)).astype(np.float64)
+        self.spec = ModelSpec(HIDDEN[size], INNER[size], streams=streams)
+        self.workload = Workload(batches, lengths[0], lengths[1])
 
     def time_one(self) -> None:
         estimate(ModelSpec(2560, 13824, streams=2), Workload(2), *self.system)

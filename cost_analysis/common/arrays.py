@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, overload
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    from typing_extensions import TypeIs
 
 Array: TypeAlias = "npt.NDArray[np.float64]"
 """An array of float64."""
@@ -24,46 +25,54 @@ Number: TypeAlias = "float | Array"
 """A Python number, or a NumPy array of float64: everything broadcasts."""
 
 Condition: TypeAlias = "bool | npt.NDArray[np.bool_]"
-"""What a comparison of two numbers gives."""
+"""The result of comparing two numbers."""
 
 Label: TypeAlias = "str | npt.NDArray[np.str_]"
-"""A word, or an array of them."""
+"""A piece of text, or an array of them."""
 
 
-def is_array(value: object) -> TypeGuard[npt.NDArray[Any]]:
+@overload
+def is_array(value: Number) -> TypeIs[Array]: ...
+@overload
+def is_array(value: Condition) -> TypeIs[npt.NDArray[np.bool_]]: ...
+@overload
+def is_array(value: object) -> TypeIs[npt.NDArray[Any]]: ...
+def is_array(value: object) -> bool:
     """Whether a value is a NumPy array with at least one axis; NumPy need not be loaded."""
     # Asking a float for an attribute that it lacks takes longer than its arithmetic.
     return type(value) not in _PLAIN and getattr(value, "ndim", 0) > 0
 
 
 _PLAIN = frozenset((float, int, bool, str, type(None)))
-"""Types that are no arrays."""
+"""Types that are not arrays."""
 
 
-def as_float(value: Number) -> Number:
-    """A float, or a float64 array: products of sizes neither overflow nor depend on the path."""
+def as_float(value: Number | Condition) -> Number:
+    """A float, or a float64 array; a condition becomes 1.0 or 0.0.
+
+    Products of sizes are then the same for numbers and arrays, and do not overflow.
+    """
     if type(value) is float:
         return value
     if is_array(value):
-        array: npt.NDArray[np.float64] = value.astype("float64", copy=False)
+        array: Array = value.astype("float64", copy=False)
         return array
     return float(value)
 
 
 def single(value: Number) -> float:
-    """The number that stands alone, unchanged: what reports show and Python's own functions take.
+    """A value that must be one number, as reports and Python's own functions need it.
 
     Raises:
         TypeError: It is an array.
     """
     if is_array(value):
         raise TypeError(f"one number is needed, not an array of shape {value.shape}")
-    number: Any = value
-    return number
+    return value
 
 
 def single_count(value: Number) -> int:
-    """The whole number that stands alone, as an int.
+    """A value that must be one whole number, as an int.
 
     Raises:
         TypeError: It is an array.
@@ -77,40 +86,44 @@ def as_count(condition: Condition) -> Number:
 
 
 def holds(condition: Condition) -> bool:
-    """Whether a condition is true, for an array everywhere."""
+    """Whether a condition is true; of an array, whether every element is."""
     return bool(condition.all()) if is_array(condition) else bool(condition)
 
 
 def maximum(a: Number, b: Number) -> Number:
     """The larger of two values."""
     if (type(a) is not float or type(b) is not float) and (is_array(a) or is_array(b)):
-        return _numpy().maximum(a, b)
+        larger: Array = _numpy().maximum(a, b)
+        return larger
     return a if a >= b else b
 
 
 def minimum(a: Number, b: Number) -> Number:
     """The smaller of two values."""
     if (type(a) is not float or type(b) is not float) and (is_array(a) or is_array(b)):
-        return _numpy().minimum(a, b)
+        smaller: Array = _numpy().minimum(a, b)
+        return smaller
     return a if a <= b else b
 
 
 def clip(value: Number, low: Number, high: Number) -> Number:
-    """The value, or the limit that it passes."""
+    """The value, limited to an interval."""
     return minimum(maximum(value, low), high)
 
 
 def ceil(value: Number) -> Number:
-    """The smallest whole number that is not below a value."""
+    """The value rounded up to a whole number."""
     if is_array(value):
-        return _numpy().ceil(value)
+        rounded: Array = _numpy().ceil(value)
+        return rounded
     return float(math.ceil(value)) if math.isfinite(value) else value
 
 
 def floor(value: Number) -> Number:
-    """The largest whole number that is not above a value."""
+    """The value rounded down to a whole number."""
     if is_array(value):
-        return _numpy().floor(value)
+        rounded: Array = _numpy().floor(value)
+        return rounded
     return float(math.floor(value)) if math.isfinite(value) else value
 
 
@@ -118,7 +131,10 @@ def square_root(value: Number) -> Number:
     """The square root, correctly rounded for numbers and arrays alike."""
     if type(value) is float:
         return math.sqrt(value)
-    return _numpy().sqrt(value) if is_array(value) else math.sqrt(value)
+    if is_array(value):
+        roots: Array = _numpy().sqrt(value)
+        return roots
+    return math.sqrt(value)
 
 
 def whole_power(base: Number, exponent: Number) -> Number:
@@ -140,17 +156,25 @@ def whole_power(base: Number, exponent: Number) -> Number:
 def where(condition: Condition, a: Number, b: Number) -> Number: ...
 @overload
 def where(condition: Condition, a: Label, b: Label) -> Label: ...
-def where(condition: Condition, a: Any, b: Any) -> Any:
+def where(condition: Condition, a: Number | Label, b: Number | Label) -> Number | Label:
     """`a` where a condition holds, else `b`."""
     if (type(condition) is not bool and is_array(condition)) or is_array(a) or is_array(b):
-        return _numpy().where(condition, a, b)
+        chosen: Array = _numpy().where(condition, a, b)
+        return chosen
     return a if condition else b
 
 
 def interpolated(value: Number, places: Sequence[float], heights: Sequence[float]) -> Number:
-    """What lies between rising places and their heights; beyond the ends, the end's height."""
+    """Linear interpolation between points; outside them, the height of the nearest one.
+
+    Args:
+        value: Where to interpolate.
+        places: Of the points, in rising order.
+        heights: Of the points.
+    """
     if is_array(value):
-        return _numpy().interp(value, places, heights)
+        between: Array = _numpy().interp(value, places, heights)
+        return between
     after = bisect_right(places, value)
     if after in (0, len(places)):
         return heights[0] if after == 0 else heights[-1]
@@ -161,10 +185,13 @@ def interpolated(value: Number, places: Sequence[float], heights: Sequence[float
 
 def is_finite(value: Number) -> Condition:
     """Whether a value is neither infinite nor not a number."""
-    return _numpy().isfinite(value) if is_array(value) else math.isfinite(value)
+    if is_array(value):
+        finite: npt.NDArray[np.bool_] = _numpy().isfinite(value)
+        return finite
+    return math.isfinite(value)
 
 
-def is_real(value: object) -> bool:
+def is_real(value: object) -> TypeGuard[float | npt.NDArray[Any]]:
     """Whether a value is a number, or an array of numbers; true and false are not numbers."""
     if is_array(value):
         return value.dtype.kind in "iuf"

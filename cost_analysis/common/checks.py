@@ -7,11 +7,11 @@ from dataclasses import fields
 from functools import cache
 from typing import Any
 
-from cost_analysis.common.arrays import Number, as_float, floor, holds, is_array, is_finite, is_real
+from cost_analysis.common.arrays import Array, Number, floor, holds, is_array, is_finite, is_real
 from cost_analysis.common.errors import InputError, shown
 
 LARGEST_SIZE = 2**31 - 1
-"""Upper limit of every size: what a 32-bit index reaches, far beyond any model."""
+"""Upper limit of every size: the range of a 32-bit index, far beyond any model."""
 
 
 FLAGS: Mapping[str, str] = {
@@ -22,7 +22,7 @@ FLAGS: Mapping[str, str] = {
     "activations": "activation_dtype",
     "kv_cache": "kv_cache_dtype",
 }
-"""What the command line and its records call a field, where that is another name."""
+"""The names of fields on the command line and in its records, where they differ."""
 
 
 SWITCH: Mapping[str, Any] = {"kind": "switch"}
@@ -50,7 +50,7 @@ SIZE = size_from(1)
 def _checks(made: type) -> tuple[tuple[str, int, int, bool], ...]:
     """The fields to check: name, limits of a size (of a switch -1), whether None is allowed.
 
-    They are looked up once a class: a specification is made for every estimate.
+    They are worked out once for each class, because every estimate makes instances.
     """
     return tuple(
         (
@@ -68,9 +68,9 @@ def check_fields(made: Any, called: Mapping[str, str] = FLAGS) -> None:
     """Check the sizes and switches of a dataclass; sizes become Python ints, or float64 arrays.
 
     Args:
-        made: An instance whose class says in its metadata, by `size_from` and `SWITCH`, what its
-            fields are.
-        called: What messages call a field, where that is another name.
+        made: An instance whose class describes its fields in their metadata, by `size_from` and
+            `SWITCH`.
+        called: The names of fields in messages, where they differ.
 
     Raises:
         InputError: A size that is not a whole number within its limits, or a switch that is
@@ -92,7 +92,7 @@ def whole_number(name: str, value: object, lowest: int, most: int = LARGEST_SIZE
     """A size, checked: a Python int, or float64 for an array (int64 would overflow silently).
 
     Args:
-        name: What the message calls it.
+        name: Its name in the message.
         value: What was given.
         lowest: The least that is allowed.
         most: The most that is allowed.
@@ -107,21 +107,20 @@ def whole_number(name: str, value: object, lowest: int, most: int = LARGEST_SIZE
         kind = f"an array of {value.dtype}" if is_array(value) else shown(value)
         raise InputError(f"{name} is {kind}; it must be {allowed}")
     if is_array(value):
-        array = as_float(value)
+        array: Array = value.astype("float64", copy=False)
         good = (array >= lowest) & (array <= most) & (array == floor(array))
         if not good.all():
             raise InputError(f"{name} holds {array[~good].flat[0]:g}; each must be {allowed}")
         return array
-    number: Any = value
-    if number % 1 != 0:
-        raise InputError(f"{name} is {number}; it must be {allowed}")
-    if not lowest <= number <= most:
-        raise InputError(f"{name} is {_short(int(number))}; it must be {allowed}")
-    return int(number)
+    if value % 1 != 0:
+        raise InputError(f"{name} is {value}; it must be {allowed}")
+    if not lowest <= value <= most:
+        raise InputError(f"{name} is {_short(int(value))}; it must be {allowed}")
+    return int(value)
 
 
 def _short(value: int) -> str:
-    """A whole number as it is said: a very long one is not spelled out."""
+    """A whole number in a message; a very long one is not written out."""
     if abs(value) < 10**16:
         return str(value)
     return "far too large" if value > 0 else "far too small"
@@ -133,7 +132,7 @@ def check_divides(whole: Number, part: Number, sentence: str) -> None:
     Args:
         whole: The larger size.
         part: What must divide it.
-        sentence: What is wrong where it does not.
+        sentence: The message where it does not.
 
     Raises:
         InputError: It leaves a remainder.
@@ -149,10 +148,10 @@ def check_divides(whole: Number, part: Number, sentence: str) -> None:
 
 
 LEAST_EFFICIENCY = 1e-6
-"""No engine is slower; below it, times would leave the range of numbers."""
+"""The lowest efficiency that is accepted: real engines are above, and below it times overflow."""
 
 
-def check_share(name: str, value: Any) -> None:
+def check_share(name: str, value: object) -> None:
     """Refuse what is not a share: a number from `LEAST_EFFICIENCY` to 1."""
     if not (is_real(value) and holds((value >= LEAST_EFFICIENCY) & (value <= 1))):
         raise InputError(
@@ -160,19 +159,19 @@ def check_share(name: str, value: Any) -> None:
         )
 
 
-def check_positive(name: str, value: Any) -> None:
-    """Refuse what is no number above 0; infinity is one."""
+def check_positive(name: str, value: object) -> None:
+    """Refuse what is not a number above 0; infinity is allowed."""
     if not (is_real(value) and holds(value > 0)):
         raise InputError(f"{name} is {shown(value)}; it must be a positive number")
 
 
-def check_time(name: str, value: Any) -> None:
+def check_time(name: str, value: object) -> None:
     """Refuse what is not a time: a finite number from 0."""
     if not (is_real(value) and holds((value >= 0) & is_finite(value))):
         raise InputError(f"{name} is {shown(value)}; it must be 0 or a positive time")
 
 
-def check_count(name: str, value: Any) -> None:
+def check_count(name: str, value: object) -> None:
     """Refuse what is not a count: a finite number from 0."""
     if not (is_real(value) and holds((value >= 0) & is_finite(value))):
         raise InputError(f"{name} is {shown(value)}; it must be 0 or a positive number")

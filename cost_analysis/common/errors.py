@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Input that makes no sense: one sentence on what was given and what is allowed."""
+    """Input that is not valid: one sentence on what was given and what is allowed."""
 
 
 def shown(value: object, most: int = 60) -> str:
-    """What a user gave, as a message repeats it: cut where it is longer than a message may be."""
+    """A value that a user gave, as messages repeat it: at most `most` characters of it."""
     try:
         text = _spelled(value)
     except ValueError:  # an integer of thousands of digits has no decimal form
@@ -19,7 +19,7 @@ def shown(value: object, most: int = 60) -> str:
 
 
 def _spelled(value: object) -> str:
-    """As in a file: a date of TOML is 1979-05-27, not Python's `datetime.date(1979, 5, 27)`."""
+    """A value as a file writes it: 1979-05-27, not Python's `datetime.date(1979, 5, 27)`."""
     if isinstance(value, list):
         return f"[{', '.join(map(_spelled, value))}]"
     if isinstance(value, dict):
@@ -28,14 +28,14 @@ def _spelled(value: object) -> str:
 
 
 MOST_NAMES = 12
-"""Names that a message lists; the commands list them all."""
+"""Names that a message lists at most; the list commands show all of them."""
 
 LONGEST_PATH = 400
-"""Characters of a path that a message repeats."""
+"""Characters of a path that a message repeats at most."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
-    """The error for a name that nothing carries, with the nearest names that something does.
+    """The error for a name that does not exist, with the nearest names that do.
 
     Args:
         kind: What was asked for, e.g. "device".

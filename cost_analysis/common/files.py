@@ -1,6 +1,6 @@
 """Reading and writing of files: small inputs within a limit, CSV tables, whole-file writes.
 
-A written file is there whole or not at all, whatever ends the program or the machine.
+A file is written completely or not at all, even if the program or the machine stops.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from cost_analysis.common.errors import LONGEST_PATH, InputError, shown, unknown
 from cost_analysis.common.units import parse_quantity
 
 LARGEST_FILE = 4_000_000
-"""Some 100,000 rows of a table; a larger file is not one that a person wrote [B]."""
+"""Some 100,000 rows of a table: larger than any file that a person writes by hand [B]."""
 
 
 def read_small(path: Path, what: str = "") -> tuple[str, str]:
-    """What an error calls a file, and its text: UTF-8 with or without a byte order mark.
+    """The name of a file in errors, and its text: UTF-8 with or without a byte order mark.
 
     Args:
         path: The file; `~` is the home folder.
@@ -88,22 +88,22 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class SweepError(Exception):
-    """A sweep that failed on its way: one sentence; what was done is kept."""
+    """A sweep that failed while it ran: one sentence; finished parts are kept."""
 
 
 @contextmanager
 def beside(path: Path, folder: Path | None = None) -> Iterator[IO[bytes]]:
-    """A file to write that takes its name when it is whole, and is on the disk.
+    """A temporary file to write, renamed once it is complete and on the disk.
 
-    It has the permissions of the file whose place it takes.
+    It keeps the permissions of a file that it replaces.
 
     Args:
-        path: The name that it takes.
-        folder: Where it is until then, on the same disk; None means beside its path. What is left
-            there when the program is killed is removed with the folder.
+        path: The final name.
+        folder: Where the temporary file is, on the same disk; None means beside the path. If the
+            program is killed, the file remains there until the folder is removed.
 
     Raises:
-        OSError: It cannot be written, or the file whose place it takes is read-only.
+        OSError: It cannot be written, or the file to replace is read-only.
     """
     mode = _mode_of(path)
     other = (folder or path.parent) / f".parscale-cost-{os.urandom(8).hex()}"
@@ -121,7 +121,7 @@ def beside(path: Path, folder: Path | None = None) -> Iterator[IO[bytes]]:
 
 
 def _mode_of(path: Path) -> int | None:
-    """Permissions of a file that may be replaced; None where there is none."""
+    """Permissions of the file to replace; None where there is none."""
     if not path.exists():
         return None
     if not os.access(path, os.W_OK):
@@ -130,28 +130,28 @@ def _mode_of(path: Path) -> int | None:
 
 
 def _sync(folder: Path) -> None:
-    """Put the names of a folder on the disk, where a system lets folders be asked for it."""
+    """Write a folder's entries to the disk, on systems that can open folders."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(opened)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # of file systems without it
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # file systems that cannot
             raise
     finally:
         os.close(opened)
 
 
 def put(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, as `beside` does."""
+    """Write a file completely or not at all, as `beside` does."""
     with beside(path) as file:
         file.write(content)
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Name the file in the error of a write that fails.
+    """Name the file in the error when a write fails.
 
     Raises:
         SweepError: It cannot be written.
@@ -229,7 +229,7 @@ class CsvTable:
 
         Args:
             column: Its name.
-            whole: Only whole numbers will do.
+            whole: Accept only whole numbers.
 
         Raises:
             InputError: A cell that is not a positive, finite (whole) number.
@@ -253,7 +253,7 @@ def _number(cell: str) -> float:
 
 
 def read_table(path: Path) -> CsvTable:
-    """A CSV file, UTF-8 with or without a mark.
+    """A CSV file, UTF-8 with or without a byte order mark.
 
     Raises:
         InputError: A file that cannot be read, is too large or is not such a table.
@@ -262,10 +262,10 @@ def read_table(path: Path) -> CsvTable:
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all; a pipe or a device is written into.
+    """Write a file completely or not at all; a pipe or a device is written directly.
 
     Raises:
-        InputError: It cannot be written; nothing half-written is left.
+        InputError: It cannot be written; no incomplete file is left.
     """
     data = content.encode() if isinstance(content, str) else content
     try:
@@ -295,15 +295,15 @@ def parse(path: Path, what: str = "profile") -> dict[str, Any]:
 
 
 class Table:
-    """A TOML table whose fields are taken one by one, so that what is left over is a mistake."""
+    """A TOML table whose fields are taken one by one, so that unknown fields are found."""
 
     def __init__(self, path: Path, content: dict[str, Any]) -> None:
-        """A table and the file that it is from, for errors."""
+        """A table, and the file that errors name."""
         self.path = path
         self.content = content
         self.taken: set[str] = {"aliases"}
 
-    def take(self, field: str, convert: Callable[[Any], T], *default: T) -> T:
+    def take(self, field: str, convert: Callable[[object], T], *default: T) -> T:
         """The converted value of a field, or its default; without a default it must be there."""
         self.taken.add(field)
         try:
@@ -325,64 +325,64 @@ class Table:
                 raise InputError(f"profile {shown(str(self.path), LONGEST_PATH)}: {error}")
 
 
-def text(value: Any) -> str:
-    """A text, its lines joined."""
+def text(value: object) -> str:
+    """Text, its lines joined."""
     if not isinstance(value, str):
         raise InputError(f"{shown(value)} must be text in quotes")
     return " ".join(value.split())
 
 
-def texts(value: Any) -> dict[str, str]:
+def texts(value: object) -> dict[str, str]:
     """A table of texts."""
     if not isinstance(value, Mapping):
         raise InputError(f"{shown(value)} must be a table of texts")
     return {str(key): text(item) for key, item in value.items()}
 
 
-def mapping(value: Any) -> dict[str, Any]:
+def mapping(value: object) -> dict[str, Any]:
     """A table."""
     if not isinstance(value, Mapping):
         raise InputError(f"{shown(value)} must be a table")
     return dict(value)
 
 
-def words(value: Any) -> tuple[str, ...]:
+def words(value: object) -> tuple[str, ...]:
     """A list of texts."""
     if not isinstance(value, list):
         raise InputError(f"{shown(value)} must be a list of texts")
     return tuple(text(item) for item in value)
 
 
-def switch(value: Any) -> bool:
+def switch(value: object) -> bool:
     """True or false."""
     if not isinstance(value, bool):
         raise InputError(f"{shown(value)} must be true or false")
     return value
 
 
-def number(value: Any) -> float:
-    """A number that an estimate can use."""
+def number(value: object) -> float:
+    """A number of at most 1e300."""
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
         raise InputError(f"{shown(value)} must be a number")
     return float(value)
 
 
-def size(value: Any) -> int:
+def size(value: object) -> int:
     """A whole number."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise InputError(f"{shown(value)} must be a whole number")
     return value
 
 
-def quantity(unit: str) -> Callable[[Any], float]:
+def quantity(unit: str) -> Callable[[object], float]:
     """Converts a figure with a unit to that base unit."""
     return lambda value: parse_quantity(value, unit)
 
 
-def time(value: Any) -> float:
-    """A time that may be nothing."""
-    nothing = value == 0 and not isinstance(value, bool)
-    return 0.0 if nothing else parse_quantity(value, "s")
+def time(value: object) -> float:
+    """A time that may be 0, which needs no unit."""
+    is_zero = value == 0 and not isinstance(value, bool)
+    return 0.0 if is_zero else parse_quantity(value, "s")
 
 
 def check_known(content: Mapping[str, Any], kind: type) -> None:

@@ -1,4 +1,4 @@
-"""Which of many rows no other row beats: the Pareto front of columns that are all minimised."""
+"""The Pareto front of rows of numbers: those that no other row dominates, all columns minimised."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ BLOCK = 64
 """Rows up to which every pair is compared."""
 
 PIVOTS = 16
-"""Rows of a sample that thin out all others before they are sorted."""
+"""Rows of a sample that dominated rows are first compared with, before the rest is sorted."""
 
 
 def non_dominated(columns: Iterable[npt.ArrayLike]) -> Mask:
-    """Which rows are on the Pareto front: no other row is as small everywhere and smaller once.
+    """The rows of the Pareto front: no other row is as small in all columns and smaller in one.
 
-    Of equal rows all are kept. A row with a nan is never on the front and beats none; infinities
-    compare as usual. Divide and conquer on the sorted rows (Kung, Luccio and Preparata, 1975):
-    O(n log n) for two columns, O(n log^(d-1) n) for d.
+    Of equal rows all are kept. A row with a nan is never on the front and dominates none;
+    infinities compare as usual. Divide and conquer on the sorted rows (Kung, Luccio and
+    Preparata, 1975): O(n log n) for two columns, O(n log^(d-1) n) for d.
 
     Args:
         columns: One or more arrays of equal length (rows,), each to be minimised.
@@ -42,7 +42,7 @@ def non_dominated(columns: Iterable[npt.ArrayLike]) -> Mask:
     front = ~np.isnan(arrays[0])
     for column in arrays[1:]:
         front &= ~np.isnan(column)
-    _thin(arrays, front)
+    _remove_dominated(arrays, front)
     kept = np.flatnonzero(front)
     rows = np.stack([column[kept] for column in arrays])
     order = np.lexsort(rows[::-1])
@@ -56,8 +56,11 @@ def non_dominated(columns: Iterable[npt.ArrayLike]) -> Mask:
     return front
 
 
-def _thin(columns: Sequence[Array], front: Mask) -> None:
-    """Take from `front` what some good rows of a sample beat: most rows, where few are good."""
+def _remove_dominated(columns: Sequence[Array], front: Mask) -> None:
+    """Remove from `front` the rows that some non-dominated rows of a sample dominate.
+
+    Where the front is small, these are most of the rows.
+    """
     rows = np.flatnonzero(front)
     step = len(rows) // (BLOCK * PIVOTS)
     if step < 2:
@@ -76,54 +79,56 @@ def _thin(columns: Sequence[Array], front: Mask) -> None:
 def _front(rows: Array, members: Indices) -> Indices:
     """The non-dominated ones among members of distinct, lexicographically sorted rows.
 
-    A row can be dominated by an earlier one only, and the first column need not be looked at
-    again: the earlier half is nowhere larger in it.
+    A row can be dominated only by an earlier one, and the first column need not be compared
+    again, because no row of the earlier half is larger in it.
     """
     if len(members) <= BLOCK:
-        return members[~_beaten_pairwise(rows[:, members], rows[:, members], strict=True)]
+        return members[~_dominated_pairwise(rows[:, members], rows[:, members], strict=True)]
     middle = len(members) // 2
     early, late = _front(rows, members[:middle]), _front(rows, members[middle:])
-    return np.concatenate([early, late[~_beaten(rows[1:, early], rows[1:, late])]])
+    return np.concatenate([early, late[~_dominated(rows[1:, early], rows[1:, late])]])
 
 
-def _beaten_pairwise(rivals: Array, rows: Array, *, strict: bool) -> Mask:
-    """Which rows some rival is nowhere larger than, by comparing all pairs.
+def _dominated_pairwise(rivals: Array, rows: Array, *, strict: bool) -> Mask:
+    """The rows that some rival is nowhere larger than, by comparing all pairs.
 
     Args:
         rivals: Columns by rows, (d, m).
         rows: Likewise, (d, n).
         strict: A rival must also be smaller in a column.
     """
-    beats = (rivals[:, :, None] <= rows[:, None, :]).all(axis=0)
+    dominates = (rivals[:, :, None] <= rows[:, None, :]).all(axis=0)
     if strict:
-        beats &= (rivals[:, :, None] < rows[:, None, :]).any(axis=0)
-    return np.asarray(beats.any(axis=0))
+        dominates &= (rivals[:, :, None] < rows[:, None, :]).any(axis=0)
+    return np.asarray(dominates.any(axis=0))
 
 
-def _beaten(rivals: Array, rows: Array) -> Mask:
-    """Which rows some rival is nowhere larger than; arguments as for `_beaten_pairwise`."""
-    columns, beaten = len(rows), np.zeros(rows.shape[1], np.bool_)
+def _dominated(rivals: Array, rows: Array) -> Mask:
+    """The rows that some rival is nowhere larger than; arguments as for `_dominated_pairwise`."""
+    columns, dominated = len(rows), np.zeros(rows.shape[1], np.bool_)
     if not columns or not rivals.shape[1] or not rows.shape[1]:
-        return beaten | bool(rivals.shape[1])
+        return dominated | bool(rivals.shape[1])
     if columns == 1:
         return np.asarray(rivals[0].min() <= rows[0])
     if columns == 2:
-        return _beaten_in_plane(rivals, rows)
+        return _dominated_in_plane(rivals, rows)
     if rivals.shape[1] * rows.shape[1] <= BLOCK**2:
-        return _beaten_pairwise(rivals, rows, strict=False)
+        return _dominated_pairwise(rivals, rows, strict=False)
     values = np.concatenate([rivals[0], rows[0]])
     if values.min() == values.max():
-        return _beaten(rivals[1:], rows[1:])
+        return _dominated(rivals[1:], rows[1:])
     split = _split(values)
     small, lower = rivals[0] <= split, rows[0] <= split
-    beaten[lower] = _beaten(rivals[:, small], rows[:, lower])
+    dominated[lower] = _dominated(rivals[:, small], rows[:, lower])
     above = rows[:, ~lower]
-    beaten[~lower] = _beaten(rivals[1:, small], above[1:]) | _beaten(rivals[:, ~small], above)
-    return beaten
+    dominated[~lower] = _dominated(rivals[1:, small], above[1:]) | _dominated(
+        rivals[:, ~small], above
+    )
+    return dominated
 
 
-def _beaten_in_plane(rivals: Array, rows: Array) -> Mask:
-    """As `_beaten`, for two columns: the smallest second among rivals with no larger first."""
+def _dominated_in_plane(rivals: Array, rows: Array) -> Mask:
+    """As `_dominated`, for two columns: the smallest second among rivals with no larger first."""
     order = np.argsort(rivals[0])
     lowest = np.minimum.accumulate(rivals[1, order])
     place = np.searchsorted(rivals[0, order], rows[0], side="right")
@@ -131,7 +136,7 @@ def _beaten_in_plane(rivals: Array, rows: Array) -> Mask:
 
 
 def _split(values: Array) -> float:
-    """A value that some are above and some are not, near the median."""
+    """A value near the median, with values above it and values that are not."""
     largest = values.max()
     middle = float(np.partition(values, len(values) // 2)[len(values) // 2])
     return middle if middle < largest else float(values[values < largest].max())

@@ -1,7 +1,8 @@
-"""Constants, and the only place where a number is scaled.
+"""Constants and units: the only module that converts a number from one unit to another.
 
 Inside the package every quantity is in SI base units: bytes, seconds, FLOPs, joules, watts.
-`parse_quantity` brings a profile's figure in; `gib` and the `format_…` functions take one out.
+`parse_quantity` converts a profile's figure to base units; `gib` and the `format_…` functions
+convert one for output.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import partial
 from cost_analysis.common.errors import InputError, shown
 
 GIB = 2.0**30
-"""Bytes of one GiB. One GB is 1e9 bytes; what is printed says which."""
+"""Bytes of one GiB. One GB is 1e9 bytes; output names the unit that it uses."""
 
 
 _PREFIXES = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
@@ -55,7 +56,7 @@ _SENSIBLE = {
     "W": (1e-3, 1e9),
     "s": (1e-12, 1e4),
 }
-"""Limits of a profile's figures: far beyond any device, and near enough that nothing overflows."""
+"""Limits of a profile's figures: beyond any device, but small enough that nothing overflows."""
 
 _EXAMPLES = {
     "B": "80 GiB",
@@ -100,7 +101,7 @@ def format_per(value: float, unit: str) -> str:
 
 
 def format_figure(value: float) -> str:
-    """A figure whose unit stands elsewhere, not scaled: "1,250", "12.5"."""
+    """A figure without its unit, not scaled: "1,250", "12.5"."""
     return f"{value:,.0f}" if 999.5 <= abs(value) < 1e9 else _digits(value)
 
 
@@ -134,7 +135,7 @@ def format_ratio(value: float) -> str:
 
 
 def format_of_column(name: str) -> Callable[[float], str]:
-    """How a number is shown whose column's name ends in its unit."""
+    """The format of a column's numbers, from the unit in the column's name."""
     if name.endswith("_bytes"):
         return format_bytes
     if name.endswith("_per_s"):

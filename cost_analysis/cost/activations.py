@@ -7,19 +7,12 @@ from typing import NamedTuple
 from cost_analysis.common.arrays import Number, as_float, maximum
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.layers import Experts
-from cost_analysis.inputs.layout import (
-    SINGLE,
-    Layout,
-    Share,
-    is_one,
-)
+from cost_analysis.inputs.layout import SINGLE, Layout, Share, is_one
 from cost_analysis.inputs.spec import BF16, ModelSpec
-from cost_analysis.inputs.weights import (
-    expert_width,
-)
+from cost_analysis.inputs.weights import expert_width
 
 OF_THE_HEAD = ("aggregation", "logits")
-"""Moments that only the devices with the LM head see."""
+"""Moments that occur only on devices with the LM head."""
 
 
 def activation_bytes(
@@ -33,8 +26,8 @@ def activation_bytes(
 ) -> Number:
     """Peak of the activations that are alive at once in a forward pass [B].
 
-    The largest of five moments, with what transformers' Qwen2 keeps alive in each (fused
-    attention, the cache not counted); the tests compare it with the live tensors of real passes.
+    The largest of five moments, with the tensors that transformers' Qwen2 keeps alive in each
+    (fused attention, the cache not counted); the tests compare it with live tensors of real passes.
 
     Args:
         spec: The model.
@@ -42,7 +35,7 @@ def activation_bytes(
         queries: New tokens of each sequence.
         precision: Storage formats; bf16 if None.
         logits: "last" or "all" positions whose logits are kept.
-        layout: Of the model; the activations are those of one device.
+        layout: How the model is divided; the activations are those of one device.
         has_head: 1 where the device has the aggregator and LM head, else 0.
     """
     share, formats = Share(spec, layout), precision or BF16
@@ -58,7 +51,7 @@ def activation_peak(
     has_head: Number = 1.0,
 ) -> Number:
     """The largest of the moments of a pass [B]; arguments as for `activation_bytes`."""
-    peak = 0.0
+    peak: Number = 0.0
     for name, moment in live.moments(share, batch_size, queries, logits).items():
         is_bound = name in OF_THE_HEAD and not is_one(has_head)
         peak = maximum(peak, moment * has_head if is_bound else moment)
@@ -71,21 +64,21 @@ def activation_moments(
     """Live activations at the moments that can be the peak [B].
 
     Kept alive through all layers: the copied embeddings, the layer's input, and the rotary tables
-    of one sequence. Masks are not counted: a fused causal kernel needs none. The streams of all
-    devices meet in the aggregation, and the logits of all parts of a divided vocabulary at the end.
+    of one sequence. Masks are not counted: a fused causal kernel needs none. The aggregation has
+    the streams of all devices, and the end has the logits of all parts of a divided vocabulary.
     """
     return live_bytes(share, precision).moments(share, batch_size, queries, logits)
 
 
 class LiveBytes(NamedTuple):
-    """What is alive for each row of a pass, whatever the pass is [B].
+    """Live activations for each row of a pass, the same for all passes [B].
 
     Attributes:
         table: The rotary tables, for each position of one sequence.
         kept: Kept through all layers, for each token-stream.
-        norm: In a norm, for each token-stream besides.
-        rotary: In the rotary embedding, likewise.
-        mlp: In the widest MLP, likewise.
+        norm: In addition in a norm, for each token-stream.
+        rotary: In addition in the rotary embedding, likewise.
+        mlp: In addition in the widest MLP, likewise.
         aggregation: In the aggregation, for each token.
         hidden: The aggregated hidden state, for each token.
         logits: For each position whose logits are kept.
@@ -119,10 +112,10 @@ class LiveBytes(NamedTuple):
 
 
 def live_bytes(share: Share, precision: Precision) -> LiveBytes:
-    """What is alive for each row of any pass [B].
+    """Live activations for each row of any pass [B].
 
     Args:
-        share: What one device has of the model.
+        share: The sizes of the model on one device.
         precision: Storage formats.
     """
     spec, formats, hidden = share.spec, precision.formats, as_float(share.spec.hidden_size)
@@ -130,7 +123,7 @@ def live_bytes(share: Share, precision: Precision) -> LiveBytes:
     query, key_value = as_float(share.query), as_float(share.key_value)
     rotary = maximum(4.0 * query + 2.0 * key_value, 2.0 * query + 5.0 * key_value)
     gathered = hidden * as_float(spec.streams) + hidden
-    # A product of 8-bit values writes 16-bit ones.
+    # A product of 8-bit values has 16-bit results.
     return LiveBytes(
         table=2.0 * as_float(spec.head_dim) * wide,
         kept=2.0 * hidden * wide,
@@ -155,7 +148,8 @@ def _live_mlp_values(share: Share) -> Number:
 
     Experts work on copies of their inputs, one for each expert that a token-stream is sent to.
     """
-    spec, peak = share.spec, 0.0
+    spec = share.spec
+    peak: Number = 0.0
     parts = 3.0 if spec.gated_mlp else 2.0
     for group in share.groups:
         kind = group.mlp
@@ -170,4 +164,4 @@ def _live_mlp_values(share: Share) -> Number:
 
 
 FLOAT32 = 4.0
-"""Norms and the aggregation's weighted sum compute in float32, whatever is stored [B]."""
+"""Width of values in norms and in the aggregation's weighted sum, always float32 [B]."""

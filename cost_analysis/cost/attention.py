@@ -1,4 +1,4 @@
-"""The operators of one layer's attention: of grouped queries, and multi-head latent (MLA).
+"""The operators of one layer's attention: grouped-query, and multi-head latent (MLA).
 
 Source of MLA: DeepSeek-V2, arXiv 2405.04434, section 2.1, and transformers
 `modeling_deepseek_v3.py`.
@@ -45,7 +45,7 @@ def _bias(kind: LatentAttention, width: Number) -> Number:
 
 
 def _query(layers: Kernels, kind: LatentAttention) -> list[Operator]:
-    """Queries: projected at once, or through a latent of their own and its norm."""
+    """Queries: one projection, or two with a latent and its norm between them."""
     hidden, rows = layers.model.hidden, layers.step.rows
     query = layers.model.query_heads * as_float(kind.key_dim)
     if kind.q_rank is None:
@@ -60,7 +60,7 @@ def _query(layers: Kernels, kind: LatentAttention) -> list[Operator]:
 
 
 def _latent_rotary(layers: Kernels, kind: LatentAttention) -> Operator:
-    """Norm of the latent, rotary embedding; the latent and the rotary key go to the cache."""
+    """Norm of the latent, rotary embedding; the latent and the rotary key are cached."""
     model, rows = layers.model, layers.step.rows
     latent, rotated = as_float(kind.latent), model.query_heads * as_float(kind.rope_dim)
     moved = 2.0 * rotated + 2.0 * latent
@@ -75,20 +75,22 @@ def _is_absorbed(layers: Kernels, kind: LatentAttention) -> bool:
 
 
 def _up_matrix(layers: Kernels, kind: LatentAttention) -> tuple[Number, Number]:
-    """Width of the latent, and of the keys (without rotary part) and values of all heads."""
+    """Width of the latent, and of all heads' keys (without the rotary part) and values."""
     widths = as_float(kind.plain_dim) + as_float(kind.value_dim)
     return as_float(kind.kv_rank), layers.model.query_heads * widths
 
 
 def _expansion(layers: Kernels, kind: LatentAttention) -> list[Operator]:
-    """Latents of all positions to keys and values; or queries to latents, and latents to values.
+    """Products with the up-projection of keys and values, outside the attention operator.
 
-    A decode step that expands does so inside its attention, because both grow with the context.
+    A prefill expands the latents of all positions. A decode step maps queries to latents and
+    latents to values (absorbed), or expands inside its attention, because both grow with the
+    context.
     """
     step, model = layers.step, layers.model
     rank, widths = _up_matrix(layers, kind)
     if _is_absorbed(layers, kind):
-        # Each head's query becomes as wide as the latent, and a latent becomes its value.
+        # Each head's query is mapped to the width of the latent, and a latent to its value.
         moved = (widths + 2.0 * model.query_heads * rank) * model.narrow * layers.count
         product = layers.product("absorbed k, v", "attention", rank, widths)
         return [product.over(step.rows, row_bytes=moved)]
@@ -99,7 +101,7 @@ def _expansion(layers: Kernels, kind: LatentAttention) -> list[Operator]:
 
 
 def _widths(layers: Kernels, kind: LatentAttention) -> tuple[Number, Number]:
-    """Widths of a key and a value as they are multiplied: a latent's, or a head's own."""
+    """Widths of a key and a value in the attention: those of a latent, or of a head."""
     if _is_absorbed(layers, kind):
         return as_float(kind.latent), as_float(kind.kv_rank)
     return as_float(kind.key_dim), as_float(kind.value_dim)
@@ -136,12 +138,13 @@ def latent_scores(layers: Kernels, kind: LatentAttention) -> Operator:
 
 
 def latent_position(layers: Kernels, kind: LatentAttention) -> Operator:
-    """What each position of its context adds to an attention."""
+    """The terms that each position of the context adds to an attention."""
     step, model = layers.step, layers.model
     heads, streams = model.query_heads, model.stream_sequences * layers.count
     keys, values = _widths(layers, kind)
     pairs, inside = streams * step.queries * heads, _expands_inside(layers, kind)
-    flops, moved = 2.0 * pairs * (keys + values), 0.0
+    flops = 2.0 * pairs * (keys + values)
+    moved: Number = 0.0
     if not _is_absorbed(layers, kind):
         moved = streams * (heads * (keys + values) * model.wide * (2.0 if inside else 1.0))
     if inside:
@@ -200,8 +203,8 @@ def _rotary(layers: Kernels) -> Operator:
 def scores_and_values(layers: Kernels, kind: Attention | LatentAttention) -> Operator:
     """Fused attention: q·kᵀ, softmax and ·v; scores never reach memory.
 
-    With a window, the queries of a pass are multiplied with what the cache has kept and with each
-    other; a fused kernel skips what the window hides, as it skips what is not causal.
+    With a window, the queries of a pass are multiplied with the cached keys and with those of the
+    pass; a fused kernel skips pairs outside the window, as it skips those that are not causal.
     """
     if isinstance(kind, LatentAttention):
         return latent_scores(layers, kind)
@@ -226,7 +229,7 @@ def scores_and_values(layers: Kernels, kind: Attention | LatentAttention) -> Ope
 
 
 def position(layers: Kernels, kind: Attention | LatentAttention) -> Operator:
-    """What each position of its context adds to an attention."""
+    """The terms that each position of the context adds to an attention."""
     known = layers.step.positions
     if layers.place not in known:
         known[layers.place] = (
@@ -255,7 +258,7 @@ def _plain_position(layers: Kernels, kind: Attention) -> Operator:
 
 
 def attention_name(kind: Attention | LatentAttention) -> str:
-    """What the operator of a kind of attention is called."""
+    """The name of the operator of a kind of attention."""
     return "attention" if kind.window is None else f"attention in {kind.window}"
 
 

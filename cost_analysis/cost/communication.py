@@ -1,8 +1,8 @@
-"""What devices exchange in a forward pass, as operators: bytes that each sends, and messages.
+"""Exchanges between devices in a forward pass, as operators: bytes that each sends, and messages.
 
-An exchange within a group of one is none; where the group has an array of sizes it is counted, and
-costs one device nothing. A ring of n devices takes n − 1 messages, one after another; a reduction
-goes round twice.
+A group of one device has no exchange; with an array of group sizes there is one, at no cost for
+a single device. A ring of n devices takes n − 1 messages, one after another; a reduction takes two
+rounds.
 """
 
 from __future__ import annotations
@@ -38,22 +38,20 @@ def _exchange(
     *,
     sent: Number,
     messages: Number,
-    spans: Number = None,
-    kernels: Number = None,
+    spans: Number | None = None,
 ) -> list[Operator]:
     """An exchange of a group, in each of some layers.
 
     Args:
         layers: The layers in the pass.
-        name: Of the operator.
-        part: Of the model.
+        name: Name of the operator.
+        part: Part of the model.
         group: Devices that take part.
-        sent: What each device sends [B].
-        messages: Messages that follow one another.
+        sent: Bytes that each device sends [B].
+        messages: Messages, one after another.
         spans: Devices from the first to the last of the group; None where they are neighbours.
-        kernels: Kernels launched; None means one where there are others to exchange with.
     """
-    launched = minimum(group - 1.0, 1.0) if kernels is None else kernels
+    launched = minimum(group - 1.0, 1.0)  # one if the group has several devices
     return [
         Operator(
             name,
@@ -68,14 +66,14 @@ def _exchange(
 
 
 def all_reduce(layers: Kernels, part: str) -> list[Operator]:
-    """The sum of the residual stream over a tensor-parallel group: 2·(n − 1)/n of it is sent."""
+    """The sum of the residual stream over a tensor-parallel group; 2·(n − 1)/n of it is sent."""
     if is_one(layers.model.layout.tensor_parallel):
         return []
     return _reduction(layers, part, layers.step.residual_bytes)
 
 
 def sum_embeddings(layers: Kernels) -> list[Operator]:
-    """The rows of a table of which each device has a part; those that it lacks are zeros."""
+    """The sum of embeddings of a divided table: each device has zeros for rows of the others."""
     if is_one(layers.model.layout.tensor_parallel):
         return []
     values = layers.step.tokens * layers.model.hidden * layers.model.wide
@@ -89,7 +87,7 @@ def _reduction(layers: Kernels, part: str, held: Number) -> list[Operator]:
 
 
 def gather_logits(layers: Kernels, values: Number) -> list[Operator]:
-    """The logits of all parts of a divided vocabulary, to every device of the group.
+    """The logits of all parts of a divided vocabulary, sent to every device of the group.
 
     Args:
         layers: The head in the pass.
@@ -104,9 +102,9 @@ def gather_logits(layers: Kernels, values: Number) -> list[Operator]:
 
 
 def gather_streams(layers: Kernels) -> list[Operator]:
-    """The last hidden states of all streams, to every group, each of which then aggregates them.
+    """The last hidden states of all streams, sent to every group, each of which aggregates them.
 
-    Every position's, as the published code aggregates every position.
+    They are those of every position, because the published code aggregates every position.
     """
     layout = layers.model.layout
     groups = layout.stream_parallel
@@ -125,12 +123,12 @@ def gather_streams(layers: Kernels) -> list[Operator]:
 
 
 def dispatch(layers: Kernels, kind: Experts) -> list[Operator]:
-    """Token-streams to the groups that hold their experts, in the format of activations."""
+    """Token-streams sent to the groups that hold their experts, in the format of activations."""
     return _to_experts(layers, kind, "dispatch", layers.model.formats.activation)
 
 
 def combine(layers: Kernels, kind: Experts) -> list[Operator]:
-    """What the experts made of them, back to their own group, in no less than 16 bits."""
+    """Results of the experts, sent back in 16 bits or more."""
     return _to_experts(layers, kind, "combine", layers.model.formats.accumulate)
 
 
@@ -154,24 +152,25 @@ def _to_experts(layers: Kernels, kind: Experts, way: str, dtype: DType) -> list[
 
 
 def to_next_stage(layers: Kernels) -> list[Operator]:
-    """The residual stream from each pipeline stage to the next; tokens back to the first."""
+    """The residual stream sent from each pipeline stage to the next; tokens back to the first."""
     step, layout = layers.step, layers.model.layout
     stages = layout.pipeline_parallel
     if is_one(stages):
         return []
     hops = stages * minimum(stages - 1.0, 1.0)
     tokens = layers.model.sequences * TOKEN_BYTES * (hops / stages)
-    return _exchange(
-        layers,
-        "to next stage",
-        "pipeline",
-        stages,
-        sent=step.residual_bytes * (stages - 1.0) + tokens,
-        messages=hops,
-        spans=layout.devices,
-        kernels=hops,
-    )
+    return [
+        Operator(
+            "to next stage",
+            "pipeline",
+            link_bytes=step.residual_bytes * (stages - 1.0) + tokens,
+            messages=hops,
+            kernels=hops,
+            kind="exchange",
+            spans=layout.devices,
+        )
+    ]
 
 
 TOKEN_BYTES = 8.0
-"""Width of a token's number [B]."""
+"""Width of a token id [B]."""

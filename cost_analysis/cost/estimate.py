@@ -1,4 +1,4 @@
-"""The whole request: prefill, every decode step, memory, and increases over a baseline."""
+"""The cost of a whole request: prefill, decode steps, memory, and increases over a baseline."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from cost_analysis.inputs.weights import Parameters, parameters
 
 
 class Estimate(NamedTuple):
-    """What a request costs, with every term kept.
+    """The cost of a request, with every term.
 
     Attributes:
         spec: The model.
         workload: The request.
         system: What runs the model.
         parameters: Parameter counts.
-        memory: Memory of the fullest device, part by part [B].
+        memory: Memory of the device that needs most, part by part [B].
         prefill: The pass over the prompt, which gives the first token.
         decode: The `output_length - 1` decode steps together.
         first_step: Operators of the first decode step.
@@ -123,7 +123,7 @@ class Estimate(NamedTuple):
 
     @property
     def _undivided(self) -> Passes:
-        """The passes as a single device would make them."""
+        """The passes on a single device."""
         return passes(self.spec, self.workload, self.precision)
 
 
@@ -132,15 +132,15 @@ def _flops(operators: tuple[Operator, ...]) -> Number:
 
 
 class Passes(NamedTuple):
-    """The forward passes of a request, before anything says what runs them.
+    """The forward passes of a request, independent of device and engine.
 
     Attributes:
         prefill: Operators of the pass over the prompt.
         first_step: Operators of the first decode step.
-        growth: What each further step adds to each kind of attention.
+        growth: The terms that each further step adds to each kind of attention.
         steps: Decode steps.
         layers: Layers of the model.
-        pipeline: The stages that the layers are divided into; None if there is one.
+        pipeline: The pipeline stages; None for a single stage.
     """
 
     prefill: tuple[Operator, ...]
@@ -177,10 +177,10 @@ def passes(
     prompt, whole = workload.input_length, workload.batch_size
     batch = divided(whole, micro_batches(layout, whole))
     staged = not is_one(layout.pipeline_parallel)
-    past = as_float(spec.prefix) + prompt
     model = DeviceModel(spec, batch, precision, layout)
-    prefill = ForwardPass(model, prompt, spec.prefix, workload.logits, fills_prefix=True)
-    step = ForwardPass(model, 1.0, past)
+    prefix = as_float(model.share.prefix)
+    prefill = ForwardPass(model, prompt, prefix, workload.logits, fills_prefix=True)
+    step = ForwardPass(model, 1.0, prefix + prompt)
     return Passes(
         prefill=pass_operators(prefill),
         first_step=pass_operators(step),
@@ -232,7 +232,7 @@ def estimate(
 
 
 def estimate_on(spec: ModelSpec, workload: Workload, system: System) -> Estimate:
-    """The cost of a request on a system: `estimate` with what runs the model in one piece.
+    """The cost of a request on a system, as `estimate` gives it.
 
     Raises:
         InputError: The model cannot be divided so, or the devices have no link.
@@ -253,10 +253,10 @@ def estimate_on(spec: ModelSpec, workload: Workload, system: System) -> Estimate
 
 
 def check_layout(layout: Layout, spec: ModelSpec, hardware: Hardware) -> None:
-    """Refuse a layout that a model cannot be divided by, and devices that nothing joins.
+    """Refuse a layout that does not fit a model, and devices without a link.
 
     Raises:
-        InputError: It is one of these.
+        InputError: The layout does not fit the model, or the devices have no link.
     """
     if layout.is_single:
         return
@@ -274,11 +274,11 @@ def check_layout(layout: Layout, spec: ModelSpec, hardware: Hardware) -> None:
 
 
 ROUNDING = 1e-9
-"""An increase of at most this share of the base is rounding: nothing increases."""
+"""Largest share of the base that counts as a rounding error, not as an increase."""
 
 
 class Increase(NamedTuple):
-    """What a model costs beyond a baseline, in one quantity.
+    """The increase of one quantity over a baseline.
 
     Attributes:
         baseline: The baseline's value.
@@ -300,7 +300,7 @@ class Increase(NamedTuple):
 
 
 def increase(model: Estimate, baseline: Estimate) -> dict[str, Increase]:
-    """Memory [B], TTFT, TPOT and total time [s] of a model beside those of a baseline."""
+    """Memory [B], TTFT, TPOT and total time [s] of a model and of a baseline."""
     return {
         "memory": Increase(baseline.memory.total, model.memory.total),
         "ttft": Increase(baseline.ttft, model.ttft),
@@ -310,19 +310,18 @@ def increase(model: Estimate, baseline: Estimate) -> dict[str, Increase]:
 
 
 def ratio_of_increases(wider: Number, streams: Number, base: Number) -> Number:
-    """How many times what streams add to a cost a wider model adds to it.
+    """The increase in cost from a wider model, divided by the increase from parallel streams.
 
-    Above 1 the streams add less; a wider model that saves something has a ratio below 0. Streams
-    that add nothing, or save something, have no finite ratio: where the wider model adds to the
-    cost they are free beside it, and the ratio is infinite; where that adds nothing either, there
-    is nothing to compare, and the ratio is nan. An increase counts from `ROUNDING` on, so that
-    none of this hangs on what rounding leaves of the difference of two costs. A cost that is not
-    finite is unknown, and so is its ratio: nan.
+    Above 1 the streams add less; a wider model that reduces the cost has a ratio below 0. If the
+    streams add nothing, or reduce the cost, the ratio is infinite where the wider model adds to
+    the cost, and nan where it does not. Increases of at most `ROUNDING` times the base count as
+    none, so that rounding errors do not decide between these cases. A cost that is not finite
+    makes the ratio nan.
 
     Args:
-        wider: What the wider model adds to the base, in the unit of the cost.
-        streams: What the streams add to it.
-        base: The base's cost, from 0.
+        wider: Increase from the wider model, in the unit of the cost.
+        streams: Increase from the streams.
+        base: Cost of the base, from 0.
 
     Returns:
         The ratio; a number for numbers, else an array of the shape that they broadcast to.
@@ -337,10 +336,10 @@ def ratio_of_increases(wider: Number, streams: Number, base: Number) -> Number:
 class Answer:
     """An estimate, and the same model with one stream; of a single request, or of many at once.
 
-    It has no slots, so that what its columns share is calculated once.
+    It has no slots, so that properties which several columns use are calculated once.
 
     Attributes:
-        request: What was asked; of many requests the first, with the sizes of all in `cost`.
+        request: The request; of many requests the first, with the sizes of all in `cost`.
         cost: The estimate.
         baseline: The estimate at P = 1; the same object when P is 1.
         published: The paper's own numbers; None unless they were asked for.
@@ -353,7 +352,7 @@ class Answer:
 
     @cached_property
     def increases(self) -> dict[str, Increase]:
-        """What the streams add, by the names of `increase`."""
+        """The increases from the streams, by the names of `increase`."""
         return increase(self.cost, self.baseline)
 
     @cached_property
@@ -366,7 +365,7 @@ class Answer:
 def answer(request: Request, *, with_published: bool = False) -> Answer:
     """Everything that the estimate command reports."""
 
-    def run(streams: int) -> Estimate:
+    def run(streams: Number) -> Estimate:
         spec = request.spec.with_streams(streams)
         return estimate_on(spec, request.workload, request.system.of_streams(streams))
 

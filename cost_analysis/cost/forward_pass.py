@@ -1,8 +1,8 @@
-"""The operators of one forward pass: FLOPs and bytes, a line a term.
+"""The operators of one forward pass: FLOPs and bytes, one operator a term.
 
-One function serves prefill and decode: a prefill is a pass of S queries a sequence over an empty
-cache, a decode step a pass of one query over a full one. FLOPs are those of matrix products, two
-for a multiply-add, as `torch.utils.flop_counter.FlopCounterMode` counts them: attention as the
+The same function covers prefill and decode: a prefill is a pass of S queries a sequence over an
+empty cache, a decode step a pass of one query over a full one. FLOPs are those of matrix products,
+two for a multiply-add, as `torch.utils.flop_counter.FlopCounterMode` counts them: attention as the
 full rectangle queries × context, norms and activations as 0.
 """
 
@@ -22,7 +22,7 @@ from cost_analysis.cost.kernels import AGGREGATION, DeviceModel, ForwardPass, Ke
 from cost_analysis.cost.mlp import mlp_operators
 from cost_analysis.cost.operator import Growth, Operator
 from cost_analysis.inputs.dtypes import Precision
-from cost_analysis.inputs.layers import LayerGroup
+from cost_analysis.inputs.layers import CountedLayers
 from cost_analysis.inputs.layout import SINGLE, Layout
 from cost_analysis.inputs.spec import BF16, ModelSpec
 from cost_analysis.inputs.weights import prefix_values
@@ -53,8 +53,8 @@ def forward_pass(
             each pipeline stage, one stage after another.
 
     Returns:
-        Operators in the order of execution, those of a layer summed over the layers. What only
-        parallel streams need is there at P = 1 too, as zeros, so that arrays of P broadcast.
+        Operators in the order of execution, those of a layer summed over the layers. Operators
+        that only parallel streams need are zeros at P = 1, so that arrays of P broadcast.
     """
     model = DeviceModel(spec, batch_size, precision or BF16, layout)
     return pass_operators(ForwardPass(model, queries, past, logits, fills_prefix=fills_prefix))
@@ -89,8 +89,8 @@ def _layers(step: ForwardPass) -> list[Operator]:
     return [summed[key] for key in order]
 
 
-def _kinds(step: ForwardPass) -> Iterator[tuple[LayerGroup, Kernels]]:
-    """The kinds of layers, each with what writes its operators."""
+def _kinds(step: ForwardPass) -> Iterator[tuple[CountedLayers, Kernels]]:
+    """The kinds of layers, each with its kernels."""
     for place, group in enumerate(step.model.share.groups):
         yield group, Kernels(step, as_float(group.count), place)
 
@@ -108,10 +108,10 @@ def context_growth(
     queries: Number = 1,
     layout: Layout = SINGLE,
 ) -> tuple[Growth, ...]:
-    """What each further step adds to a decode step, one entry a kind of attention.
+    """The terms that each further step adds to a decode step, one entry a kind of attention.
 
     Attention is the only operator of a decode step that grows, and it grows linearly until its
-    window is full, so these and the first step give every later one.
+    window is full, so the growth and the first step determine every later step.
 
     Args:
         spec: The model.
@@ -126,7 +126,7 @@ def context_growth(
 
 
 def pass_growth(step: ForwardPass) -> tuple[Growth, ...]:
-    """What each further step adds to a decode step, as `context_growth` returns it."""
+    """The terms that each further step adds to a decode step, as `context_growth` returns them."""
     growths: dict[str, Growth] = {}
     for group, layers in _kinds(step):
         added, steps = position(layers, group.attention), growth_steps(group.attention, step.past)

@@ -1,4 +1,4 @@
-"""A model on one device, one pass over it, and what writes the operators of that pass."""
+"""A model on one device, a pass over it, and the kernels of its layers in that pass."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from cost_analysis.inputs.spec import ModelSpec
 
 
 class DeviceModel:
-    """A model as one device of a layout has it: float64 sizes and formats, each worked out once.
+    """The part of a model on one device of a layout: float64 sizes and formats, each computed once.
 
-    The passes of a request share it, and with it what their kernels have in common.
+    The passes of a request share it, and with it the weights and row sizes of their kernels.
 
     Attributes:
         spec: The model.
-        layout: How it is divided; everything is what one device has of it.
-        share: The sizes of that device, as the model states them.
+        layout: How it is divided; all other sizes are those of one device.
+        share: The sizes on that device, in the types of the model.
         formats: Of weights, activations and cache.
         batch: Sequences of a pass on all devices, B.
         sequences: Sequences on one device.
@@ -37,7 +37,7 @@ class DeviceModel:
     def __init__(
         self, spec: ModelSpec, batch: Number, precision: Precision, layout: Layout = SINGLE
     ) -> None:
-        """Work out the sizes.
+        """Compute the sizes.
 
         Args:
             spec: The model.
@@ -63,7 +63,7 @@ class DeviceModel:
         self._kernels: dict[int, dict[str, Kernel]] = {}
 
     def kernels(self, place: int) -> dict[str, Kernel]:
-        """The kernels of a kind of layers that an earlier pass has worked out, by name."""
+        """The known kernels of a kind of layers, by name; passes add to them."""
         return self._kernels.setdefault(place, {})
 
 
@@ -78,7 +78,8 @@ class ForwardPass:
         fills_prefix: The pass copies the learned prefixes into an empty cache first.
         tokens: Tokens before they are copied to streams, B·queries.
         rows: Token-streams, P·B·queries: the rows of every matrix product of a layer.
-        positions: What a position adds to the attention of each kind of layers, once it is known.
+        positions: The terms that a position adds to the attention of each kind of layers, once they
+            are known.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class ForwardPass:
         *,
         fills_prefix: bool = False,
     ) -> None:
-        """Work out the sizes of the pass; arguments as the attributes."""
+        """Compute the sizes of the pass; arguments as the attributes."""
         self.model, self.queries, self.past = model, as_float(queries), as_float(past)
         self.logits, self.fills_prefix = logits, fills_prefix
         self.tokens = model.sequences * self.queries
@@ -104,21 +105,21 @@ class ForwardPass:
 
 
 OUTSIDE, AGGREGATION = -1, -2
-"""Places of the kernels that belong to no kind of layers."""
+"""Places of the kernels outside the layers."""
 
 
 class Kernels:
-    """Writes the operators of one kind of layers in a pass, summed over those layers.
+    """Makes the kernels of one kind of layers in a pass, summed over those layers.
 
     Attributes:
         step: The pass.
         model: Its model.
-        count: How many layers there are of the kind; 1 outside of the layers.
-        place: Of the kind in `spec.groups`, or one of those above.
+        count: Layers of the kind; 1 outside the layers.
+        place: Index of the kind in `spec.groups`, or `OUTSIDE` or `AGGREGATION`.
     """
 
     def __init__(self, step: ForwardPass, count: Number = 1.0, place: int = OUTSIDE) -> None:
-        """What writes the operators of so many layers; arguments as the attributes."""
+        """The kernels of a number of layers; arguments as the attributes."""
         self.step, self.model, self.count, self.place = step, step.model, count, place
         self._known = step.model.kernels(place)
 
@@ -132,13 +133,13 @@ class Kernels:
         bias: Number = 0.0,
         quantised: bool = True,
     ) -> Kernel:
-        """A matrix product (rows, inputs) × (inputs, outputs), and the bias it may add.
+        """A matrix product (rows, inputs) × (inputs, outputs), with or without a bias.
 
         Args:
-            name: Of the operator; only one kernel of a kind of layers has it.
-            part: Of the model.
-            inputs: Width that goes in.
-            outputs: Width that comes out; matrices that read the same input are one product.
+            name: Name of the operator, unique in a kind of layers.
+            part: Part of the model.
+            inputs: Width of the input.
+            outputs: Width of the output; matrices with the same input are one product.
             bias: Values of the bias.
             quantised: Its weights are stored in the format of matrices, not the wider one.
         """
@@ -164,13 +165,13 @@ class Kernels:
         return kernel
 
     def elementwise(self, name: str, part: str, values: Number, *, weights: Number = 0.0) -> Kernel:
-        """A kernel without matrix product.
+        """An elementwise kernel.
 
         Args:
-            name: Of the operator; only one kernel of a kind of layers has it.
-            part: Of the model.
+            name: Name of the operator, unique in a kind of layers.
+            part: Part of the model.
             values: Activations read and written for each row.
-            weights: Values that are read once.
+            weights: Parameters that are read once.
         """
         known = self._known.get(name)
         if known is not None:
@@ -185,9 +186,9 @@ class Kernels:
         """A norm over the residual stream.
 
         Args:
-            name: Of the operator.
-            part: Of the model.
-            moved: Values that are read and written for each of the stream's: more than two where a
+            name: Name of the operator.
+            part: Part of the model.
+            moved: Values read and written for each value of the stream: more than two where a
                 residual is added in the same kernel.
         """
         hidden = self.model.hidden

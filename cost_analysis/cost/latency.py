@@ -1,10 +1,11 @@
 """Seconds of a prefill and of all decode steps: operators, host, and pipeline stages.
 
-A pass cannot be faster than the host launches its layers, and the host may add a time of its own.
+A pass takes at least the time in which the host launches its layers, and the host may add to it.
 
-In a pipeline's prefill the micro-batches follow one another: the last one leaves m − 1 times the
-slowest stage later than the first (GPipe, arXiv 1811.06965, section 2.3). In a decode step each
-micro-batch goes round: a step takes one round, or what the slowest stage needs for all of them.
+In a pipeline's prefill the micro-batches follow one another: the last of m ends m − 1 times the
+slowest stage after the first (GPipe, arXiv 1811.06965, section 2.3). In a decode step each
+micro-batch passes all stages once: a step takes the time of one micro-batch in all stages, or of
+all micro-batches in the slowest stage, whichever is longer.
 """
 
 from __future__ import annotations
@@ -13,7 +14,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cost_analysis.common.arrays import Number, as_float, ceil, clip, floor, maximum, minimum, where
+from cost_analysis.common.arrays import (
+    Number,
+    as_float,
+    ceil,
+    clip,
+    floor,
+    maximum,
+    minimum,
+    where,
+)
 from cost_analysis.cost.operator import Growth, Operator, arithmetic_sum
 from cost_analysis.cost.roofline import OperatorTime, Speeds
 from cost_analysis.inputs.layout import Layout, Stage, micro_batches, stages
@@ -25,7 +35,7 @@ class Phase(NamedTuple):
 
     Attributes:
         name: "prefill" or "decode".
-        times: Operators in the order of execution, the host last; they sum to the phase.
+        times: Operators in the order of execution, the host last; their sum is the phase.
         seconds: Time of the phase [s].
     """
 
@@ -48,9 +58,9 @@ def prefill_phase(operators: Sequence[Operator], layers: Number, speeds: Speeds)
     """The time of one pass over the prompt.
 
     Args:
-        operators: Of the pass (`forward_pass`).
-        layers: Layers of the model, for the host's share.
-        speeds: Of the engine that runs the model, on its device.
+        operators: Operators of the pass (`forward_pass`).
+        layers: Layers of the model, for the host's time.
+        speeds: Rates of the engine on its device.
     """
     times = [speeds.time(operator) for operator in operators]
     device, engine = _sum_of_seconds(times), speeds.engine
@@ -67,20 +77,23 @@ def decode_phase(
 ) -> Phase:
     """The time of all decode steps, each at its own context length.
 
-    FLOPs and bytes grow linearly from step to step; time is a maximum of linear functions, so
-    its sum has a closed form that splits the steps where one roof gives way to the other. The
-    tests compare it with the sum over single steps.
+    FLOPs and bytes grow linearly from step to step; time is a maximum of linear functions, so its
+    sum has a closed form that splits the steps where the limiting roof changes. The tests compare
+    it with the sum over single steps.
 
     Args:
         first: Operators of the first step (`forward_pass` with one query).
-        growths: What each further step adds to each kind of attention (`context_growth`).
+        growths: The growth of each kind of attention (`context_growth`).
         steps: Decode steps, which may be 0.
-        layers: Layers of the model, for the host's share.
-        speeds: Of the engine that runs the model, on its device.
+        layers: Layers of the model, for the host's time.
+        speeds: Rates of the engine on its device.
     """
     engine = speeds.engine
     grows = {growth.operator.name: growth for growth in growths}
-    times, roofs, floors, step, grown = [], [], 0.0, 0.0, 0.0
+    times, roofs = [], []
+    floors: Number = 0.0
+    step: Number = 0.0
+    grown: Number = 0.0
     for operator in first:
         growth = grows.get(operator.name)
         if growth is None:
@@ -92,7 +105,7 @@ def decode_phase(
         times.append(_grown(operator, growth, roofs[-1], overhead, steps, speeds))
         floors, grown = floors + overhead, grown + times[-1].seconds
     slack = layers * engine.layer_host_time - step - floors
-    waiting = _waiting(slack, _Together(tuple(roofs)), steps) + engine.step_host_time * steps
+    waiting = _waiting(slack, _AllKinds(tuple(roofs)), steps) + engine.step_host_time * steps
     times.append(waiting_time("host", waiting, speeds))
     return Phase("decode", tuple(times), step * steps + grown + waiting)
 
@@ -108,14 +121,14 @@ def waiting_time(name: str, seconds: Number, speeds: Speeds, part: str = "host")
 
 
 class _Roofs(NamedTuple):
-    """The roofs of an attention that grows with every step: two lines, of which the higher counts.
+    """The roofs of an attention that grows with every step: the larger of two linear functions.
 
     Attributes:
         compute: Time at the compute roof in the first step [s].
-        compute_slope: What each further step adds to it [s].
+        compute_slope: Increase for each further step [s].
         transfer: Time at the memory roof in the first step [s].
-        transfer_slope: What each further step adds to it [s].
-        growth: How long it grows.
+        transfer_slope: Increase for each further step [s].
+        growth: Its growth, which may end.
     """
 
     compute: Number
@@ -177,11 +190,11 @@ def _grown(
     return OperatorTime(growth.total(first, steps), speeds, overhead, overhead + roofs.sum(steps))
 
 
-class _Together(NamedTuple):
-    """Attentions of several kinds, which grow side by side.
+class _AllKinds(NamedTuple):
+    """Attentions of several kinds, which grow at the same time.
 
     Attributes:
-        kinds: The roofs of each.
+        kinds: The roofs of each kind.
     """
 
     kinds: tuple[_Roofs, ...]
@@ -193,8 +206,8 @@ class _Together(NamedTuple):
     def steps_below(self, limit: Number, steps: Number) -> Number:
         """How many of the first steps take less than a limit.
 
-        One endless kind has a closed form; else the count is found by halving, since no step
-        takes less than the one before.
+        A single kind without a window has a closed form; otherwise bisection finds the count, since
+        no step takes less than the one before.
         """
         if len(self.kinds) == 1 and self.kinds[0].growth.is_endless:
             return self.kinds[0].steps_below(limit, steps)
@@ -209,14 +222,14 @@ class _Together(NamedTuple):
 
 
 STEP_BITS = 32
-"""Halvings that single out one of the most steps that a workload can have (`LARGEST_SIZE`)."""
+"""Bisections that suffice for the largest number of steps of a workload (`LARGEST_SIZE`)."""
 
 
-def _waiting(slack: Number, roofs: _Together, steps: Number) -> Number:
+def _waiting(slack: Number, roofs: _AllKinds, steps: Number) -> Number:
     """Time that the device waits for the host, over all steps.
 
-    `slack` is what the host's time leaves for the attention; the attention grows, so the device
-    waits in the first steps only: as long as the roofs of the attention do not reach the slack.
+    `slack` is the host's time less that of all other operators. The attention grows, so the device
+    waits in the first steps only, while the attention takes less than the slack.
     """
     count = roofs.steps_below(slack, steps)
     return maximum(slack * count - roofs.sum(count), 0.0)
@@ -239,7 +252,7 @@ def sum_of_maxima(
     """
     start, slope = start_a - start_b, slope_a - slope_b
     last = start + slope * (count - 1.0)
-    high, step = maximum(start, last), abs(slope)
+    high, step = maximum(start, last), maximum(slope, -slope)
     crossing = ceil(high / where(step > 0, step, 1.0))
     above = where(minimum(start, last) >= 0, count, clip(crossing, 0.0, count))
     above = where(high > 0, above, 0.0)
@@ -247,17 +260,17 @@ def sum_of_maxima(
 
 
 _ENDS = {"embedding": "first", "aggregator": "last", "lm head": "last", "pipeline": "hops"}
-"""Where an operator runs that is not part of a layer, by part of the model."""
+"""The stage of operators outside the layers, by part of the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """The stages of a model, and how a batch passes them.
+    """The stages of a model, and the micro-batches that pass them.
 
     Attributes:
-        stages: Those among which the slowest is.
+        stages: The stages that may be the slowest.
         layers: Layers of the model.
-        count: How many stages there are.
+        count: All stages.
         micro_batches: Parts of the batch.
     """
 
@@ -267,17 +280,17 @@ class Pipeline:
     micro_batches: Number
 
     def prefill(self, phase: Phase, speeds: Speeds) -> Phase:
-        """The prefill of the last micro-batch, from that of one."""
+        """The prefill of all micro-batches, from that of one."""
         waiting = (self.micro_batches - 1.0) * self._slowest(phase)
         return _with_waiting(phase, waiting, speeds)
 
     def decode(self, phase: Phase, speeds: Speeds) -> Phase:
-        """All decode steps, from those of one micro-batch; one stage is the slowest throughout."""
+        """All decode steps, from those of one micro-batch; the slowest stage is always the same."""
         waiting = maximum(self.micro_batches * self._slowest(phase) - phase.seconds, 0.0)
         return _with_waiting(phase, waiting, speeds)
 
     def _slowest(self, phase: Phase) -> Number:
-        """Time of one micro-batch in the slowest stage [s]; layers of all kinds take alike."""
+        """Time of one micro-batch in the slowest stage [s]; all layers take the same time."""
         seconds: dict[str, Number] = dict.fromkeys(("first", "last", "hops", "layers"), 0.0)
         for time in phase.times:
             place = _ENDS.get(time.operator.part, "layers")

@@ -1,11 +1,10 @@
-"""Memory of a run, part by part [B], its activations, and how much fits a device.
+"""Memory of a request, part by part [B], and the largest batch and context that fit a device.
 
 Counted: every parameter, the KV cache of the whole request, and the largest set of tensors that
 a forward pass keeps alive. Not counted: the CUDA context (about 0.3 to 0.6 GB a process), the
-allocator's slack, workspaces of kernels, what an engine reserves beyond the request, scales for
-a whole token or tensor, and what attention without a fused kernel for the case makes:
-transformers' sdpa builds a mask when there is a prefix, and with a mask it copies K and V to all
-query heads.
+allocator's slack, workspaces of kernels, memory that an engine reserves beyond the request, scales
+for a whole token or tensor, and tensors of attention without a fused kernel: transformers' sdpa
+builds a mask when there is a prefix, and with a mask it copies K and V to all query heads.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ NOT_COUNTED = (
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What is held in memory [B].
+    """The memory of a request, part by part [B].
 
     Attributes:
         embedding: Embedding table.
@@ -93,7 +92,7 @@ def memory(
     precision: Precision | None = None,
     layout: Layout = SINGLE,
 ) -> Memory:
-    """The memory that a request needs; of several devices, that of the fullest.
+    """The memory that a request needs; of several devices, the one that needs most.
 
     The cache is counted at its final length, as engines with a static cache allocate it.
 
@@ -109,17 +108,17 @@ def memory(
     )
     fullest = first
     for other in others:
-        fullest = _fuller(fullest, other)
+        fullest = _larger(fullest, other)
     return fullest
 
 
 def _stage_memory(share: Share, stage: Stage, workload: Workload, precision: Precision) -> Memory:
-    """What a device of a pipeline stage holds."""
+    """The memory of a device of a pipeline stage."""
     spec, wide = share.spec, precision.formats.unquantised.bytes
     hidden, counts = as_float(spec.hidden_size), stage.counts(share.spec)
     table = share.vocabulary * hidden * wide
     positions = position_values(spec) * wide
-    # A tied matrix is held twice where the two ends of the model are on different devices.
+    # A tied matrix is stored twice where embedding and LM head are on different devices.
     is_shared = stage.has_embedding if spec.tie_word_embeddings else 0.0
     prefill, decode = _activations(share, stage, workload, precision)
     return Memory(
@@ -138,7 +137,7 @@ def _stage_memory(share: Share, stage: Stage, workload: Workload, precision: Pre
 
 
 def _times(size: Number, part: Number) -> Number:
-    """A size times the part of it that a stage has; 1 leaves it as it is."""
+    """A size times the part of it that a stage has; unchanged if that is 1."""
     return size if is_one(part) else size * part
 
 
@@ -154,8 +153,8 @@ def _activations(
     return prefill, where(steps > 0, decode, 0.0)
 
 
-def _fuller(one: Memory, other: Memory) -> Memory:
-    """The device with more in total; with arrays, row by row."""
+def _larger(one: Memory, other: Memory) -> Memory:
+    """The memory of the device with the larger total; with arrays, row by row."""
     is_less = one.total < other.total
     return Memory(
         **{
@@ -174,14 +173,14 @@ def kv_cache_bytes(
 ) -> Number:
     """Cached keys and values of all layers, for P·B·(prefix + tokens) positions [B].
 
-    A layer with a window caches the positions that the next query may see, and no more.
+    A layer with a window caches only the positions that the next query may attend to.
 
     Args:
         spec: The model.
         batch_size: Sequences, B.
         tokens: Real tokens in the cache of each sequence.
         precision: Storage formats; bf16 if None.
-        layout: How the model is divided; of several devices, the cache of that with most of it.
+        layout: How the model is divided; of several devices, the largest cache.
     """
     share, formats = Share(spec, layout), precision or BF16
     most = as_float(0)
@@ -248,7 +247,7 @@ def largest_batch(
     """The largest batch whose memory stays within `limit` bytes; 0 if not even one sequence does.
 
     Args:
-        spec: The model, a single one.
+        spec: The model, without arrays.
         workload: Lengths of the request; its batch size does not matter.
         precision: Storage formats.
         limit: Memory of a device that may be used [B].
@@ -280,7 +279,7 @@ def longest_context(
 def _free(
     spec: ModelSpec, workload: Workload, precision: Precision, limit: float, layout: Layout
 ) -> float:
-    """What a workload leaves of a limit [B]; below 0 it does not fit."""
+    """Memory within the limit that a workload leaves free [B]; below 0 it does not fit."""
     return float(limit - memory(spec, workload, precision, layout).total)
 
 
@@ -288,7 +287,7 @@ def _largest(free: Callable[[int], float]) -> int:
     """The largest size that fits, given that everything smaller fits too.
 
     Memory is almost linear in a size, so the next guess is where a line through the two sizes
-    around the limit meets it; every other guess halves what lies between them, whatever it is like.
+    around the limit meets it; every other guess bisects the interval, which always converges.
     """
     low, high, is_linear = 0, 1, True
     left, lack = math.inf, free(high)

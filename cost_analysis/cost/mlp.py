@@ -1,8 +1,8 @@
-"""The operators of one layer's MLP, and how many experts token-streams reach.
+"""The operators of one layer's MLP, and how many experts the token-streams of a pass use.
 
-Each token-stream is sent to k different experts of E, each equally likely, and independently of
-the others. Routers are trained towards that balance; text of one subject reaches fewer, and so may
-the streams of one token, which are alike.
+The router sends each token-stream to k different experts of E, each equally likely, and
+independently of other token-streams. Routers are trained towards that balance; text on one subject
+uses fewer experts, and so may the streams of one token, which are similar.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from cost_analysis.inputs.weights import expert_width
 
 
 def expected_experts(number: Number, per_token: Number, token_streams: Number) -> Number:
-    """Distinct experts that token-streams reach, to be expected: E·(1 − (1 − k/E)^M).
+    """Expected number of distinct experts that token-streams use: E·(1 − (1 − k/E)^M).
 
     Args:
         number: Routed experts, E.
@@ -38,11 +38,11 @@ def expected_experts(number: Number, per_token: Number, token_streams: Number) -
 def busiest_experts(
     number: Number, per_token: Number, token_streams: Number, groups: Number, each: Number
 ) -> Number:
-    """Distinct experts reached on the group of devices with most of them, to be expected.
+    """Expected number of distinct experts in use on the group of devices with most of them.
 
-    All groups wait for that one. How many are reached in each is taken as binomial and independent
-    of the others: E[max] is the sum over j of 1 − F(j)^n. That the whole number of experts is given
-    makes them slightly dependent; the tests compare it with random routing.
+    All groups wait for that one. The number in each is taken as binomial and independent of the
+    others: E[max] is the sum over j of 1 − F(j)^n. The fixed number of experts makes the groups
+    slightly dependent; the tests compare the result with random routing.
 
     Args:
         number: Routed experts, E.
@@ -51,9 +51,9 @@ def busiest_experts(
         groups: Groups that the experts are divided among, n.
         each: Experts of a group.
     """
-    unreached = whole_power(1.0 - per_token / number, token_streams)
+    unused = whole_power(1.0 - per_token / number, token_streams)
     # The rarer of the two is counted, so that no power underflows.
-    rare = minimum(unreached, 1.0 - unreached)
+    rare = minimum(unused, 1.0 - unused)
     term = cumulative = whole_power(1.0 - rare, each)
     most = fewest = rare * 0.0
     count = 0.0
@@ -63,7 +63,7 @@ def busiest_experts(
         fewest = fewest + counted * whole_power(maximum(1.0 - cumulative, 0.0), groups)
         term = term * maximum(each - count, 0.0) / (count + 1.0) * (rare / (1.0 - rare))
         cumulative, count = cumulative + term, count + 1.0
-    busiest = where(unreached > 0.5, most, each - fewest)
+    busiest = where(unused > 0.5, most, each - fewest)
     alone = expected_experts(number, per_token, token_streams)
     return where(groups == 1, alone, maximum(busiest, 1.0))
 
@@ -85,13 +85,13 @@ def mlp_operators(layers: Kernels, kind: Mlp | Experts) -> list[Operator]:
 
 
 def _dense(layers: Kernels, width: Number, *, of: str = "", bias: bool = False) -> list[Operator]:
-    """An MLP that every token-stream passes: up (and gate), activation, down.
+    """An MLP for every token-stream: up (and gate), activation, down.
 
     Args:
         layers: The layers in the pass.
-        width: Of the MLP, before it is divided among devices.
-        of: Whose it is, where a layer has others.
-        bias: Whether its projections add one.
+        width: Intermediate size, before it is divided among devices.
+        of: Prefix of the operators' names, where a layer has other MLPs.
+        bias: Whether its projections add a bias.
     """
     hidden, rows, inner = layers.model.hidden, layers.step.rows, layers.model.share.width(width)
     widened, up = _up(layers, inner)
@@ -105,16 +105,16 @@ def _dense(layers: Kernels, width: Number, *, of: str = "", bias: bool = False) 
 
 
 def _up(layers: Kernels, inner: Number) -> tuple[Number, str]:
-    """How wide the projection into an MLP is, and what it is called."""
+    """Width and name of the projection into an MLP."""
     gated = layers.model.spec.gated_mlp
     return (inner * 2.0, "gate, up") if gated else (inner, "up")
 
 
 def _experts(layers: Kernels, kind: Experts) -> list[Operator]:
-    """Router, the experts that the token-streams reach, their weighted sum, shared experts.
+    """Router, the experts in use, their weighted sum, shared experts.
 
-    FLOPs do not depend on which experts are reached; the weights read do, and are those of the
-    distinct experts to be expected, of several devices on the busiest one.
+    FLOPs do not depend on which experts are in use; the weights that are read do, and are those of
+    the expected number of distinct experts, of several devices on the busiest one.
     """
     model, rows, number = layers.model, layers.step.rows, as_float(kind.number)
     hidden, inner = model.hidden, model.share.width(as_float(expert_width(model.spec, kind)))
@@ -145,7 +145,7 @@ def _experts(layers: Kernels, kind: Experts) -> list[Operator]:
 
 
 def _load(layers: Kernels, kind: Experts) -> tuple[Number, Number]:
-    """Rows of the experts of one device, and how many of its experts have any."""
+    """Rows of the experts of one device, and how many of its experts have any rows."""
     model, rows = layers.model, layers.step.rows
     groups = model.layout.expert_parallel
     number, per_token = as_float(kind.number), as_float(kind.per_token)

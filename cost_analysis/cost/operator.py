@@ -1,4 +1,4 @@
-"""One operator of a forward pass: its FLOPs, its bytes and what kind of kernel runs it."""
+"""One operator of a forward pass: its FLOPs, its bytes and its kind of kernel."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True)
 def record(kind: type[T]) -> type[T]:
-    """A data class whose fields are not to be changed, which the type checker alone looks after.
+    """A data class whose fields must not be changed, which only the type checker ensures.
 
-    One that Python looks after takes four times as long to make, and an estimate makes a hundred.
+    A frozen data class takes four times as long to make, and an estimate makes a hundred.
     """
     return dataclass(slots=True)(kind)
 
@@ -30,25 +30,25 @@ class Operator:
     A plain 0.0 is a term that the operator does not have; it stays a scalar among arrays.
 
     Attributes:
-        name: What it does.
+        name: Its name.
         part: "embedding", "attention", "mlp", "aggregator", "lm head", "pipeline" or "host".
         flops: FLOPs of matrix products, attention as the full rectangle.
-        skipped_flops: Those of the rectangle that a fused causal kernel does not compute.
+        skipped_flops: FLOPs of the rectangle that a fused causal kernel does not compute.
         weight_bytes: Parameters read [B].
         cache_bytes: Cached keys and values read or written [B].
         activation_bytes: Activations read and written [B].
         score_values: Scores of queries and keys, the full rectangle, over all heads.
-        expanded_bytes: Keys and values of the context, were they copied to all query heads [B].
-        link_bytes: What a device sends to others [B].
-        messages: Messages that follow one another between them.
+        expanded_bytes: Keys and values of the context if they were copied to all query heads [B].
+        link_bytes: Bytes that a device sends to others [B].
+        messages: Messages between them, one after another.
         kernels: Kernels launched.
         compute: Data type of its matrix products; None where it has none.
-        kind: Which kernel it is: "product", "attention", "elementwise", "exchange" or "host".
+        kind: Its kind of kernel: "product", "attention", "elementwise", "exchange" or "host".
         stored: Format of the weights of a product; None where it has none.
-        rows: Rows that the weights of a product are multiplied with.
-        blocks: Parts that an attention has without its context being divided: its heads, by
-            `QUERIES_PER_BLOCK` queries each.
-        spans: Devices from the first to the last of those that exchange something.
+        rows: Rows of the input matrix of a product.
+        blocks: Blocks of an attention kernel that does not divide the context: heads, times groups
+            of `QUERIES_PER_BLOCK` queries.
+        spans: Devices from the first to the last of the group that takes part in an exchange.
     """
 
     name: str
@@ -74,12 +74,12 @@ class Operator:
     def kernel_flops(self) -> Number:
         """FLOPs that its kernel computes."""
         skipped = self.skipped_flops
-        # `is_present`, written out, as in `bytes`: each is asked for at every operator.
+        # `is_present` inlined for speed, as in `bytes`: every operator needs both.
         return self.flops if type(skipped) is float and skipped == 0.0 else self.flops - skipped
 
     @property
     def bytes(self) -> Number:
-        """Everything it moves to or from memory [B]."""
+        """Traffic to and from memory [B]."""
         moved, cache, activations = self.weight_bytes, self.cache_bytes, self.activation_bytes
         if type(cache) is not float or cache != 0.0:
             moved = moved + cache
@@ -87,7 +87,7 @@ class Operator:
 
     @property
     def intensity(self) -> Number:
-        """FLOPs of its kernel per byte moved [FLOP/B]; 0 where nothing moves."""
+        """FLOPs of its kernel per byte moved [FLOP/B]; 0 where no bytes move."""
         return self.kernel_flops / maximum(self.bytes, 1.0)
 
     def combined(self, combine: Callable[[Number, Number], Number], other: Operator) -> Operator:
@@ -123,7 +123,7 @@ class Operator:
 
 
 QUERIES_PER_BLOCK = 64.0
-"""Queries that one part of an attention kernel takes (PyTorch's memory-efficient attention)."""
+"""Queries of one block of an attention kernel (PyTorch's memory-efficient attention)."""
 
 _terms = attrgetter(
     "flops",
@@ -141,13 +141,13 @@ _terms = attrgetter(
 
 
 def is_present(term: Number) -> bool:
-    """Whether a term is more than the plain 0.0 that stands for none."""
+    """Whether a term is other than the plain 0.0 of a term that an operator does not have."""
     return type(term) is not float or term != 0.0
 
 
 @record
 class Kernel:
-    """A kernel as every pass has it: what it reads once, and what it does for each row.
+    """A kernel of every pass: bytes that it reads once, and its FLOPs and bytes for each row.
 
     Attributes:
         name: Of the operator.
@@ -170,14 +170,14 @@ class Kernel:
     stored: DType | None = None
 
     def over(
-        self, rows: Number, *, row_bytes: Number = None, cache_bytes: Number = 0.0
+        self, rows: Number, *, row_bytes: Number | None = None, cache_bytes: Number = 0.0
     ) -> Operator:
-        """The operator for so many rows, token-streams or tokens.
+        """The operator for a number of rows.
 
         Args:
-            rows: How many.
-            row_bytes: Activations moved for a row, where they are not the kernel's [B].
-            cache_bytes: What it writes to the cache besides [B].
+            rows: Token-streams or tokens.
+            row_bytes: Activations moved for a row, if other than the kernel's [B].
+            cache_bytes: Bytes that it also writes to the cache [B].
         """
         moved = rows * (self.row_bytes if row_bytes is None else row_bytes)
         if self.compute is None:
@@ -192,11 +192,11 @@ class Kernel:
         return self._product(rows, self.weight_bytes, moved, rows)
 
     def of_several(self, rows: Number, matrices: Number) -> Operator:
-        """The product of the rows of several matrices with each its own, in one grouped kernel.
+        """Products with several matrices, each with rows of its own, in one grouped kernel.
 
         Args:
-            rows: Over all matrices.
-            matrices: How many have any.
+            rows: Rows of all matrices.
+            matrices: Matrices that have any rows.
         """
         weights = self.weight_bytes * matrices
         return self._product(rows, weights, rows * self.row_bytes, rows / matrices)
@@ -204,7 +204,7 @@ class Kernel:
     def _product(
         self, rows: Number, weight_bytes: Number, moved: Number, rows_of_one: Number
     ) -> Operator:
-        """A matrix product: rows in all, weights and activations [B], rows of each matrix."""
+        """A matrix product: all rows, bytes of weights and activations, rows of each matrix."""
         return Operator(
             self.name,
             self.part,
@@ -219,31 +219,31 @@ class Kernel:
         )
 
 
-def masked_pairs(queries: Number, past: Number = 0.0, window: Number = None) -> Number:
-    """Query-key pairs of the rectangle queries · (past + queries) that the mask hides.
+def masked_pairs(queries: Number, past: Number = 0.0, window: Number | None = None) -> Number:
+    """Query-key pairs of the rectangle queries · (past + queries) that are masked.
 
-    Each query sees the past and the new tokens up to itself; with a window, of these the last
-    `window`. A fused kernel skips the rest.
+    Each query attends to the past and to the new tokens up to itself; with a window, to the last
+    `window` of these. A fused kernel skips the rest.
 
     Args:
         queries: New tokens, S.
         past: Cached positions; with a window at most `window - 1`.
-        window: Positions that a query sees, itself included; None means all.
+        window: Positions that a query attends to, itself included; None means all.
     """
     future = queries * (queries - 1.0) / 2.0
     if window is None:
         return future
-    # The first queries see everything before them; of the others each hides one position more.
+    # The first queries attend to everything before them; each later one masks one position more.
     others = maximum(past + queries - window, 0.0)
     return future + others * (others + 1.0) / 2.0
 
 
 class Growth(NamedTuple):
-    """What each further decode step adds to an operator.
+    """The terms that each further decode step adds to an operator.
 
     Attributes:
-        operator: The terms that a step adds; it has the name of the operator that grows.
-        steps: How many steps add them: those after which a window is full; inf without one.
+        operator: The terms of a step, under the name of the operator that grows.
+        steps: Steps that add them, until a window is full; inf without a window.
     """
 
     operator: Operator
@@ -251,11 +251,11 @@ class Growth(NamedTuple):
 
     @property
     def is_endless(self) -> bool:
-        """Whether nothing ends it."""
+        """Whether it continues in every step."""
         return type(self.steps) is float and self.steps == math.inf
 
     def growing(self, steps: Number) -> Number:
-        """How many of the first steps are followed by a growth."""
+        """How many of the first steps the growth follows."""
         return steps if self.is_endless else minimum(steps, self.steps)
 
     def total(self, first: Operator, steps: Number) -> Operator:
@@ -269,7 +269,7 @@ class Growth(NamedTuple):
         rest = 0.0 if self.is_endless else steps - growing
 
         def over_steps(start: Number, gain: Number) -> Number:
-            # Of a window that is full, each further step is like the last.
+            # Once a window is full, each further step equals the last.
             if not is_present(gain):
                 return steps * start
             grown = growing * start + gain * gains

@@ -2,7 +2,7 @@
 
 Source: QwenLM/ParScale `cost_analysis.py` (cd6acb4), which runs cli99/llm-analysis (d841e40) with
 batch size P·B and corrects the embedding and the aggregation afterwards. Every function here is
-one term and says what it counts and where it departs from a real run; the tests compare all terms
+one term and says what it counts and where it differs from a real run; the tests compare all terms
 with 240 recorded runs of the script. Sizes are in bytes and seconds: the script prints GiB as GB.
 
 The script ignores `--gpu_config` and the efficiency flags and always takes an A100's 312 TFLOP/s
@@ -22,7 +22,7 @@ from cost_analysis.inputs.spec import ModelSpec, Workload
 from cost_analysis.inputs.system import System
 
 BYTES = 2.0
-"""Width of weights, activations and cache: the script knows 16 bits only [B]."""
+"""Width of weights, activations and cache: the script has 16 bits only [B]."""
 
 FLOPS_EFFICIENCY, BANDWIDTH_EFFICIENCY = 0.7, 0.9
 """Shares of the roofs that the script takes, as llm-analysis recommends."""
@@ -40,7 +40,7 @@ class PublishedCost:
         prefill_latency: One pass over prefix and prompt at batch P·B [s].
         decode_latency_per_token: One decode step at batch P·B, at the final length [s].
         aggregate_latency: The aggregator, once a request [s].
-        embedding_correction: What the script takes back for the embedding at batch P·B [s].
+        embedding_correction: Time that the script subtracts for the embedding at batch P·B [s].
         output_length: Decode steps that the script charges: one for each output token.
     """
 
@@ -73,11 +73,11 @@ class PublishedCost:
 
 @dataclass(frozen=True, slots=True)
 class Roofs:
-    """The device as the script sees it.
+    """The two roofs of a device in the script.
 
     Attributes:
-        flops: FLOP/s that are reached.
-        bandwidth: B/s that are reached.
+        flops: Rate of matrix products that is reached [FLOP/s].
+        bandwidth: Rate of traffic that is reached [B/s].
     """
 
     flops: Number
@@ -85,7 +85,7 @@ class Roofs:
 
 
 SCRIPT_ROOFS = Roofs(312e12 * FLOPS_EFFICIENCY, 2039e9 * BANDWIDTH_EFFICIENCY)
-"""What the script always takes: an A100 SXM 80 GB at 0.7 and 0.9."""
+"""The roofs that the script always takes: an A100 SXM 80 GB at 0.7 and 0.9."""
 
 
 def roofs_of(
@@ -108,8 +108,8 @@ def published_cost(
 ) -> PublishedCost:
     """The published cost of a request.
 
-    Heads, biases, head norms, tied or untied embeddings and precision do not enter: the script
-    takes head_dim as hidden/heads, a gated MLP, no biases, tied embeddings and 16 bits.
+    Head width, biases, head norms, untied embeddings and precision have no effect: the script takes
+    head_dim as hidden/heads, a gated MLP, no biases, tied embeddings and 16 bits.
 
     Args:
         spec: The model.
@@ -125,7 +125,7 @@ def published_cost(
 
 
 def published_on(spec: ModelSpec, workload: Workload, system: System) -> PublishedCost:
-    """The published cost of a request on a system, whose engine and formats do not enter.
+    """The published cost of a request on a system, whose engine and formats have no effect.
 
     Raises:
         InputError: As for `cost_on`.
@@ -134,7 +134,7 @@ def published_on(spec: ModelSpec, workload: Workload, system: System) -> Publish
 
 
 def system_roofs(system: System) -> Roofs:
-    """The roofs of a system's device, at the user's own efficiencies where there are some."""
+    """The roofs of a system's device, at efficiencies that the user gave, if any."""
     return roofs_of(system.hardware, system.flops_efficiency, system.bandwidth_efficiency)
 
 
@@ -142,14 +142,14 @@ def cost_on(spec: ModelSpec, workload: Workload, roofs: Roofs) -> PublishedCost:
     """The published cost of a request at given roofs.
 
     Raises:
-        InputError: A model with experts or latent attention, for which it has no terms.
+        InputError: A model with experts or latent attention, for which there are no terms.
     """
     if any(
         isinstance(group.mlp, Experts) or isinstance(group.attention, LatentAttention)
         for group in spec.layers
     ):
         raise InputError(
-            "the published cost model knows dense layers only; this model has "
+            "the published cost model covers dense layers only; this model has "
             f"{spec.layers_in_words}"
         )
     streams = as_float(workload.batch_size) * spec.streams
@@ -173,7 +173,7 @@ def cost_on(spec: ModelSpec, workload: Workload, roofs: Roofs) -> PublishedCost:
 
 
 def attention_parameters(spec: ModelSpec) -> Number:
-    """q, k, v and o of one layer. Departs: head_dim is hidden/heads; no biases."""
+    """q, k, v and o of one layer. Differs: head_dim is hidden/heads; no biases."""
     hidden = as_float(spec.hidden_size)
     key_value = hidden * spec.num_key_value_heads / spec.num_attention_heads
     return 2.0 * hidden * hidden + 2.0 * hidden * key_value
@@ -185,7 +185,7 @@ def mlp_parameters(spec: ModelSpec) -> Number:
 
 
 def weight_memory(spec: ModelSpec) -> Number:
-    """All weights [B]. Departs: the learned prefixes and biases are missing, always tied."""
+    """All weights [B]. Differs: the learned prefixes and biases are missing, always tied."""
     hidden = as_float(spec.hidden_size)
     layer = attention_parameters(spec) + mlp_parameters(spec) + 2.0 * hidden
     return (layer * spec.num_hidden_layers + hidden * spec.vocab_size + hidden) * BYTES
@@ -194,7 +194,7 @@ def weight_memory(spec: ModelSpec) -> Number:
 def kv_cache_memory(spec: ModelSpec, streams: Number, tokens: Number) -> Number:
     """Keys and values of `tokens` positions for `streams` rows [B].
 
-    Departs: counts a position for the last generated token, which never enters the cache.
+    Differs: counts a position for the last generated token, which never enters the cache.
     """
     head_dim = as_float(spec.hidden_size) / spec.num_attention_heads
     per_position = 2.0 * head_dim * spec.num_key_value_heads * BYTES
@@ -211,7 +211,7 @@ def attention_activation_memory(spec: ModelSpec, streams: Number, tokens: Number
 def mlp_activation_memory(spec: ModelSpec, streams: Number, tokens: Number) -> Number:
     """Activations of one layer's MLP [B].
 
-    Departs: one tensor of the intermediate width, where a gated MLP keeps three alive.
+    Differs: one tensor of the intermediate width, where a gated MLP keeps three alive.
     """
     width = maximum(1.0, as_float(spec.intermediate_size) / spec.hidden_size)
     return width * BYTES * streams * tokens * spec.hidden_size
@@ -229,7 +229,7 @@ def prefill_activation_memory(
 ) -> Number:
     """Peak activations of the prefill [B]: a layer, or the logits.
 
-    Departs: the logits of the whole prompt are counted, where generation keeps one position; and
+    Differs: the logits of the whole prompt are counted, where generation keeps one position; and
     the prefix positions are counted among them, though no logits are computed there.
     """
     logits = as_float(spec.vocab_size) * batch_size * tokens * BYTES
@@ -239,7 +239,7 @@ def prefill_activation_memory(
 def attention_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: Roofs) -> Number:
     """One layer's attention [s].
 
-    Departs: attends to the `tokens` of this pass only (full square), so that the FLOPs of a decode
+    Differs: attends to the `tokens` of this pass only (full square), so that the FLOPs of a decode
     step do not depend on the context; prefix tokens go through the projections of the prefill.
     """
     hidden, rows = as_float(spec.hidden_size), streams * tokens
@@ -251,14 +251,14 @@ def attention_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: R
 
 
 def mlp_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: Roofs) -> Number:
-    """One layer's MLP [s]. Departs: prefix tokens go through it in the prefill."""
+    """One layer's MLP [s]. Differs: prefix tokens go through it in the prefill."""
     compute = 6.0 * streams * tokens * as_float(spec.hidden_size) * spec.intermediate_size
     moved = mlp_parameters(spec) * BYTES + mlp_activation_memory(spec, streams, tokens)
     return maximum(compute / roofs.flops, moved / roofs.bandwidth)
 
 
 def norm_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: Roofs) -> Number:
-    """One norm [s]. Departs: charged in float32, whatever the activations are."""
+    """One norm [s]. Differs: charged in float32, whatever the activations are."""
     values = streams * tokens * as_float(spec.hidden_size)
     return maximum(values * 5.0 / roofs.flops, values * 4.0 / roofs.bandwidth)
 
@@ -266,13 +266,13 @@ def norm_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: Roofs)
 def embedding_latency(spec: ModelSpec, roofs: Roofs) -> Number:
     """Reading the embedding [s].
 
-    Departs: the whole table is read, where a look-up reads one row a token.
+    Differs: the whole table is read, where a look-up reads one row a token.
     """
     return as_float(spec.vocab_size) * spec.hidden_size * BYTES / roofs.bandwidth
 
 
 def lm_head_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: Roofs) -> Number:
-    """The LM head [s]. Departs: its weights are never read; it runs at every position."""
+    """The LM head [s]. Differs: its weights are never read; it runs at every position."""
     return 2.0 * tokens * streams * spec.vocab_size * spec.hidden_size / roofs.flops
 
 
@@ -290,7 +290,7 @@ def pass_latency(spec: ModelSpec, streams: Number, tokens: Number, roofs: Roofs)
 def cache_latency(cache_memory: Number, roofs: Roofs) -> Number:
     """Reading and writing the KV cache in a decode step [s].
 
-    Departs: charged twice, and at its final length in every step.
+    Differs: charged twice, and at its final length in every step.
     """
     return 2.0 * cache_memory / roofs.bandwidth
 
@@ -298,16 +298,16 @@ def cache_latency(cache_memory: Number, roofs: Roofs) -> Number:
 def aggregate_parameters(spec: ModelSpec) -> Number:
     """(h + 1)·h·P at P > 1.
 
-    Departs: the second matrix is missing, and a bias is counted h·P times.
+    Differs: the second matrix is missing, and a bias is counted h·P times.
     """
     hidden = as_float(spec.hidden_size)
-    return (hidden + 1.0) * hidden * spec.streams * (as_float(spec.streams) > 1)
+    return (hidden + 1.0) * hidden * spec.streams * as_float(as_float(spec.streams) > 1)
 
 
 def aggregate_latency(spec: ModelSpec, workload: Workload, roofs: Roofs) -> Number:
     """The aggregator [s]: an MLP's time over prompt and output, scaled by parameters.
 
-    Departs: charged once a request, so its weights are read once and not at each step.
+    Differs: charged once a request, so its weights are read once and not at each step.
     """
     share = aggregate_parameters(spec) / mlp_parameters(spec)
     tokens = workload.input_length + workload.output_length
@@ -317,7 +317,7 @@ def aggregate_latency(spec: ModelSpec, workload: Workload, roofs: Roofs) -> Numb
 def embedding_correction(spec: ModelSpec, workload: Workload, roofs: Roofs) -> Number:
     """LM head at batch P·B less that at batch B, over prompt and output [s].
 
-    Departs: the prefix positions of the prefill stay in, at all P streams.
+    Differs: the prefix positions of the prefill stay in, at all P streams.
     """
     tokens = workload.input_length + workload.output_length
     streams = workload.batch_size * spec.streams

@@ -1,9 +1,9 @@
-"""Seconds of one operator on a device under an engine, kind by kind, and which roof binds.
+"""Seconds of one operator on a device under an engine, and the roof that limits it.
 
-A kernel takes the engine's floor, plus what its FLOPs and its bytes need (Williams, Waterman and
-Patterson, "Roofline", CACM 2009): at neutral coefficients the larger of the two. The peak is the
-dense one of its data type; causal attention is charged the triangle that a fused kernel computes.
-Times are affine in the context, so that a decode of many steps keeps a closed form.
+A kernel takes the engine's floor, plus the time of its FLOPs and its bytes (Williams, Waterman and
+Patterson, "Roofline", CACM 2009): with default coefficients the larger of the two. The peak is the
+dense one of its data type; causal attention has the FLOPs of the triangle that a fused kernel
+computes. Times are affine in the context, so that many decode steps have a closed form.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import reduce
 from typing import NamedTuple
 
-from cost_analysis.common.arrays import Number, maximum, minimum, square_root, where
+from cost_analysis.common.arrays import Label, Number, maximum, minimum, square_root, where
 from cost_analysis.cost.operator import Operator, record
 from cost_analysis.inputs.device import Hardware, ProductRates
 from cost_analysis.inputs.dtypes import DType
@@ -22,8 +22,8 @@ class _Protocol(NamedTuple):
     """How devices exchange messages.
 
     Attributes:
-        start: Time it takes beyond what the fastest to start takes [s].
-        message: Time of each message, however short [s].
+        start: Time to start beyond that of the fastest protocol [s].
+        message: Time that each message takes at least [s].
         share: Share of the link's rate that it reaches.
     """
 
@@ -33,31 +33,33 @@ class _Protocol(NamedTuple):
 
 
 _PROTOCOLS = (_Protocol(0.0, 0.47e-6, 0.25), _Protocol(6.4e-6, 1.9e-6, 1.0))
-"""Of a ring over NVLink: with a flag beside every value (LL), which is fast to start and moves a
-quarter, and with one beside every 128 bytes (LL128). The figures are those that NCCL chooses by
-(NVIDIA/nccl, src/graph/tuning.cc at 01afd20: baseLat, hwLat); over PCIe a message takes 1 us."""
+"""Protocols of a ring over NVLink: with a flag for every value (LL), which starts fast and reaches
+a quarter of the rate, and with one for every 128 bytes (LL128). The figures are those by which NCCL
+chooses (NVIDIA/nccl, src/graph/tuning.cc at 01afd20: baseLat, hwLat); over PCIe a message takes
+1 us."""
 
 _NETWORK_PROTOCOLS = (
     _Protocol(0.0, 2.7e-6, 0.25),
     _Protocol(7.4e-6, 4.0e-6, 1.0),
     _Protocol(1.8e-6, 14.0e-6, 1.0),
 )
-"""The same of a ring over a network, and without flags (Simple): src/graph/tuning.cc at 5067397."""
+"""Likewise of a ring over a network; the third is without flags (Simple). Source:
+src/graph/tuning.cc at 5067397."""
 
 
 @record
 class OperatorTime:
-    """An operator and the time that each of its limits asks for [s].
+    """An operator and its time at each limit [s].
 
-    An operator that repeats unchanged keeps the numbers of one run; the properties that begin
-    with `total_` are those of all runs.
+    An operator that repeats unchanged has the numbers of one run; properties that begin with
+    `total_` are those of all runs.
 
     Attributes:
         operator: FLOPs, bytes and kernels of one run.
-        speeds: How fast its kernels go.
+        speeds: Rates of its kernels.
         overhead: Floor of its kernels, or waiting for the host.
-        seconds: Time that one run takes.
-        runs: How often it runs in the phase.
+        seconds: Time of one run.
+        runs: Runs in the phase.
     """
 
     operator: Operator
@@ -73,7 +75,7 @@ class OperatorTime:
 
     @property
     def engine(self) -> Engine:
-        """What runs it there."""
+        """The engine that runs it."""
         return self.speeds.engine
 
     @property
@@ -102,8 +104,8 @@ class OperatorTime:
         return self.operator.bytes * self.runs
 
     @property
-    def bound(self) -> Number:
-        """Which limit asks for most: "compute", "memory", "link" or "overhead"."""
+    def bound(self) -> Label:
+        """The limit that takes longest: "compute", "memory", "link" or "overhead"."""
         compute, transfer = self.compute, self.transfer
         slower = "link" if self.operator.kind == "exchange" else "memory"
         roof = where(compute > transfer, "compute", slower)
@@ -111,13 +113,13 @@ class OperatorTime:
 
 
 class _Rates(NamedTuple):
-    """What kernels of a kind, with weights and activations of some formats, reach.
+    """Rates of kernels of a kind, with weights and activations in given formats.
 
     Attributes:
-        floor: Time that each takes however small it is [s].
-        flops: Rate of matrix products [FLOP/s]; None where there is none.
+        floor: Time that each takes at least [s].
+        flops: Rate of matrix products [FLOP/s]; None where there are none.
         bytes: Rate of traffic [B/s].
-        measured: Of products as they were measured on the device; None where they were not.
+        measured: Rates of products as measured on the device; None where they were not.
     """
 
     floor: Number
@@ -127,7 +129,7 @@ class _Rates(NamedTuple):
 
 
 class Speeds:
-    """How fast an engine's kernels go on a device; operators of a kind share the rates.
+    """Rates of an engine's kernels on a device; operators of a kind share them.
 
     Attributes:
         hardware: The device.
@@ -151,8 +153,8 @@ class Speeds:
         """The time of an operator, by its kind.
 
         Args:
-            operator: Of a pass (`forward_pass`), or what a step adds to it (`context_growth`).
-            runs: How often it runs in the phase.
+            operator: An operator of a pass (`forward_pass`), or of its growth (`context_growth`).
+            runs: Runs in the phase.
         """
         rates = self._rates(operator)
         overhead = operator.kernels * rates.floor
@@ -160,7 +162,7 @@ class Speeds:
         return OperatorTime(operator, self, overhead, seconds, runs)
 
     def _roofs(self, operator: Operator, rates: _Rates) -> Number:
-        """Time beyond the floor of its kernels: the larger of the two roofs, or what both ask."""
+        """Time beyond the floor of its kernels: at the slower roof, or with both roofs combined."""
         if rates.flops is None:
             return self._transfer(operator, rates)
         if rates.measured is not None:
@@ -189,7 +191,7 @@ class Speeds:
             return _exchange_time(operator, self.hardware, self.engine)
         if operator.kind != "attention":
             return operator.bytes / rates.bytes
-        # The cache is read, copied where the engine does, and the scores are passed over.
+        # The cache is read, copied where the engine does so, and scores are written and read.
         kernels = self.engine.attention
         copied = operator.expanded_bytes * kernels.cache_copies
         scores = operator.score_values * kernels.score_bytes
@@ -198,7 +200,7 @@ class Speeds:
 
     def _rates(self, operator: Operator) -> _Rates:
         compute, stored = operator.compute, operator.stored
-        # By name: the hash of a whole format takes longer than all that is looked up.
+        # Formats by name: hashing a whole format takes longer than the rest of the look-up.
         key = (
             operator.kind,
             compute.name if compute else None,
@@ -210,11 +212,10 @@ class Speeds:
         return known
 
     def _rates_of(self, kind: str, compute: DType | None, stored: DType | None) -> _Rates:
-        """The rates of kernels of a kind: shares of the two roofs, and what was measured."""
+        """The rates of kernels of a kind: shares of the two roofs, and measured ones."""
         engine, hardware, rate = self.engine, self.hardware, self._bytes_rate
-        floor, flops = engine.kernel_floor, None
-        if compute is not None:
-            flops = engine.flops_rate(hardware, compute)
+        floor = engine.kernel_floor
+        flops = None if compute is None else engine.flops_rate(hardware, compute)
         if kind == "attention":
             attention = engine.attention
             flops = None if flops is None else flops * attention.flops_share
@@ -223,7 +224,7 @@ class Speeds:
             return _Rates(floor + engine.link_latency, None, rate)
         if kind != "product":
             return _Rates(floor, None, rate * engine.elementwise_share)
-        if _widens(stored, compute, hardware):
+        if flops is not None and _widens(stored, compute, hardware):
             flops = flops * engine.quantised_flops_share
             return _Rates(floor, flops, rate * engine.quantised_bandwidth_share)
         measured = hardware.product_rates.get(compute.unit) if compute else None
@@ -236,10 +237,10 @@ def operator_time(
     """The time of an operator, by its kind.
 
     Args:
-        operator: Of a pass (`forward_pass`), or what a step adds to it (`context_growth`).
+        operator: An operator of a pass (`forward_pass`), or of its growth (`context_growth`).
         hardware: The device.
         engine: What runs the model on it.
-        runs: How often it runs in the phase.
+        runs: Runs in the phase.
     """
     return Speeds(hardware, engine).time(operator, runs)
 
@@ -250,10 +251,10 @@ def transfer_time(operator: Operator, hardware: Hardware, engine: Engine) -> Num
 
 
 def _widens(stored: DType | None, compute: DType | None, hardware: Hardware) -> bool:
-    """Whether weights of fewer than 16 bits are turned into what the device multiplies.
+    """Whether weights of fewer than 16 bits are converted to the type that the device multiplies.
 
-    An engine's shares for quantised weights were measured so, with 16-bit activations. Products of
-    two 8-bit types on units for them do without.
+    An engine's shares for quantised weights were measured with this conversion, with 16-bit
+    activations. Products of two 8-bit types on units for them do not need it.
     """
     if stored is None or compute is None or stored.bits >= 16:
         return False
@@ -263,8 +264,8 @@ def _widens(stored: DType | None, compute: DType | None, hardware: Hardware) -> 
 def _exchange_time(operator: Operator, hardware: Hardware, engine: Engine) -> Number:
     """Time of an exchange by its fastest protocol.
 
-    An interconnect states both directions together, of which a ring uses each. A group that
-    reaches beyond one node is charged the network for everything that it sends.
+    The rate of an interconnect is that of both directions together, of which a ring uses one for
+    each message. A group in several nodes sends everything over the network.
     """
     if hardware.interconnect is None:
         inside = operator.link_bytes * 0.0

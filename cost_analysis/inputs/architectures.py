@@ -1,7 +1,7 @@
 """From a `config.json` to a `ModelSpec`: a reader for each family of architectures.
 
-What a configuration leaves out is what transformers' config class of the architecture takes (5.24,
-`models/*/configuration_*.py`); the tests compare each default with it.
+Defaults of fields that a configuration leaves out are those of transformers' config class of the
+architecture (5.24, `models/*/configuration_*.py`); the tests compare them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from cost_analysis.common.arrays import single_count
 from cost_analysis.inputs.config_json import Config
 from cost_analysis.inputs.layers import Attention, Experts, Frame, LatentAttention, LayerGroup, Mlp
 from cost_analysis.inputs.spec import ModelSpec
@@ -27,7 +28,7 @@ def sizes(
     tied: bool = False,
     **stated: int,
 ) -> dict[str, Any]:
-    """The sizes that all rotary architectures name alike.
+    """The sizes that have the same names in all rotary architectures.
 
     Args:
         config: The configuration.
@@ -35,15 +36,15 @@ def sizes(
         head_dim: Default of head_dim; None means hidden_size / num_attention_heads.
         max_positions: Default of max_position_embeddings.
         tied: Default of tie_word_embeddings.
-        stated: Defaults of fields that must be stated otherwise.
+        stated: Defaults of further fields, which are required without one.
     """
     hidden, heads = (_stated(config, name, stated) for name in ("hidden_size", _HEADS))
     return {
         "hidden_size": hidden,
         "num_hidden_layers": depth(config, "num_hidden_layers"),
         "num_attention_heads": heads,
-        "num_key_value_heads": config.size("num_key_value_heads", kv_heads, null=True) or heads,
-        "head_dim": config.size("head_dim", head_dim, null=True),
+        "num_key_value_heads": config.optional_size("num_key_value_heads", kv_heads) or heads,
+        "head_dim": config.optional_size("head_dim", head_dim),
         "vocab_size": _stated(config, "vocab_size", stated),
         "max_position_embeddings": config.size("max_position_embeddings", max_positions),
         "tie_word_embeddings": config.switch("tie_word_embeddings", tied),
@@ -53,16 +54,16 @@ def sizes(
 _HEADS = "num_attention_heads"
 
 LARGEST_DEPTH = 10_000
-"""Layers that a model may have: each is looked at, and none has a tenth of it."""
+"""Layers that a model may have at most, ten times those of any published one."""
 
 
 def _stated(config: Config, name: str, defaults: dict[str, int]) -> int:
-    return int(config.size(name, defaults[name]) if name in defaults else config.size(name))
+    return config.size(name, defaults.get(name))
 
 
 def depth(config: Config, name: str) -> int:
     """How many layers a model has."""
-    layers = int(config.size(name))
+    layers = config.size(name)
     if layers > LARGEST_DEPTH:
         config.refuse(f"{name} is {layers}; it must be at most {LARGEST_DEPTH}")
     return layers
@@ -70,8 +71,7 @@ def depth(config: Config, name: str) -> int:
 
 def window_of(config: Config, default: int | None) -> int | None:
     """The sliding window; `default` where it is left out."""
-    found: int | None = config.size("sliding_window", default, lowest=2, null=True)
-    return found
+    return config.optional_size("sliding_window", default, lowest=2)
 
 
 def attention_kinds(
@@ -80,11 +80,11 @@ def attention_kinds(
     """The attention of each layer.
 
     Args:
-        config: The configuration, whose `layer_types` go before the pattern.
+        config: The configuration, whose `layer_types` take precedence over the pattern.
         layers: How many layers there are.
-        window: Of those that slide.
+        window: The window of sliding attention.
         pattern: `FULL` or `SLIDING` for each layer, where `layer_types` are left out.
-        switches: Other fields of each.
+        switches: Other fields of every `Attention`.
     """
     types = config.names("layer_types", (FULL, SLIDING)) or pattern
     if len(types) != layers:
@@ -94,8 +94,8 @@ def attention_kinds(
     return [Attention(window if kind == SLIDING else None, **switches) for kind in types]
 
 
-def groups(kinds: Iterable[tuple[Any, Any]]) -> tuple[LayerGroup, ...]:
-    """The attention and MLP of each layer, counted; one kind is as many as the model has layers."""
+def groups(kinds: Iterable[tuple[Attention, Mlp | Experts]]) -> tuple[LayerGroup, ...]:
+    """The kinds of layers, counted; a single kind has as many layers as the model."""
     counted = Counter(kinds)
     found = tuple(
         LayerGroup(attention, mlp, None if len(counted) == 1 else count)
@@ -146,7 +146,7 @@ def qwen2(config: Config) -> ModelSpec:
 
 
 def qwen3(config: Config) -> ModelSpec:
-    """Qwen3: norms on q and k, heads of a width of their own."""
+    """Qwen3: norms on q and k, a head width that is stated."""
     found = sizes(config, kv_heads=32, head_dim=128, max_positions=32768)
     biased = config.switch("attention_bias", False)
     return _qwen(config, found, qkv_bias=biased, qk_norm=True, output_bias=biased)
@@ -155,7 +155,7 @@ def qwen3(config: Config) -> ModelSpec:
 def qwen2_parscale(config: Config) -> ModelSpec:
     """ParScale checkpoints: Qwen2 with `parscale_n` streams (QwenLM/ParScale).
 
-    `parscale_attn_smooth` changes the weights of the aggregation, not what it costs.
+    `parscale_attn_smooth` changes the weights of the aggregation, not its cost.
     """
     return replace(
         qwen2(config),
@@ -231,7 +231,7 @@ def gpt2(config: Config) -> ModelSpec:
     return ModelSpec(
         gated_mlp=False,
         hidden_size=hidden,
-        intermediate_size=config.size("n_inner", None, null=True) or 4 * hidden,
+        intermediate_size=config.optional_size("n_inner", None) or 4 * hidden,
         num_hidden_layers=depth(config, "n_layer"),
         num_attention_heads=heads,
         num_key_value_heads=heads,
@@ -244,7 +244,7 @@ def gpt2(config: Config) -> ModelSpec:
 
 
 def opt(config: Config) -> ModelSpec:
-    """OPT: as GPT-2, with two rows more of positions, which padding once took."""
+    """OPT: as GPT-2, with two more rows of positions, once used for padding."""
     hidden, heads = config.size("hidden_size"), config.size("num_attention_heads")
     config.expect("word_embed_proj_dim", hidden, None)
     config.expect("do_layer_norm_before", True)
@@ -354,7 +354,7 @@ def _deepseek(config: Config, *, dense: int, heads: int | None, max_positions: i
         rope_dim=config.size("qk_rope_head_dim"),
         plain_dim=config.size("qk_nope_head_dim"),
         value_dim=config.size("v_head_dim"),
-        q_rank=config.size("q_lora_rank", 1536, null=True),
+        q_rank=config.optional_size("q_lora_rank", 1536),
         bias=config.switch("attention_bias", False),
     )
     width, shared = config.size("moe_intermediate_size"), config.size("n_shared_experts")
@@ -363,7 +363,7 @@ def _deepseek(config: Config, *, dense: int, heads: int | None, max_positions: i
     )
     first = config.size("first_k_dense_replace", dense, lowest=0)
     # The head of a query and key; transformers' head_dim is the rotated part of it.
-    found = _with_head(config, attention.key_dim, heads, max_positions)
+    found = _with_head(config, single_count(attention.key_dim), heads, max_positions)
     layers = found["num_hidden_layers"]
     kinds = [LayerGroup(attention, Mlp(), min(first, layers))] if first else []
     if first < layers:
@@ -392,7 +392,7 @@ def _with_head(
 
 def _number(config: Config, name: str = "num_local_experts") -> int:
     """Routed experts, under the architecture's name or the one that transformers also takes."""
-    return int(config.size("num_local_experts" if name not in config.content else name))
+    return config.size("num_local_experts" if name not in config.content else name)
 
 
 def _experts(config: Config, number: int, **fields: Any) -> Experts:

@@ -1,57 +1,67 @@
-"""The fields of a model's `config.json`, taken one by one, each as what it must be."""
+"""The fields of a model's `config.json`, read one by one and checked."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from cost_analysis.common.arrays import single_count
 from cost_analysis.common.checks import whole_number
 from cost_analysis.common.errors import InputError, shown
 
-_REQUIRED = object()
-
 
 class Config:
-    """The fields of a configuration, and where they are from."""
+    """The fields of a configuration, and the file that they are from."""
 
     def __init__(self, content: dict[str, Any], where: str) -> None:
         """A configuration.
 
         Args:
             content: Its fields.
-            where: What errors call it.
+            where: Its name in errors.
         """
         self.content = content
         self.where = where
         self.assumed: dict[str, Any] = {}
 
-    def size(
-        self, name: str, default: object = _REQUIRED, *, lowest: int = 1, null: bool = False
-    ) -> Any:
+    def size(self, name: str, default: int | None = None, *, lowest: int = 1) -> int:
         """A whole number; a default that is used is remembered in `assumed`.
 
         Args:
             name: The field.
-            default: What transformers takes where it is left out; without one it must be there.
+            default: What transformers takes where it is left out; None means that it must be there.
             lowest: The least that is allowed.
-            null: It may be null, which is not what it is where it is left out.
 
         Raises:
             InputError: It is missing, or not a whole number within the limits.
         """
-        if name not in self.content and default is not _REQUIRED:
-            if default is not None:
-                self.assumed[name] = default
+        if name not in self.content and default is not None:
+            self.assumed[name] = default
             return default
         value = self.content.get(name)
         if value is None:
-            if null:
-                return None
             self.refuse(f"{name} is missing")
         try:
-            return whole_number(name, value, lowest)
+            return single_count(whole_number(name, value, lowest))
         except InputError as error:
             self.refuse(str(error))
+
+    def optional_size(self, name: str, default: int | None, *, lowest: int = 1) -> int | None:
+        """A whole number, or None where it is null, which differs from being left out.
+
+        Args:
+            name: The field.
+            default: What transformers takes where it is left out.
+            lowest: The least that is allowed.
+
+        Raises:
+            InputError: Neither null nor a whole number within the limits.
+        """
+        if name not in self.content and default is None:
+            return None
+        if name in self.content and self.content[name] is None:
+            return None
+        return self.size(name, default, lowest=lowest)
 
     def switch(self, name: str, default: bool) -> bool:
         """True or false; `default` is what transformers takes where it is left out."""
@@ -94,11 +104,11 @@ class Config:
         return Config(value, f"{self.where}, {name}")
 
     def expect(self, name: str, *values: object) -> None:
-        """Refuse a field whose value means something that is not described here.
+        """Refuse a field whose value is not supported.
 
         Args:
             name: The field.
-            values: What it may be; the first is what transformers takes where it is left out.
+            values: Those that are; the first is the one that transformers takes by default.
         """
         value = self.content.get(name, values[0])
         if not any(value is known or value == known for known in values):

@@ -1,4 +1,4 @@
-"""A `ModelSpec` from a Hugging Face `config.json`: the table of architectures, and where files are.
+"""A `ModelSpec` from a Hugging Face `config.json`: the table of architectures.
 
 Only JSON is read: no code of a repository runs, and no weights are opened.
 """
@@ -19,11 +19,11 @@ from cost_analysis.inputs.spec import ModelSpec
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """What reads the configurations of one `model_type`.
+    """The reader of the configurations of one `model_type`.
 
     Attributes:
         read: From a configuration to a model.
-        classes: What `architectures` may name: the classes whose weights are counted.
+        classes: Classes whose weights are counted, one of which `architectures` must name.
     """
 
     read: Callable[[Config], ModelSpec]
@@ -56,10 +56,10 @@ class ConfiguredModel:
     """A model that a configuration describes.
 
     Attributes:
-        spec: The model, with the streams that it states.
+        spec: The model, with the streams that the configuration states.
         architecture: Its `model_type`.
-        assumed: What it leaves out, and what transformers takes then.
-        remarks: What is not counted, a sentence each.
+        assumed: Fields that it leaves out, with the values that transformers takes.
+        remarks: Parts that are not counted, a sentence each.
     """
 
     spec: ModelSpec
@@ -73,7 +73,7 @@ def read_model(path: Path, name: str) -> ConfiguredModel:
 
     Args:
         path: The file.
-        name: What to call the model.
+        name: The name of the model.
 
     Raises:
         InputError: A file that is not a configuration, an unknown architecture, or sizes out of
@@ -84,7 +84,7 @@ def read_model(path: Path, name: str) -> ConfiguredModel:
 
 
 CONFIGURATION = "the configuration"
-"""What errors call the file."""
+"""The name of the file in errors."""
 
 
 def model_of(content: dict[str, Any], where: str, name: str = "") -> ConfiguredModel:
@@ -92,8 +92,8 @@ def model_of(content: dict[str, Any], where: str, name: str = "") -> ConfiguredM
 
     Args:
         content: The fields.
-        where: What errors call the configuration.
-        name: What to call the model.
+        where: The name of the configuration in errors.
+        name: The name of the model.
 
     Raises:
         InputError: As for `read_model`.
@@ -121,7 +121,7 @@ TEXT_MODELS = {"gemma3": ("gemma3_text", ("Gemma3ForConditionalGeneration",))}
 
 
 def _text_part(config: Config) -> tuple[Config, list[str]]:
-    """The configuration of the text model, and what is left out with the rest."""
+    """The configuration of the text model, and remarks on the parts that are left out."""
     kind = config.content.get("model_type")
     if not isinstance(kind, str) or kind not in TEXT_MODELS:
         return config, []
@@ -133,7 +133,7 @@ def _text_part(config: Config) -> tuple[Config, list[str]]:
 
 
 def _check_classes(config: Config, kind: str) -> None:
-    """Refuse a model whose head is another than the one that is counted."""
+    """Refuse a model whose head differs from the one that is counted."""
     named = config.content.get("architectures")
     if named is None:
         return
@@ -148,7 +148,7 @@ def _check_classes(config: Config, kind: str) -> None:
 
 
 def _remarks(config: Config) -> list[str]:
-    """What a configuration has that is not counted, or is counted by a flag."""
+    """Remarks on parts of a configuration that are not counted, or that a flag sets."""
     found = []
     if config.content.get("num_nextn_predict_layers"):
         found.append("the layer that predicts a second token is not counted")

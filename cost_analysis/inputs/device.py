@@ -1,10 +1,10 @@
 """A device: its peaks, bandwidth, memory and links, and the product rates measured on it.
 
-Frozen, validated when made, no input or output. Figures may be NumPy arrays, which broadcast
-against those of models and workloads.
+The classes are frozen and validated when they are made. Figures may be NumPy arrays, which
+broadcast against those of models and workloads.
 
-Two roofs are too coarse for a processor whose kernels take another path for every few rows: two
-float32 rows may cost 1.7 times one. A calibrated device carries the measured times themselves.
+Two roofs are not accurate for a processor whose kernels differ with the number of rows: two float32
+rows may take 1.7 times the time of one. A calibrated device has measured times instead.
 """
 
 from __future__ import annotations
@@ -13,7 +13,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from cost_analysis.common.arrays import Number, holds, interpolated, is_finite, is_real, maximum
+from cost_analysis.common.arrays import (
+    Condition,
+    Number,
+    holds,
+    interpolated,
+    is_finite,
+    is_real,
+    maximum,
+)
 from cost_analysis.common.checks import check_positive, check_share, whole_number
 from cost_analysis.common.errors import InputError, shown, unknown_name
 from cost_analysis.inputs.dtypes import WIDER, DType
@@ -24,9 +32,9 @@ class ProductRates:
     """Measured products of one data type.
 
     Attributes:
-        rows: Rows of the matrix that weights are multiplied with, from the fewest up.
-        rates: Weights that go through a product of so many rows [B/s].
-        starts: Time of such a product, however small its weights are, a kernel [s].
+        rows: Numbers of rows of the input matrix, in rising order.
+        rates: Rate at which a product reads its weights at each number of rows [B/s].
+        starts: Time of a kernel at each number of rows, however small its weights are [s].
     """
 
     rows: tuple[float, ...]
@@ -52,13 +60,13 @@ class ProductRates:
 
         Args:
             weight_bytes: Of the weights [B].
-            rows: Rows that they are multiplied with.
+            rows: Rows of the input matrix.
         """
         each = interpolated(rows, self.rows, tuple(1.0 / rate for rate in self.rates))
         return weight_bytes * each * maximum(rows / self.rows[-1], 1.0)
 
     def start(self, rows: Number) -> Number:
-        """Time that a product of so many rows takes before and beside its weights [s]."""
+        """Time of a product apart from its weights, at a number of rows [s]."""
         return interpolated(rows, self.rows, self.starts)
 
 
@@ -66,7 +74,7 @@ KINDS = ("gpu", "cpu", "soc")
 """Kinds of devices."""
 
 LINKS = ("interconnect", "devices_per_node", "network")
-"""Fields of `Hardware` that join it to other devices."""
+"""Fields of `Hardware` that describe links to other devices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,7 @@ class Hardware:
 
     Attributes:
         name: Profile name.
-        description: What people call it.
+        description: Its usual name.
         memory: Capacity that the driver reports [B].
         bandwidth: Peak memory bandwidth [B/s].
         peak: Dense peak of matrix products for each kind of values (`WIDER`) that it has units
@@ -86,8 +94,8 @@ class Hardware:
         tdp: Power limit [W]; None if not stated.
         reached_flops: Share of the peak that its best large matrix products reach.
         reached_bandwidth: Share of the bandwidth that its best large reads reach.
-        product_rates: Matrix products as measured on this device, by data type; where they are
-            known, they stand for both roofs and an engine's shares of them.
+        product_rates: Matrix products as measured on this device, by data type; they replace both
+            roofs and an engine's shares of them.
         kind: "gpu", "cpu" or "soc".
         vendor: Maker.
         architecture: Generation.
@@ -153,16 +161,16 @@ class Hardware:
         """Dense peak of matrix products of `dtype` values [FLOP/s]."""
         return self.peak[self.peak_dtype(dtype)]
 
-    def is_within_a_node(self, devices: Number) -> Number:
-        """Whether so many neighbouring devices are joined by the interconnect."""
+    def is_within_a_node(self, devices: Number) -> Condition:
+        """Whether a group of neighbouring devices fits in a node, joined by the interconnect."""
         return devices <= (math.inf if self.devices_per_node is None else self.devices_per_node)
 
     def link_among(self, devices: int) -> str:
-        """What joins so many neighbouring devices: "interconnect" or "network"."""
-        return "interconnect" if self.is_within_a_node(devices) else "network"
+        """What joins a group of neighbouring devices: "interconnect" or "network"."""
+        return "interconnect" if holds(self.is_within_a_node(devices)) else "network"
 
     def at_datasheet(self, *, flops: bool, bandwidth: bool) -> Hardware:
-        """The device without what its kernels were seen to reach, for a user's own shares."""
+        """The device with shares of 1 in place of measured ones, for a user's efficiencies."""
         return replace(
             self,
             reached_flops=1.0 if flops else self.reached_flops,

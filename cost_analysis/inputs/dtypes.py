@@ -1,6 +1,7 @@
-"""Number formats: how wide a value is, what scales it is stored with, what it is computed in.
+"""Number formats: the width of a value, its scales, and the type that it is computed in.
 
-Formats with scales are named after their values, `int4`, `int8` or `fp8`, and what shares a scale:
+Formats with scales are named after their values, `int4`, `int8` or `fp8`, and the values that share
+a scale:
 `int4-g32` a group of 32 inputs, `fp8-b128` a block of 128 × 128; `-zp` adds zero points. `mxfp4`
 and `nvfp4` are fixed.
 """
@@ -10,22 +11,22 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from cost_analysis.common.arrays import ceil, where
+from cost_analysis.common.arrays import Number, ceil, where
 from cost_analysis.common.errors import InputError, shown, unknown_name
 
 
 @dataclass(frozen=True, slots=True)
 class Scales:
-    """What a format stores beside its values.
+    """The scales that a format stores beside its values.
 
     Attributes:
         inputs: Inputs of an output channel that share a scale; 0 means all of them.
         outputs: Output channels that share it.
         bits: Width of a scale [bit].
         zero_bits: Width of the zero point beside each scale [bit]; 0 where zero stays zero.
-        tensor: What a matrix has besides, however large it is [B].
+        tensor: Further bytes of each matrix, whatever its size [B].
     """
 
     inputs: int = 0
@@ -39,7 +40,7 @@ class Scales:
         """Width of a scale and its zero point [B]."""
         return (self.bits + self.zero_bits) / 8
 
-    def matrix_bytes(self, inputs: Any, outputs: Any) -> Any:
+    def matrix_bytes(self, inputs: Number, outputs: Number) -> Number:
         """Bytes of the scales of an (outputs, inputs) matrix; arguments as for `DType`."""
         groups = ceil(inputs / self.inputs) if self.inputs else 1.0
         channels = ceil(outputs / self.outputs) if self.outputs > 1 else outputs
@@ -54,8 +55,8 @@ class DType:
     Attributes:
         name: The name on the command line.
         bits: Width of one stored value [bit].
-        unit: The kind of values, for which a device has units or not; one of `WIDER`.
-        scales: What is stored beside the values; None where nothing is.
+        unit: The kind of values, one of `WIDER`; a device may have compute units for it.
+        scales: The scales stored beside the values; None where there are none.
     """
 
     name: str
@@ -67,14 +68,14 @@ class DType:
     def bytes(self) -> float:
         """Width of one value of an activation or of the cache [B].
 
-        A share of the scale of its group is included. A scale for a whole token, head or tensor is
-        not counted: 4 bytes beside 128 values or more. A block is one row high here.
+        It includes the value's share of the scale of its group. A scale for a whole token, head or
+        tensor is not counted: 4 bytes for 128 values or more. A block counts as one row high.
         """
         width = self.bits / 8
         shared = self.scales.inputs if self.scales else 0
         return width + self.scales.bytes / shared if self.scales and shared else width
 
-    def matrix_bytes(self, inputs: Any, outputs: Any) -> Any:
+    def matrix_bytes(self, inputs: Number, outputs: Number) -> Number:
         """Bytes of a stored (outputs, inputs) matrix, its scales included.
 
         Args:
@@ -112,14 +113,14 @@ WIDER = {
     "int4": ("int8", "bf16", "fp16", "fp32"),
     "fp4": ("fp8", "bf16", "fp16", "fp32"),
 }
-"""Kinds of values that hold every value of a kind, nearest first: what a device without units for
-it computes in. float16 cannot stand in for bf16: its range is too small."""
+"""Wider kinds that can hold every value of a kind, nearest first: a device without units for a kind
+computes in one of these. float16 is not wider than bf16: its range is smaller."""
 
 EXAMPLES = ("int4-g32", "int4-g128-zp", "int8-g128", "fp8-b128")
-"""Formats with scales of one's own, as messages and the help show them."""
+"""Examples of formats with chosen scales, for messages and the help."""
 
 LARGEST_GROUP = 65_536
-"""More inputs than a published matrix has."""
+"""Largest number of values that may share a scale: more than the inputs of published matrices."""
 
 BLOCK_SCALE_BITS = 32
 """Scales of blocks are float32, as DeepSeek-V3 stores them (`weight_scale_inv`,
@@ -144,10 +145,10 @@ def dtype_named(name: str) -> DType:
 
 @lru_cache(maxsize=1024)
 def _scaled(name: str) -> DType:
-    """A format whose name says how its scales are shared.
+    """A format by a name that states the values that share a scale.
 
     Raises:
-        InputError: No format is called so, or none can be like that.
+        InputError: No format has that name, or its scales are not possible.
     """
     found = _SCALED.fullmatch(name)
     if not found:
@@ -169,7 +170,7 @@ def _scaled(name: str) -> DType:
 
 
 def _shared(name: str, size: int) -> int:
-    """How many values share a scale, checked."""
+    """The number of values that share a scale, checked."""
     if not 2 <= size <= LARGEST_GROUP:
         raise InputError(
             f"data type {shown(name)} has {size} values a scale; it must be from 2 to "
@@ -243,7 +244,7 @@ class Precision:
 
 
 class Formats(NamedTuple):
-    """The types of all parts, as the properties of `Precision` say."""
+    """The types of all parts; the properties of `Precision` describe them."""
 
     matrix: DType
     unquantised: DType
@@ -256,7 +257,7 @@ class Formats(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def _formats(weights: str, activations: str, kv_cache: str) -> Formats:
-    """The types that three names stand for; every estimate asks for them many times."""
+    """The types by the three names; kept, because every estimate needs them many times."""
     matrix, activation, bf16 = dtype_named(weights), dtype_named(activations), dtype_named("bf16")
     unquantised = matrix
     if matrix.bits < 16:

@@ -1,4 +1,4 @@
-"""An engine: what runs a model on a device, how fast, and how far measurements spread."""
+"""An engine: the software that runs a model, its efficiency, and the spread of measured times."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class AttentionKernels:
     Attributes:
         flops_share: Share of the matrix products' rate that scores and values reach, in a prefill.
         bandwidth_share: Share of the weights' rate that reading the cache reaches.
-        floor: Time beyond the kernel floor that a layer's attention takes, however short [s].
-        score_bytes: Traffic of each score of a query and key where scores go to memory [B].
+        floor: Time beyond the kernel floor that a layer's attention takes at least [s].
+        score_bytes: Traffic of each query-key score, where scores are written to memory [B].
         cache_copies: How often keys and values, copied to all query heads, are moved beyond
             reading the cache once: concatenation and expansion of grouped heads.
-        filling_blocks: Blocks (`Operator.blocks`) from which on a kernel that does not divide the
-            context fills the device; 0 for one that does, which always fills it.
+        filling_blocks: Blocks (`Operator.blocks`) that fill the device, for a kernel that does not
+            divide the context; 0 for one that does, which always fills it.
     """
 
     flops_share: Number = 1.0
@@ -43,7 +43,7 @@ class AttentionKernels:
         check_count("filling_blocks", self.filling_blocks)
 
     def filled(self, blocks: Number) -> Number:
-        """Share of the device that a kernel of so many blocks keeps busy."""
+        """Share of the device that a kernel with a number of blocks keeps busy."""
         if not is_array(self.filling_blocks) and self.filling_blocks == 0:
             return 1.0
         busy = minimum(blocks / maximum(self.filling_blocks, 1.0), 1.0)
@@ -52,12 +52,12 @@ class AttentionKernels:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """What measured times were, as multiples of the predicted ones.
+    """Measured times as multiples of the predicted ones.
 
     Attributes:
         low: The 10th percentile on devices that the engine was measured on.
         high: The 90th percentile there.
-        other_low: The 10th percentile on devices that the fit had not seen.
+        other_low: The 10th percentile on devices that the fit did not use.
         other_high: The 90th percentile there.
         devices: Devices that the engine was measured on.
     """
@@ -84,35 +84,35 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What runs the model: the share of each roof that it reaches, and its overheads.
+    """The software that runs a model: the share of each roof that it reaches, and its overheads.
 
-    The neutral values of what comes after the two efficiencies leave a plain roofline.
+    With the default values of all fields after the two efficiencies it is a plain roofline.
 
     Attributes:
         name: Profile name.
-        description: What it stands for.
+        description: What it is.
         flops_efficiency: Share of the peak that a large matrix product reaches, in (0, 1].
         bandwidth_efficiency: Share of the bandwidth that a large read reaches, in (0, 1].
         device_shares: The two efficiencies are shares of what the device's best kernels reach
             (`Hardware.reached_flops`, `reached_bandwidth`), not of its datasheet.
-        soft_roofs: Matrix products feel both roofs near the ridge: the root of the sum of the
-            squares of the two times, not the larger one.
-        kernel_floor: Time that a kernel takes however small it is [s].
+        soft_roofs: Both roofs slow matrix products near the ridge: their time is the root of the
+            sum of the squares of the two times, not the larger one.
+        kernel_floor: Time that every kernel takes at least [s].
         elementwise_share: Share of the weights' rate that norms, activations and sums reach;
             small where they are not fused and pass over their values several times.
         attention: Its attention kernels.
-        quantised_flops_share: Share of the products' rate left where weights below 16 bits are
-            turned into what the device multiplies.
-        quantised_bandwidth_share: Share of the weights' rate left there.
+        quantised_flops_share: Share of the products' rate that is left where weights below 16 bits
+            are converted to the type that the device multiplies.
+        quantised_bandwidth_share: Share of the weights' rate that is left there.
         link_share: Share of the interconnect's bandwidth that a large all-reduce reaches.
-        link_latency: Time of an all-reduce, however short [s].
+        link_latency: Time that every all-reduce takes at least [s].
         layer_host_time: Time the host needs to launch one layer [s]; a pass cannot be faster.
         step_host_time: Time the host adds to every pass, e.g. for sampling [s].
-        source: What the figures were taken from, or fitted on.
+        source: Where the figures are from, or the measurements that they were fitted on.
         engine_class: "eager", "graphs", "native" or "cpu", where the engine was fitted as one
             of them; the engine of that name is the class itself.
         words: Words of a measurement's `engine_detail` that name this engine.
-        spread: How far measured times were from predicted ones; None where nothing was measured.
+        spread: Measured times beside predicted ones; None where nothing was measured.
     """
 
     name: str

@@ -25,13 +25,13 @@ class Attention:
 
     Attributes:
         window: A query sees itself and the `window - 1` positions before it, and no more are
-            cached; None means all.
+            cached; None means all positions.
         output_bias: A bias on the output projection.
         sinks: One learned score a head that takes a share of the softmax (gpt-oss).
         wide: Its matrices stay 16-bit where those of the MLP are stored in fewer (gpt-oss).
     """
 
-    window: Number = field(default=None, metadata=size_from(2))
+    window: Number | None = field(default=None, metadata=size_from(2))
     output_bias: bool = field(default=False, metadata=SWITCH)
     sinks: bool = field(default=False, metadata=SWITCH)
     wide: bool = field(default=False, metadata=SWITCH)
@@ -57,21 +57,21 @@ class LatentAttention:
 
     Attributes:
         kv_rank: Width of the latent of keys and values.
-        rope_dim: Part of a head's query and key that is rotated.
-        plain_dim: Part that is not.
+        rope_dim: Width of the rotated part of a head's query and key.
+        plain_dim: Width of the other part.
         value_dim: Width of a head's value.
         q_rank: Width of the latent of queries; None means that queries are projected at once.
         bias: Biases on the projections into latents and on the output projection.
         absorbed: A decode step attends to the latents themselves, its queries projected onto them,
-            as serving engines do (the paper's section 2.1.2); else it expands all of the context
-            to keys and values first, as transformers does. A prefill always expands.
+            as serving engines do (the paper's section 2.1.2); otherwise it first expands the whole
+            context to keys and values, as transformers does. A prefill always expands.
     """
 
     kv_rank: Number = field(metadata=SIZE)
     rope_dim: Number = field(metadata=SIZE)
     plain_dim: Number = field(metadata=SIZE)
     value_dim: Number = field(metadata=SIZE)
-    q_rank: Number = field(default=None, metadata=SIZE)
+    q_rank: Number | None = field(default=None, metadata=SIZE)
     bias: bool = field(default=False, metadata=SWITCH)
     absorbed: bool = field(default=True, metadata=SWITCH)
 
@@ -80,8 +80,8 @@ class LatentAttention:
         check_fields(self)
 
     @property
-    def window(self) -> Number:
-        """None: it attends to everything."""
+    def window(self) -> None:
+        """None: it attends to all positions."""
         return None
 
     @property
@@ -129,17 +129,17 @@ class Experts:
 
     Attributes:
         number: Routed experts, E.
-        per_token: Experts that a token-stream passes, k.
+        per_token: Experts of each token-stream, k.
         width: Intermediate size of an expert; None means the model's.
-        shared_width: Intermediate size of the experts that every token-stream passes, together; 0
-            means that there are none.
+        shared_width: Intermediate size of all shared experts together, which every token-stream
+            uses; 0 means that there are none.
         bias: Biases on the projections of the experts.
         router_bias: A bias on the router.
     """
 
     number: Number = field(metadata=size_from(0))
     per_token: Number = field(metadata=size_from(0))
-    width: Number = field(default=None, metadata=size_from(0))
+    width: Number | None = field(default=None, metadata=size_from(0))
     shared_width: Number = field(default=0, metadata=size_from(0))
     bias: bool = field(default=False, metadata=SWITCH)
     router_bias: bool = field(default=False, metadata=SWITCH)
@@ -160,22 +160,37 @@ class Experts:
 
 @dataclass(frozen=True, slots=True)
 class LayerGroup:
-    """Layers of one kind.
+    """Layers of one kind, as a model states them.
 
     Attributes:
         attention: Their attention.
         mlp: Their MLP.
-        count: How many there are; None means those that the other groups leave.
+        count: How many there are; None means all layers that other groups do not have.
     """
 
     attention: Attention | LatentAttention = Attention()
     mlp: Mlp | Experts = Mlp()
-    count: Number = None
+    count: Number | None = None
 
     def __post_init__(self) -> None:
         """Check the count."""
         if self.count is not None:
             object.__setattr__(self, "count", whole_number("layers of a kind", self.count, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class CountedLayers:
+    """Layers of one kind, and how many of them a model has.
+
+    Attributes:
+        attention: Their attention.
+        mlp: Their MLP.
+        count: How many there are.
+    """
+
+    attention: Attention | LatentAttention
+    mlp: Mlp | Experts
+    count: Number
 
     def __str__(self) -> str:
         """A short description."""

@@ -1,4 +1,4 @@
-"""How a model is laid out over several devices, and what one of them then has of it.
+"""How a model is divided among devices, and the part of it on one device.
 
 Four ways to divide it, which may be combined; the devices are their product:
 
@@ -7,9 +7,9 @@ Four ways to divide it, which may be combined; the devices are their product:
   copied, and so is a KV head where there are fewer than devices (Shoeybi et al., "Megatron-LM",
   arXiv 1909.08053, section 3; the copies as in vLLM and TensorRT-LLM).
 - expert: groups that each take some of the sequences, and hold some of the routed experts for all
-  of them; token-streams are sent there and back (GShard, arXiv 2006.16668, section 3.1).
-- stream: each group runs some of the P streams with all of the weights, and they meet only before
-  the aggregation. This is what parallel streams allow and a wider model does not.
+  of them; token-streams are sent to their experts and back (GShard, arXiv 2006.16668, section 3.1).
+- stream: each group runs some of the P streams with all of the weights, and exchanges activations
+  only before the aggregation. Parallel streams allow this; a wider model does not.
 - pipeline: each stage holds some of the layers and passes its activations on; a batch is divided
   into micro-batches, at most one a stage (GPipe, arXiv 1811.06965, section 2).
 """
@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 from cost_analysis.common.arrays import (
+    Condition,
     Number,
     as_float,
     ceil,
@@ -40,7 +41,7 @@ MOST_DEVICES = 65536
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How many devices each way of dividing a model has; 1 each is a single device.
+    """The number of devices for each way to divide a model; 1 each is a single device.
 
     Attributes:
         tensor_parallel: Devices that share each layer.
@@ -83,13 +84,13 @@ class Layout:
         )
 
     def of_streams(self, streams: Number) -> Layout:
-        """The same layout for a model of so many streams, which may be fewer than its groups."""
+        """The layout for a number of streams, which may be smaller than that of stream groups."""
         if is_one(self.stream_parallel):
             return self
         return replace(self, stream_parallel=minimum(self.stream_parallel, as_float(streams)))
 
     def check(self, spec: ModelSpec) -> None:
-        """Refuse a layout that a model cannot be divided by.
+        """Refuse a layout that does not fit a model.
 
         Raises:
             InputError: It divides a head or an expert, or has more parts than there are.
@@ -125,8 +126,8 @@ class Layout:
             )
 
 
-def _refuse_unless(condition: Number, sentence: str, *numbers: Number) -> None:
-    """Refuse numbers that break a condition, named as the first row that does has them.
+def _refuse_unless(condition: Condition, sentence: str, *numbers: Number) -> None:
+    """Refuse numbers that break a condition; of arrays, the message shows the first such row.
 
     Raises:
         InputError: The condition does not hold.
@@ -135,12 +136,13 @@ def _refuse_unless(condition: Number, sentence: str, *numbers: Number) -> None:
         return
     if is_array(condition):
         place = int(condition.argmin())
-        numbers = tuple((number + condition * 0.0).flat[place] for number in numbers)
+        rows = condition * 0.0
+        numbers = tuple(float((rows + number).flat[place]) for number in numbers)
     raise InputError(sentence.format(*(f"{number:.0f}" for number in numbers)))
 
 
 def _fewest_experts(spec: ModelSpec) -> Number:
-    """Routed experts of the layers with fewest; 0 where no layer has any."""
+    """The smallest number of routed experts of a layer; 0 where no layer has any."""
     numbers = [group.mlp.number for group in spec.groups if isinstance(group.mlp, Experts)]
     if not numbers:
         return 0
@@ -160,12 +162,12 @@ def is_one(count: Number) -> bool:
 
 
 def divided(size: Number, parts: Number) -> Number:
-    """What the part with most has of a size that is divided: ⌈size / parts⌉."""
+    """The largest part of a size that is divided: ⌈size / parts⌉."""
     return size if is_one(parts) else ceil(size / parts)
 
 
 class Share:
-    """What the fullest of the devices has of a model's sizes.
+    """The sizes of a model on the device that has most of it.
 
     Attributes:
         spec: The model.
@@ -180,7 +182,7 @@ class Share:
     """
 
     def __init__(self, spec: ModelSpec, layout: Layout = SINGLE) -> None:
-        """The share of a device of a layout."""
+        """The sizes on a device of a layout."""
         self.spec, self.layout = spec, layout
         self.groups, self.prefix = spec.groups, spec.prefix
         group = layout.tensor_parallel
@@ -205,13 +207,13 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A run of a model's layers on the devices of one pipeline stage.
+    """Consecutive layers of a model on the devices of one pipeline stage.
 
     Attributes:
         first: Its first layer, counted from 0.
         end: The layer after its last; a stage that does not exist ends where it begins.
-        has_embedding: 1 for the first stage of all, else 0.
-        has_head: 1 for the last stage of all, which has the final norm, aggregator and LM head.
+        has_embedding: 1 for the first stage, else 0.
+        has_head: 1 for the last stage, which has the final norm, aggregator and LM head.
     """
 
     first: Number
@@ -228,7 +230,8 @@ class Stage:
         """How many layers of each kind it has, in the order of `spec.groups`.
 
         Kinds that differ in their MLP follow one another in the order of `spec.layers` (DeepSeek's
-        first layers are dense); kinds of attention alternate, so that a stage has its share.
+        first layers are dense); kinds of attention alternate, so a stage has the same proportion of
+        each.
 
         Args:
             spec: The model.
@@ -237,7 +240,8 @@ class Stage:
         if len({type(group.mlp) for group in groups}) == 1:
             share = self.layers / as_float(spec.num_hidden_layers)
             return tuple(group.count * share for group in groups)
-        found, before = [], 0.0
+        found: list[Number] = []
+        before: Number = 0.0
         for group in groups:
             low, high = maximum(self.first, before), minimum(self.end, before + group.count)
             found.append(maximum(high - low, 0.0))
@@ -246,10 +250,10 @@ class Stage:
 
 
 def stages(spec: ModelSpec, layout: Layout) -> Iterator[Stage]:
-    """The stages among which the fullest and the slowest are: the first, the one before last, last.
+    """The stages that can need most memory or time: the first, the one before the last, the last.
 
-    Layers that are left over when they are divided go to the stages before the last one, from
-    its side, as in vLLM (vllm/distributed/utils.py, `get_pp_indices`): the last has the LM head.
+    Remaining layers of the division go to the stages just before the last one, one each, as in vLLM
+    (vllm/distributed/utils.py, `get_pp_indices`): the last stage has the LM head.
     """
     count, layers = layout.pipeline_parallel, as_float(spec.num_hidden_layers)
     if is_one(count):
@@ -267,7 +271,7 @@ def stages(spec: ModelSpec, layout: Layout) -> Iterator[Stage]:
 
 
 def micro_batches(layout: Layout, batch: Number) -> Number:
-    """Parts that a batch is divided into, so that the stages work at the same time."""
+    """The parts of a batch, which let the stages work at the same time."""
     if is_one(layout.pipeline_parallel):
         return 1.0
     return minimum(layout.pipeline_parallel, divided(batch, layout.expert_parallel))

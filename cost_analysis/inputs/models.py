@@ -98,7 +98,7 @@ def _hub() -> Any:
 
 
 def cache_folder() -> str:
-    """Where the cache is, for messages."""
+    """The folder of the cache, for messages."""
     from huggingface_hub import constants
 
     return str(constants.HF_HUB_CACHE)
@@ -110,11 +110,11 @@ class ModelProfile:
 
     Attributes:
         name: Profile name.
-        description: What people call it.
+        description: Its usual name.
         source: Where its figures come from.
         spec: The architecture; at P = 1 unless its configuration states streams.
-        warning: What one should know who asks for it by this name.
-        assumed: What its configuration leaves out, and what transformers takes then.
+        warning: What a user of this name should know.
+        assumed: Fields that its configuration leaves out, with the values that transformers takes.
     """
 
     name: str
@@ -130,8 +130,8 @@ def load_model(name: str, *, download: bool = False) -> ModelProfile:
 
     Args:
         name: A profile or an alias of one; the path of a TOML profile, of a `config.json` or of a
-            folder with one; or a Hugging Face id that is in the local cache. A profile's name goes
-            before a path that is written like one.
+            folder with one; or a Hugging Face id that is in the local cache. A profile's name takes
+            precedence over a path that is written in the same way.
         download: Fetch the `config.json` of an id that is not in the cache.
 
     Raises:
@@ -152,7 +152,7 @@ def load_model(name: str, *, download: bool = False) -> ModelProfile:
 
 
 def _configured(path: Path, name: str) -> ModelProfile:
-    """The model of a configuration, called as its file, or its folder if that is `config.json`."""
+    """The model of a configuration, named after its file, or after its folder for `config.json`."""
     found = local_config(path) or path
     resolved = found.absolute()
     called = resolved.parent.name if found.name == CONFIG else found.stem
@@ -160,7 +160,7 @@ def _configured(path: Path, name: str) -> ModelProfile:
 
 
 def _profile_of(path: Path, name: str) -> ModelProfile:
-    # Most estimates read no configuration, and need not import how each kind is read.
+    # Most estimates read no configuration and do not need to import the readers.
     from cost_analysis.inputs.configurations import read_model
 
     found = read_model(path, name)
@@ -192,7 +192,7 @@ def _model(table: Table, name: str) -> Callable[[], ModelProfile]:
         from cost_analysis.inputs.configurations import model_of
 
         stated = table.take("config", mapping)
-        # TOML has no null, which in a configuration is not the same as left out.
+        # TOML has no null, which in a configuration differs from a field that is left out.
         config = {name: None if value == "null" else value for name, value in stated.items()}
         return lambda: ModelProfile(
             name, description, source, model_of(config, "config", name).spec, warning

@@ -1,6 +1,6 @@
-"""Finds and reads the profiles: devices, engines and models, one TOML file each.
+"""Profiles of devices, engines and models: one TOML file each, found by name and read.
 
-They lie in `profiles/` of a checkout, and in `cost_analysis/_profiles` of an installed package.
+They are in `profiles/` of a checkout, and in `cost_analysis/_profiles` of an installed package.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from tomlkit.items import Table as TomlTable
 
 
-def peaks(value: Any) -> dict[str, float]:
+def peaks(value: object) -> dict[str, float]:
     """Peaks by data type [FLOP/s]."""
     peaks = {}
     for dtype, rate in texts(value).items():
@@ -52,7 +52,7 @@ def peaks(value: Any) -> dict[str, float]:
     return peaks
 
 
-def product_rates(value: Any) -> dict[str, ProductRates]:
+def product_rates(value: object) -> dict[str, ProductRates]:
     """Measured products by data type."""
     found = {}
     for dtype, measured in mapping(value).items():
@@ -70,7 +70,7 @@ def product_rates(value: Any) -> dict[str, ProductRates]:
     return found
 
 
-def attention_kernels(value: Any) -> AttentionKernels:
+def attention_kernels(value: object) -> AttentionKernels:
     """The table of an engine's attention kernels."""
     content = mapping(value)
     times = {name: time(content.pop(name)) for name in ("floor",) if name in content}
@@ -78,7 +78,7 @@ def attention_kernels(value: Any) -> AttentionKernels:
     return AttentionKernels(**times, **{name: number(item) for name, item in content.items()})
 
 
-def spread(value: Any) -> Spread | None:
+def spread(value: object) -> Spread | None:
     """The table of an engine's spread."""
     content = mapping(value)
     devices = words(content.pop("devices", []))
@@ -88,7 +88,7 @@ def spread(value: Any) -> Spread | None:
 
 
 def is_written_as_path(name: str) -> bool:
-    """Whether a name is always taken for a path."""
+    """Whether a name is always taken as a path."""
     return name.endswith((".json", ".toml")) or "\\" in name or name.startswith((".", "/", "~"))
 
 
@@ -159,7 +159,7 @@ def expanded_path(name: str) -> Path:
     """A path, `~` replaced by the home directory."""
     try:
         return Path(name).expanduser()
-    except RuntimeError as error:  # ~somebody whom the system does not know
+    except RuntimeError as error:  # the home directory of an unknown user
         raise InputError(f"cannot read profile {shown(name)}: {error}") from None
 
 
@@ -168,7 +168,7 @@ def read_profile(path: Path, build: Callable[[Table, str], Callable[[], T]]) -> 
 
     Args:
         path: The file.
-        build: Takes the fields of the table, and returns what makes the result of them.
+        build: Takes the fields of the table, and returns a function that makes the result.
     """
     table = Table(path, parse(path))
     make = build(table, path.stem)
@@ -201,7 +201,7 @@ def _hardware(table: Table, name: str) -> Callable[[], Hardware]:
 
 
 def _reached(table: Table) -> dict[str, float]:
-    """What its kernels reach: as the profile states, else as its generation is known to."""
+    """The shares that its kernels reach: as the profile states, else those of its generation."""
     generations = _generations()
     words = table.content.get("architecture")
     first = words.split()[0] if isinstance(words, str) and words.strip() else ""
@@ -264,7 +264,7 @@ def engine_text(engine: Engine, uncertainty: Mapping[str, float]) -> str:
         profile[name] = getattr(engine, name)
     for name in _NUMBERS:
         profile[name] = _figure(name, getattr(engine, name), uncertainty.get(name))
-    source = " ".join(engine.source.split())  # as it is read; early tomlkit spoils its line ends
+    source = " ".join(engine.source.split())  # as it is read; early tomlkit changes line ends
     profile["source"] = tomlkit.string(source, multiline=True)
     profile.add(tomlkit.nl())
     profile["attention"] = _attention_table(engine.attention, uncertainty)
@@ -282,7 +282,7 @@ def _figure(name: str, value: float, error: float | None = None) -> Item:
     """A coefficient to three digits, a time in microseconds, and its uncertainty as a comment."""
     import tomlkit
 
-    time = name in (*ENGINE_TIMES, "floor") and value  # no time at all has no unit
+    time = name in (*ENGINE_TIMES, "floor") and value  # 0 needs no unit
     item = tomlkit.string(f"{value * 1e6:.3g} us") if time else tomlkit.value(f"{value:.3g}")
     if error is not None:
         item.comment(f"±{error:.0%}")
@@ -296,7 +296,7 @@ def _attention_table(attention: AttentionKernels, uncertainty: Mapping[str, floa
     table = tomlkit.table()
     for item in fields(AttentionKernels):
         value = getattr(attention, item.name)
-        if value or item.name != "filling_blocks":  # a fact of the few that it holds for
+        if value or item.name != "filling_blocks":  # only stated for the engines that have it
             error = uncertainty.get(f"attention.{item.name}")
             table[item.name] = _figure(item.name, value, error)
     return table

@@ -1,4 +1,4 @@
-"""From what a user gives to what the core takes: fills in what was left out, and says so."""
+"""Requests from what a user gives: fills in what was left out, and records it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Request:
         spec: The model.
         workload: Batch size and lengths.
         system: What runs it.
-        assumed: What was filled in, by name.
-        title: What the model is called.
+        assumed: Values that were filled in, by name.
+        title: The name of the model in reports.
         warnings: What the user should know, a sentence each.
     """
 
@@ -41,9 +41,9 @@ class ModelAsked:
 
     Attributes:
         spec: The model.
-        title: What it is called.
-        assumed: What was filled in, by name.
-        warnings: What the user should know of it, a sentence each.
+        title: Its name in reports.
+        assumed: Values that were filled in, by name.
+        warnings: What the user should know about it, a sentence each.
     """
 
     spec: ModelSpec
@@ -55,7 +55,7 @@ class ModelAsked:
 def make_request(
     model: ModelAsked, workload: Workload, system: System, *, engine_assumed: bool = False
 ) -> Request:
-    """A model and what is asked of it on a system.
+    """A request for the cost of a workload of a model on a system.
 
     Args:
         model: The model (`model_asked`).
@@ -82,11 +82,11 @@ def model_asked(
     Args:
         name: A model profile, a configuration, a Hugging Face id (`load_model`) or a published
             checkpoint, or None.
-        given: `ModelSpec` fields that the user gave; they go before the named model's.
+        given: `ModelSpec` fields that the user gave; they take precedence over the named model's.
         download: Fetch the configuration of a Hugging Face id that is not in the cache.
 
     Raises:
-        InputError: No such model, or a field that makes no sense.
+        InputError: No such model, or a field that is not valid.
     """
     if name is None:
         return _own_model(dict(given))
@@ -121,7 +121,7 @@ def _own_model(given: dict[str, Any]) -> ModelAsked:
         raise InputError("no model given; name one with --model or give --hidden_size")
     if "intermediate_size" not in given:
         hidden = given["hidden_size"]
-        ModelSpec(hidden, 1, head_dim=1)  # a hidden size that makes no sense is named as such
+        ModelSpec(hidden, 1, head_dim=1)  # refuses an invalid hidden size by its name
         given["intermediate_size"] = assumed["intermediate_size"] = family_intermediate_size(hidden)
     spec = ModelSpec(**given)
     return ModelAsked(spec, f"hidden {spec.hidden_size}", assumed)
@@ -135,7 +135,7 @@ CHECKPOINT = re.compile(
 
 
 def length_warnings(spec: ModelSpec, workload: Workload) -> list[str]:
-    """A sentence where a request is longer than the model was made for."""
+    """A warning where a request is longer than the model was made for."""
     # The last generated token is never fed back, so it needs no position.
     longest = int(workload.cached_tokens)
     if longest <= spec.max_position_embeddings:

@@ -1,16 +1,16 @@
-"""What is asked: an architecture, made of kinds of layers, and a workload.
+"""A model architecture, made of kinds of layers, and a workload.
 
-Everything here is frozen, validated when it is made, and does no input or output. The numeric
-fields take a number or a NumPy array; arrays broadcast against each other, so that one
-description can stand for a million rows.
+The classes are frozen and validated when they are made. The numeric fields take a number or a
+NumPy array; arrays broadcast against each other, so that one object can describe a million rows.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Final, cast
 
-from cost_analysis.common.arrays import Number, as_float, holds, is_array
+from cost_analysis.common.arrays import Number, as_count, as_float, holds, is_array
 from cost_analysis.common.checks import (
     SIZE,
     SWITCH,
@@ -21,10 +21,14 @@ from cost_analysis.common.checks import (
 )
 from cost_analysis.common.errors import InputError
 from cost_analysis.inputs.dtypes import Precision
-from cost_analysis.inputs.layers import Frame, LayerGroup
+from cost_analysis.inputs.layers import Attention, CountedLayers, Frame, LayerGroup, Mlp
 
 QWEN2 = Frame()
 """RMSNorms before attention and MLP, rotary positions."""
+
+DERIVED: Final = cast(float, None)
+"""None, as the value of `head_dim`: hidden_size / num_attention_heads. The type checker takes it
+for a number, because `head_dim` of every model that has been made is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class ModelSpec:
 
     Defaults are the flags of the published script (QwenLM/ParScale `cost_analysis.py`) and, where
     it has none, the published models: tied embeddings, biases on q, k and v, a gated MLP, and
-    Qwen2's layers. What other architectures have instead stands in `layers` and `frame`.
+    Qwen2's layers. `layers` and `frame` describe where other architectures differ.
 
     Attributes:
         hidden_size: Width of the residual stream, h.
@@ -52,7 +56,7 @@ class ModelSpec:
         tie_word_embeddings: The LM head is the embedding table.
         name: What reports call the model.
         layers: Kinds of layers and how many of each; none means Qwen2's throughout.
-        frame: Norms, positions and what else is not part of one kind of layer.
+        frame: Norms, positions and other properties of the whole model.
     """
 
     hidden_size: Number = field(metadata=SIZE)
@@ -60,7 +64,7 @@ class ModelSpec:
     num_hidden_layers: Number = field(default=36, metadata=SIZE)
     num_attention_heads: Number = field(default=16, metadata=SIZE)
     num_key_value_heads: Number = field(default=2, metadata=SIZE)
-    head_dim: Number = field(default=None, metadata=SIZE)
+    head_dim: Number = field(default=DERIVED, metadata=SIZE)
     vocab_size: Number = field(default=151936, metadata=SIZE)
     max_position_embeddings: Number = field(default=2048, metadata=SIZE)
     streams: Number = field(default=1, metadata=SIZE)
@@ -77,7 +81,7 @@ class ModelSpec:
         """Check every field; fill in head_dim."""
         check_fields(self)
         heads = self.num_attention_heads
-        if self.head_dim is None:
+        if self.head_dim is DERIVED:
             object.__setattr__(self, "head_dim", default_head_dim(self.hidden_size, heads))
         check_divides(
             heads,
@@ -100,29 +104,30 @@ class ModelSpec:
             )
 
     @property
-    def groups(self) -> tuple[LayerGroup, ...]:
+    def groups(self) -> tuple[CountedLayers, ...]:
         """The kinds of layers, each with its count."""
         if not self.layers:
-            return _alike(self.num_hidden_layers)
+            return _qwen2_layers(self.num_hidden_layers)
         stated = sum(group.count for group in self.layers if group.count is not None)
         rest = self.num_hidden_layers - stated
         return tuple(
-            replace(group, count=rest) if group.count is None else group for group in self.layers
+            CountedLayers(group.attention, group.mlp, rest if group.count is None else group.count)
+            for group in self.layers
         )
 
     @property
     def layers_in_words(self) -> str:
-        """The kinds of layers, and how many there are of each."""
+        """The kinds of layers and the number of each, as text."""
         return ", ".join(str(group) for group in self.groups)
 
     @property
     def is_plain(self) -> bool:
-        """Whether all layers are as Qwen2's, up to what the switches say."""
+        """Whether all layers are Qwen2's, apart from the switches of this class."""
         return not self.layers and self.frame == QWEN2
 
     @property
     def scales_heads(self) -> bool:
-        """Whether the width of a head follows from the hidden size, and changes with it."""
+        """Whether the width of a head follows from the hidden size and changes with it."""
         return holds(self.num_attention_heads * self.head_dim == self.hidden_size)
 
     @property
@@ -138,7 +143,7 @@ class ModelSpec:
     @property
     def prefix(self) -> Number:
         """Prefix positions that every query may attend to: `prefix_tokens` if P > 1, else 0."""
-        return self.prefix_tokens * (self.streams > 1)
+        return self.prefix_tokens * as_count(self.streams > 1)
 
     def with_streams(self, streams: Number) -> ModelSpec:
         """The same architecture with another number of streams."""
@@ -153,7 +158,7 @@ class ModelSpec:
             self,
             hidden_size=hidden_size,
             intermediate_size=intermediate_size,
-            head_dim=None if self.scales_heads else self.head_dim,
+            head_dim=DERIVED if self.scales_heads else self.head_dim,
             streams=1,
             name="",
         )
@@ -173,14 +178,17 @@ def default_head_dim(hidden_size: Number, heads: Number) -> Number:
     return hidden_size // heads
 
 
-def _alike(count: Number) -> tuple[LayerGroup, ...]:
-    """Qwen2's layers throughout; estimates ask for them many times."""
-    return (LayerGroup(count=count),) if is_array(count) else _alike_layers(count)
+def _qwen2_layers(count: Number) -> tuple[CountedLayers, ...]:
+    """Qwen2's layers throughout."""
+    if is_array(count):
+        return (CountedLayers(Attention(), Mlp(), count),)
+    return _known_qwen2_layers(count)
 
 
 @lru_cache(maxsize=1024)
-def _alike_layers(count: int) -> tuple[LayerGroup, ...]:
-    return (LayerGroup(count=count),)
+def _known_qwen2_layers(count: float) -> tuple[CountedLayers, ...]:
+    """Qwen2's layers throughout; an estimate reads them many times."""
+    return (CountedLayers(Attention(), Mlp(), count),)
 
 
 def family_intermediate_size(hidden_size: int) -> int:
@@ -194,7 +202,7 @@ def family_intermediate_size(hidden_size: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One request shape: a batch of prompts of equal length, and how much each generates.
+    """The shape of a request: a batch of prompts of equal length, and how much each generates.
 
     The first output token comes from the prefill, so `output_length` tokens take
     `output_length - 1` decode steps. Fields become float64 when the workload is made.
@@ -231,4 +239,4 @@ class Workload:
 
 
 BF16 = Precision()
-"""The formats that are taken where none are given."""
+"""The default formats."""

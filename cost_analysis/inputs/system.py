@@ -13,7 +13,7 @@ from cost_analysis.inputs.profiles import load_engine, load_hardware
 
 DEFAULT_DEVICE = "a100-sxm-80gb"
 DEFAULT_ENGINES = {"gpu": "graphs", "cpu": "cpu"}
-"""The engine by kind of device; for kinds that no measurements were fitted on it is "ideal"."""
+"""The default engine of each kind of device; of other kinds, without measurements, "ideal"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class System:
         engine: What runs the model on it, with the user's own efficiencies if given.
         precision: Storage formats.
         layout: How the model is divided among devices of that kind.
-        flops_efficiency: Share of the peak that the user gave, or None; the published cost model
-            asks for it, the engine has it already.
+        flops_efficiency: Share of the peak that the user gave, or None. The engine already has it;
+            the published cost model needs it separately.
         bandwidth_efficiency: Likewise of the bandwidth.
     """
 
@@ -38,7 +38,7 @@ class System:
     bandwidth_efficiency: float | None = None
 
     def of_streams(self, streams: Number) -> System:
-        """The same for a model of so many streams, which may be fewer than the layout's groups."""
+        """The system for a number of streams, which may be smaller than that of stream groups."""
         layout = self.layout.of_streams(streams)
         return self if layout is self.layout else replace(self, layout=layout)
 

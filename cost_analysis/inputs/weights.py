@@ -1,10 +1,10 @@
 """The weights of each kind of layer, and exact parameter counts as sums over them.
 
-Stored bytes and prefixes are sums over the same matrices, of the whole model or of what one device
-has of it.
+Stored bytes and prefixes are sums over the same matrices, of the whole model or of the part on one
+device.
 
-Source: the modules of transformers' models of the same names; the tests compare the sums with what
-it builds.
+Source: the modules of transformers' models of the same names; the tests compare the sums with those
+of its models.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cost_analysis.common.arrays import Number, as_count, as_float, is_array, minimum
-from cost_analysis.inputs.layers import Attention, Experts, LatentAttention, LayerGroup, Mlp
+from cost_analysis.inputs.layers import Attention, CountedLayers, Experts, LatentAttention, Mlp
 from cost_analysis.inputs.layout import Share
 from cost_analysis.inputs.spec import ModelSpec
 
 
 class Matrix(NamedTuple):
-    """Matrices of one shape; those that read the same input are one.
+    """Matrices of one shape; matrices with the same input count as one.
 
     Attributes:
-        inputs: Width that goes in.
-        outputs: Width that comes out.
-        copies: How many of them a layer has.
+        inputs: Width of the input.
+        outputs: Width of the output.
+        copies: Matrices of this shape in a layer.
     """
 
     inputs: Number
@@ -76,20 +76,20 @@ def expert_width(spec: ModelSpec, kind: Experts) -> Number:
 
 
 def _up_and_down(spec: ModelSpec, inner: Number, copies: Number = 1) -> tuple[Matrix, ...]:
-    """The matrices of MLPs of a width: up, with the gate where there is one, and down."""
+    """The matrices of MLPs of this width: up, with the gate where there is one, and down."""
     return (
         Matrix(spec.hidden_size, (2 if spec.gated_mlp else 1) * inner, copies),
         Matrix(inner, spec.hidden_size, copies),
     )
 
 
-def unreached_values(spec: ModelSpec, kind: Mlp | Experts) -> Number:
-    """Weights of the experts of one layer that a token is not sent to."""
+def inactive_values(spec: ModelSpec, kind: Mlp | Experts) -> Number:
+    """Weights of the experts of one layer that a token does not use."""
     if isinstance(kind, Mlp):
         return 0
-    resting = kind.number - kind.per_token
+    inactive = kind.number - kind.per_token
     one = sum(matrix.values for matrix in _up_and_down(spec, expert_width(spec, kind)))
-    return resting * (one + _up_and_down_biases(spec, expert_width(spec, kind)) * kind.bias)
+    return inactive * (one + _up_and_down_biases(spec, expert_width(spec, kind)) * kind.bias)
 
 
 def norm_values(spec: ModelSpec) -> Number:
@@ -103,10 +103,10 @@ def position_values(spec: ModelSpec) -> Number:
     return rows * spec.hidden_size if is_array(rows) or rows else 0
 
 
-def small_values(share: Share, group: LayerGroup) -> Number:
+def small_values(share: Share, group: CountedLayers) -> Number:
     """Norm weights, biases and other vectors of one layer.
 
-    Divided among devices are those that belong to divided columns; the others are copied.
+    Those of divided columns are divided among devices; the others are copied.
     """
     spec = share.spec
     norms = (4 if spec.frame.post_norms else 2) * norm_values(spec)
@@ -120,7 +120,7 @@ def attention_vectors(share: Share, kind: Attention | LatentAttention) -> Number
         rank = 0 if kind.q_rank is None else kind.q_rank
         biases = rank + kind.latent + spec.hidden_size if kind.bias else 0
         return rank + kind.kv_rank + biases
-    vectors = 0
+    vectors: Number = 0
     if spec.qkv_bias:
         vectors = vectors + share.query + 2 * share.key_value
     if kind.output_bias:
@@ -131,7 +131,7 @@ def attention_vectors(share: Share, kind: Attention | LatentAttention) -> Number
 
 
 def mlp_vectors(share: Share, kind: Mlp | Experts) -> Number:
-    """Biases of one layer's MLP, and its router, which stays in the wider format."""
+    """Biases of one layer's MLP, and its router, which is not quantised."""
     spec = share.spec
     if isinstance(kind, Mlp):
         inner = share.width(spec.intermediate_size)
@@ -153,13 +153,13 @@ def cached_values(share: Share, kind: Attention | LatentAttention) -> Number:
 def prefix_values(share: Share) -> Number:
     """Learned values of all layers for one prefix position of one stream.
 
-    A prefix is what the cache holds, so that it needs no projection.
+    A prefix has the form of cached keys and values, so it needs no projection.
     """
     return sum(group.count * cached_values(share, group.attention) for group in share.groups)
 
 
 def cached_positions(kind: Attention | LatentAttention, positions: Number) -> Number:
-    """How many of the positions so far an attention keeps in its cache.
+    """How many positions an attention keeps in its cache.
 
     With a window these are the `window - 1` that the next query may see, as in transformers'
     `DynamicSlidingWindowLayer`; prefix positions are the first to leave it.
@@ -173,7 +173,7 @@ def cached_positions(kind: Attention | LatentAttention, positions: Number) -> Nu
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """How many parameters each part has; Python ints for a single model.
+    """The parameters of each part; Python ints for a single model.
 
     Attributes:
         embedding: Token embedding table, V·h, and the table of learned positions if there is one.
@@ -195,7 +195,7 @@ class Parameters:
 
     @property
     def non_embedding(self) -> Number:
-        """What the scaling law calls N: all but the embedding table and LM head.
+        """N of the scaling law: all parameters but the embedding table and LM head.
 
         Prefixes and aggregator are counted, as in the published runs (QwenLM/ParScale
         `parametric_fit.py`).
@@ -238,9 +238,9 @@ def aggregator_values(spec: ModelSpec) -> Number:
 
 
 def active_parameters(spec: ModelSpec) -> Number:
-    """The parameters that one token of one stream passes: all but the experts that it does not."""
-    resting = sum(group.count * unreached_values(spec, group.mlp) for group in spec.groups)
-    return parameters(spec).total - resting
+    """The parameters that one token of one stream uses: all but those of inactive experts."""
+    inactive = sum(group.count * inactive_values(spec, group.mlp) for group in spec.groups)
+    return parameters(spec).total - inactive
 
 
 def _values(matrices: tuple[Matrix, ...]) -> Number:

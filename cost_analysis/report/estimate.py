@@ -276,7 +276,7 @@ def _published_table(answer: Answer) -> Table:
 
 def _gaps_table(answer: Answer) -> Table:
     # Only reports of the published cost model need these, so that others start faster.
-    from cost_analysis.cost.published_gaps import departures
+    from cost_analysis.cost.published_gaps import gaps
 
     cost = answer.cost
     rows = tuple(
@@ -285,9 +285,9 @@ def _gaps_table(answer: Answer) -> Table:
             "" if item.memory is None else _signed(Increase(0.0, item.memory), format_bytes),
             "" if item.latency is None else _signed(Increase(0.0, item.latency), format_seconds),
         )
-        for item in departures(cost.spec, cost.workload, system_roofs(cost.system))
+        for item in gaps(cost.spec, cost.workload, system_roofs(cost.system))
     )
-    return Table("Where it departs from a real run", ("", "memory", "latency"), rows)
+    return Table("Where it differs from a real run", ("", "memory", "latency"), rows)
 
 
 def _reached(cost: Estimate) -> str:

@@ -1,4 +1,4 @@
-"""Formulas of numbers and of arrays, and sizes as they are checked."""
+"""Functions of numbers and arrays, and checks of sizes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from cost_analysis import InputError
 from cost_analysis.common import arrays
 from cost_analysis.common.checks import check_divides, whole_number
+from tests.helpers.arrays import several
 
 numbers = st.floats(-1e6, 1e6)
 
@@ -40,7 +41,7 @@ def test_numbers_and_arrays_agree(pairs: list[tuple[float, float]], limit: float
 
 @pytest.mark.parametrize("function", [arrays.ceil, arrays.floor])
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
-def test_what_has_no_whole_number_stays(function: Any, value: float) -> None:
+def test_infinity_and_nan_are_not_rounded(function: Any, value: float) -> None:
     assert function(value) == value or math.isnan(function(value))
     np.testing.assert_array_equal(function(np.array([value])), [value])
 
@@ -52,20 +53,20 @@ def test_whole_powers(base: float, exponent: int) -> None:
     # An error of rounding is raised to the power, too.
     assert found == pytest.approx(base**exponent, rel=1e-14 + 1e-15 * exponent, abs=1e-300)
     rows = arrays.whole_power(np.array([base, 1.0]), np.array([float(exponent), 7.0]))
-    assert rows.tolist() == [found, 1.0]
+    assert several(rows).tolist() == [found, 1.0]
 
 
 @pytest.mark.property
 @given(st.lists(numbers, min_size=1, max_size=5), st.randoms(use_true_random=False))
-def test_interpolation_is_numpys(values: list[float], random: Any) -> None:
+def test_interpolation_equals_numpys(values: list[float], random: Any) -> None:
     places = sorted({round(random.uniform(-1e6, 1e6), 3) for _ in range(4)})
     heights = [random.uniform(-10, 10) for _ in places]
-    alone = [arrays.interpolated(value, places, heights) for value in values]
+    alone = [arrays.single(arrays.interpolated(value, places, heights)) for value in values]
     together = arrays.interpolated(np.array(values), places, heights)
-    np.testing.assert_allclose(together, alone, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(several(together), alone, rtol=1e-9, atol=1e-9)
 
 
-def test_interpolation_beyond_the_ends_is_the_end() -> None:
+def test_interpolation_outside_the_points_is_constant() -> None:
     assert [arrays.interpolated(x, (1, 3), (10, 30)) for x in (0, 1, 2, 3, 9)] == [
         10, 10, 20, 30, 30,
     ]  # fmt: skip
@@ -87,13 +88,15 @@ def test_arrays_are_those_with_an_axis() -> None:
     assert arrays.is_array(np.zeros(1))
     assert not arrays.is_array(np.zeros(()))
     assert not arrays.is_array([1.0])
-    assert arrays.as_float(np.array([1, 2])).dtype == np.float64
-    assert isinstance(arrays.as_float(np.int64(3)), float)
+    whole: Any = np.array([1, 2])
+    assert several(arrays.as_float(whole)).dtype == np.float64
+    one: Any = np.int64(3)
+    assert isinstance(arrays.as_float(one), float)
 
 
 def test_sizes_are_ints_or_float64() -> None:
     assert isinstance(whole_number("x", 4.0, 1), int)
-    assert whole_number("x", np.array([1, 2], np.int16), 1).dtype == np.float64
+    assert several(whole_number("x", np.array([1, 2], np.int16), 1)).dtype == np.float64
     for value, sentence in (
         (-(10**30), "P is far too small"),
         (2**31, "P is 2147483648; it must be a whole number from 1 to 2147483647"),
@@ -101,10 +104,10 @@ def test_sizes_are_ints_or_float64() -> None:
         (np.array([True]), "P is an array of bool"),
     ):
         with pytest.raises(InputError, match=sentence):
-            whole_number("streams", value, 1)
+            whole_number("P", value, 1)
 
 
-def test_a_rest_is_told() -> None:
+def test_a_remainder_is_refused() -> None:
     check_divides(12, 4, "never")
     check_divides(np.array([12, 8]), 4, "never")
     with pytest.raises(InputError, match=r"^no: 13 / 4 leaves 1$"):

@@ -1,4 +1,4 @@
-"""What a field may hold is stated in its metadata, and checked when an instance is made."""
+"""Checks of the fields of data classes, by their metadata."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def test_fields_become_ints_or_float64() -> None:
         (Thing(1, wide=None), "wide is None"),
     ],
 )
-def test_what_is_refused(thing: Thing, sentence: str) -> None:
+def test_invalid_fields_are_refused(thing: Thing, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         check_fields(thing)
 
 
-def test_messages_call_a_field_as_the_caller_says() -> None:
+def test_messages_use_the_callers_names_of_fields() -> None:
     with pytest.raises(InputError, match=r"^streams is 0"):
         check_fields(Thing(0), called={})

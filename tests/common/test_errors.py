@@ -1,4 +1,4 @@
-"""Sentences about what a user gave."""
+"""Error messages about values that a user gave."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_values_as_messages_repeat_them(value: Any, text: str) -> None:
     assert shown(value) == text
 
 
-def test_what_is_too_long_is_cut() -> None:
+def test_long_values_are_cut() -> None:
     assert shown("x" * 100, 200) == repr("x" * 100)
     assert shown("abcdef", 3) == "'ab…"
     assert shown(10**5000) == "a number of thousands of digits"

@@ -1,4 +1,4 @@
-"""A file that is there is whole, and so is its name after a power cut."""
+"""Writing files: complete or not at all, and on the disk with their names."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def refusing(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", fsync)
 
 
-def test_a_file_system_that_syncs_no_folders_will_do(
+def test_a_file_system_that_cannot_sync_folders_is_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusing(errno.EINVAL, monkeypatch)

@@ -1,4 +1,4 @@
-"""The Pareto front against the comparison of all pairs."""
+"""The Pareto front is the one that comparing all pairs gives."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_equals_brute_force(columns: Array) -> None:
 
 @given(st.integers(1, 4), st.integers(100, 400), st.integers(2, 2000), st.integers(0, 2**32 - 1))
 @settings(max_examples=40, deadline=None)
-def test_equals_brute_force_where_it_divides(
+def test_divide_and_conquer_equals_brute_force(
     dimensions: int, rows: int, values: int, seed: int
 ) -> None:
     """Blocks of two rows, so that every branch of the division is taken; ties where values are
@@ -58,8 +58,8 @@ def test_equals_brute_force_where_it_divides(
     assert (found == by_brute_force(columns)).all()
 
 
-def test_a_sphere_is_its_own_front() -> None:
-    """100,000 rows of which none beats another, and the same rows once more, a little worse."""
+def test_no_point_of_a_sphere_dominates_another() -> None:
+    """100,000 rows of which none dominates another, and the same rows made a little worse."""
     ends = np.abs(np.random.default_rng(0).normal(size=(4, 100_000)))
     sphere = -ends / np.linalg.norm(ends, axis=0)
     found = non_dominated(np.concatenate([sphere, sphere * 0.999], axis=1))

@@ -1,4 +1,4 @@
-"""Small files are read within a limit; whole files are written at once, with their permissions."""
+"""Reading small files within a limit, and writing files with their permissions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from cost_analysis import InputError
 from cost_analysis.common.files import LARGEST_FILE, put, read_json, read_small
 
 
-def test_the_home_folder_and_a_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_home_folder_and_a_byte_order_mark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbftext")
     assert read_small(Path("~/a.txt"), "grid") == ("grid '~/a.txt'", "text")

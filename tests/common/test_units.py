@@ -121,9 +121,7 @@ def test_format_and_parse_agree_to_the_digits_shown(value: float) -> None:
         ("parameters_total", 4.35e9, "4.35B"),
     ],
 )
-def test_numbers_as_the_names_of_their_columns_say(
-    column: str, value: float, expected: str
-) -> None:
+def test_formats_of_columns(column: str, value: float, expected: str) -> None:
     assert format_of_column(column)(value) == expected
 
 

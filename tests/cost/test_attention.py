@@ -26,7 +26,7 @@ def operators(
     return {op.name: op for op in found if op.part == "attention"}
 
 
-def test_a_window_is_what_a_query_may_see_and_itself() -> None:
+def test_a_window_includes_the_query_itself() -> None:
     """A window of 4 after 10 tokens: three of them and the token itself, of all six streams."""
     seen = operators(Attention(window=4), 1, 10)["attention in 4"]
     assert seen.flops == 2 * (STREAMS * 4 * 2 * (2 * 2) * 4)
@@ -69,7 +69,7 @@ def test_latents_are_cached_and_read_once_for_all_heads() -> None:
     assert absorbed.flops == 2 * (2 * STREAMS * 6 * 4 * (3 + 5))
 
 
-def test_expanded_latents_are_multiplied_anew_in_every_step() -> None:
+def test_expanded_latents_are_multiplied_in_every_step() -> None:
     """Keys of 3 + 2 and values of 5 for each head, made of all latents inside the attention."""
     found = operators(replace(LATENT, absorbed=False), 1, 10)
     assert "absorbed k, v" not in found
@@ -80,7 +80,7 @@ def test_expanded_latents_are_multiplied_anew_in_every_step() -> None:
 
 
 @pytest.mark.parametrize("rank", [None, 4])
-def test_queries_through_a_latent_of_their_own(rank: int | None) -> None:
+def test_queries_with_a_latent(rank: int | None) -> None:
     found = operators(replace(LATENT, q_rank=rank), 1, 10)
     inputs = 8 if rank is None else 4
     assert found["q projection"].flops == 2 * (2 * STREAMS * inputs * 4 * (3 + 2))

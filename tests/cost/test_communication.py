@@ -1,4 +1,4 @@
-"""What devices send to each other, worked by hand and by going through all choices."""
+"""Traffic between devices, calculated by hand and by enumerating all choices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def exchanges(layout: Layout, spec: ModelSpec = SMALL, batch: int = 2) -> dict[s
     return {f"{op.name} {op.part}": op for op in found if op.kind == "exchange"}
 
 
-def test_what_a_tensor_parallel_group_sends() -> None:
+def test_traffic_of_a_tensor_parallel_group() -> None:
     sent = exchanges(Layout(tensor_parallel=4))
     assert sent.keys() == {
         "all-reduce embedding", "all-reduce attention", "all-reduce mlp", "gather logits lm head",
@@ -33,7 +33,7 @@ def test_what_a_tensor_parallel_group_sends() -> None:
     assert sent["gather logits lm head"].link_bytes == 2000 * 2 * 2 * 3
 
 
-def test_streams_apart_meet_once() -> None:
+def test_stream_groups_exchange_once() -> None:
     spec = replace(SMALL, streams=8)
     sent = exchanges(Layout(stream_parallel=4), spec)
     assert sent.keys() == {"gather streams aggregator"}
@@ -44,7 +44,7 @@ def test_streams_apart_meet_once() -> None:
     assert with_tensor["all-reduce mlp"].spans == 2
 
 
-def test_streams_apart_read_the_weights_for_their_own_rows() -> None:
+def test_stream_groups_read_the_weights_for_their_own_rows() -> None:
     spec, alone = replace(SMALL, streams=8), replace(SMALL, streams=2)
     apart, own = (
         {op.name: op for op in forward_pass(each, 3, 1, 100 + each.prefix, layout=layout)}
@@ -56,14 +56,14 @@ def test_streams_apart_read_the_weights_for_their_own_rows() -> None:
     assert apart["aggregator: mix"] == whole["aggregator: mix"]
 
 
-def test_what_a_pipeline_sends() -> None:
+def test_traffic_of_a_pipeline() -> None:
     (sent,) = exchanges(Layout(pipeline_parallel=4)).values()
     # Three times the residual stream of two rows, and a number of eight bytes for each sequence.
     assert sent.link_bytes == 3 * 2 * 1024 * 2 + 2 * 8
     assert (sent.messages, sent.kernels, sent.spans) == (4, 4, 4)
 
 
-def test_what_experts_send() -> None:
+def test_traffic_of_experts() -> None:
     sent = exchanges(Layout(expert_parallel=4), MIXTURE, batch=6)
     # Two sequences a group at most. Two of eight experts lie in 1 + 6/7 of four groups on average,
     # three quarters of these elsewhere.
@@ -73,7 +73,7 @@ def test_what_experts_send() -> None:
         assert sent[way].messages == 4
 
 
-def test_distinct_groups_are_those_of_every_choice() -> None:
+def test_distinct_groups_equal_the_mean_of_all_choices() -> None:
     for number, per_token, groups in ((8, 2, 4), (8, 3, 2), (12, 4, 6), (6, 6, 3), (5, 1, 5)):
         each = number // groups
         choices = list(itertools.combinations(range(number), per_token))

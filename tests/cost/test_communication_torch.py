@@ -1,4 +1,4 @@
-"""One device's share of a model against what PyTorch and transformers give to it.
+"""One device's share of a model equals the one that PyTorch and transformers give it.
 
 Tensor parallelism: transformers' own plan for each architecture, carried out by PyTorch's DTensor
 on a process group that only pretends to communicate; local parameters, cache, FLOPs and every
@@ -42,6 +42,7 @@ from cost_analysis import (
     load_model,
     memory,
 )
+from cost_analysis.common.arrays import single
 from cost_analysis.inputs.configurations import model_of
 from cost_analysis.inputs.layout import Layout
 from cost_analysis.measure.parallel_model import build_stock
@@ -112,7 +113,7 @@ class OnOneDevice(TorchDispatchMode):
 
 
 def style(name: str) -> ParallelStyle | None:
-    """PyTorch's way to carry out one of transformers'; None where a module is copied."""
+    """PyTorch's parallel style for one of transformers; None where a module is copied."""
     ways: dict[str, ParallelStyle | None] = {
         "colwise": ColwiseParallel(),
         "rowwise": RowwiseParallel(),
@@ -170,7 +171,7 @@ def test_a_tensor_parallel_device_holds_and_sends_what_pytorch_gives_it(
     sent = {"all-reduce": 0.0, "gather logits": 0.0}
     for time in cost.prefill.times:
         if time.operator.kind == "exchange":
-            sent[time.operator.name] += time.operator.link_bytes
+            sent[time.operator.name] += single(time.operator.link_bytes)
     reduced = device.sent.pop("all_reduce")
     assert len(reduced) == 2 * spec.num_hidden_layers + 1
     assert sent["all-reduce"] == pytest.approx(sum(reduced) * 2 * (group - 1) / group)
@@ -261,7 +262,7 @@ def stage_values(model: Any, bounds: list[int], stage: int) -> int:
 
 
 def bounds_of(layers: int, stages: int) -> list[int]:
-    """First layers of the stages: what is left over goes before the last stage, one each."""
+    """First layers of the stages: remaining layers go just before the last stage, one each."""
     counts = [layers // stages] * stages
     for place in range(layers % stages):
         counts[stages - 2 - place] += 1
@@ -284,7 +285,7 @@ def test_the_fullest_stage_has_the_modules_of_a_real_model(name: str, stages: in
     assert found.weights == max(held) * 4
 
 
-def test_streams_apart_hold_their_own_prefixes_and_caches() -> None:
+def test_stream_groups_store_their_own_prefixes_and_caches() -> None:
     spec = replace(load_model("0.5B").spec, streams=8, prefix_tokens=5)
     work = Workload(2, 9, 4)
     apart = memory(spec, work, FP32, Layout(stream_parallel=4))

@@ -56,7 +56,7 @@ def resized(workload: Workload, **changes: Any) -> Workload:
 
 
 def lessened(larger: Estimate, smaller: Estimate) -> list[str]:
-    """What the larger request has less of than the smaller one."""
+    """The quantities of which the larger request has less than the smaller one."""
     above = totals(larger)
     return [name for name, value in totals(smaller).items() if above[name] < value * (1 - 1e-12)]
 
@@ -237,9 +237,9 @@ def test_arrays_of_layouts_are_their_rows(a100: Hardware, graphs: Engine) -> Non
 
 
 def test_devices_without_a_link(graphs: Engine) -> None:
-    lonely = replace(load_hardware("a100"), interconnect=None)
+    unlinked = replace(load_hardware("a100"), interconnect=None)
     with pytest.raises(InputError, match="states no link to others; give its rate"):
-        estimate(SMALL, Workload(), lonely, graphs, layout=Layout(2))
+        estimate(SMALL, Workload(), unlinked, graphs, layout=Layout(2))
     with pytest.raises(InputError, match="more than the 4 devices of a node"):
         estimate(SMALL, Workload(), replace(FOUR_A_NODE, network=None), PLAIN, layout=Layout(8))
 
@@ -249,7 +249,7 @@ GRAPHS = load_engine("graphs")
 
 @pytest.mark.property
 @given(specs(), workloads(), precisions, layouts)
-def test_times_and_shares_make_sense(
+def test_phases_are_sums_and_flops_do_not_depend_on_the_layout(
     spec: ModelSpec, workload: Workload, precision: Precision, layout: Layout
 ) -> None:
     assume(fitting(layout, spec))
@@ -267,10 +267,10 @@ def test_times_and_shares_make_sense(
 
 @pytest.mark.property
 @given(specs(streams=16), workloads(), st.sampled_from([2, 4, 8]))
-def test_streams_apart_are_a_model_of_fewer_streams(
+def test_a_stream_group_is_a_model_of_fewer_streams(
     spec: ModelSpec, workload: Workload, groups: int
 ) -> None:
-    """All operators but the aggregator and what meets before it; one stream has no prefix."""
+    """All operators but the aggregator and the exchange before it; one stream has no prefix."""
     apart = estimate(spec, workload, EIGHT_A_NODE, GRAPHS, layout=Layout(stream_parallel=groups))
     few = estimate(spec.with_streams(16 // groups), workload, EIGHT_A_NODE, GRAPHS)
     for ours, theirs in ((apart.prefill, few.prefill), (apart.decode, few.decode)):

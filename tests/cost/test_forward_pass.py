@@ -60,7 +60,7 @@ def test_weight_bytes(prefill: dict[str, Operator]) -> None:
 
 
 def test_layers_read_all_their_weights_once(prefill: dict[str, Operator]) -> None:
-    """What a pass reads is what memory holds, but for the look-up of embeddings."""
+    """A pass reads all that memory holds, apart from the look-up of embeddings."""
     read = sum(op.weight_bytes for op in prefill.values() if op.name != "embedding")
     held = memory(SPEC, Workload(BATCH, PROMPT))
     assert read == held.weights  # the tied table is read by the LM head
@@ -107,7 +107,7 @@ def test_plain_mlp() -> None:
 
 
 def test_operators_of_two_kinds_of_layers() -> None:
-    """By hand: one layer sees three positions, one all; each caches what it may still see."""
+    """By hand: one layer attends to three positions, the other to all; each caches these."""
     kinds = (LayerGroup(Attention(window=3), count=1), LayerGroup(count=1))
     spec = replace(SPEC, layers=kinds)
     operators = forward_pass(spec, 1, 1, 10)
@@ -126,7 +126,7 @@ def test_operators_of_two_kinds_of_layers() -> None:
 
 @pytest.mark.property
 @given(specs(), workloads(), st.integers(2, 8))
-def test_streams_are_a_batch_to_the_layers(
+def test_streams_cost_layers_the_same_as_a_larger_batch(
     spec: ModelSpec, workload: Workload, factor: int
 ) -> None:
     """P streams of a batch of B and one stream of a batch of P·B do the same products."""

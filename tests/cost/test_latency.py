@@ -1,4 +1,4 @@
-"""Times of phases: as recorded before there were measured terms, and sums in closed form."""
+"""Times of phases: equal to recorded ones, and sums in closed form."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cost_analysis import (
     load_hardware,
     load_model,
 )
-from cost_analysis.common.arrays import as_float
+from cost_analysis.common.arrays import as_float, single
 from cost_analysis.cost.forward_pass import context_growth
 from cost_analysis.cost.latency import decode_phase, make_pipeline, prefill_phase, sum_of_maxima
 from cost_analysis.cost.roofline import Speeds
@@ -37,13 +37,13 @@ CASES = json.loads((DATA / "plain_roofline.json").read_text())
 
 
 @pytest.mark.golden
-def test_both_engines_are_there() -> None:
+def test_recorded_times_are_of_both_engines() -> None:
     assert {case["engine"] for case in CASES} == {"ideal", "llm-analysis"}
 
 
 @pytest.mark.golden
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['engine']}-{case['model']}")
-def test_times_are_the_recorded_ones(case: dict[str, Any]) -> None:
+def test_times_equal_recorded_ones(case: dict[str, Any]) -> None:
     weights = case["weights"]
     wide = "bf16" if weights in ("int4", "fp8") else weights
     cost = estimate(
@@ -59,7 +59,7 @@ def test_times_are_the_recorded_ones(case: dict[str, Any]) -> None:
 
 
 def finished(times: list[float], parts: int, rounds: int = 1) -> float:
-    """When the last of some micro-batches has passed all stages `rounds` times.
+    """Time at which the last of some micro-batches has passed all stages `rounds` times.
 
     Each stage takes the micro-batches in turn, one at a time.
     """
@@ -86,11 +86,11 @@ def test_a_pipeline_takes_what_its_stages_take_in_turn(layers: int, count: int, 
         for time in phase.times:
             place = {"embedding": 0, "lm head": -1, "aggregator": -1}.get(time.operator.part)
             if time.operator.kind == "exchange":
-                hops += time.seconds
+                hops += single(time.seconds)
             elif place is not None:
-                ends[place] += time.seconds
+                ends[place] += single(time.seconds)
             elif time.operator.part != "pipeline":
-                inner += time.seconds
+                inner += single(time.seconds)
         counts = [layers // count] * count
         for place in range(layers % count):
             counts[count - 2 - place] += 1
@@ -142,20 +142,21 @@ def check_sum_of_steps(
     engine: Engine,
     steps: int,
 ) -> None:
-    """The closed form against a brute-force loop, each step a forward pass of its own."""
+    """The closed form equals a brute-force loop with a forward pass for each step."""
     batch, layers = workload.batch_size, as_float(spec.num_hidden_layers)
     past = as_float(spec.prefix) + workload.input_length
     passes = [forward_pass(spec, batch, 1, past + step, precision) for step in range(steps)]
     speeds = Speeds(device, engine)
-    single = [prefill_phase(operators, layers, speeds) for operators in passes]
+    one_by_one = [prefill_phase(operators, layers, speeds) for operators in passes]
     growth = context_growth(spec, batch, precision, past=past)
     closed = decode_phase(passes[0], growth, as_float(steps), layers, speeds)
-    assert closed.seconds == pytest.approx(sum(phase.seconds for phase in single), rel=1e-9)
-    assert closed.flops == pytest.approx(sum(phase.flops for phase in single), rel=1e-12)
-    assert closed.bytes == pytest.approx(sum(phase.bytes for phase in single), rel=1e-12)
+    assert closed.seconds == pytest.approx(sum(phase.seconds for phase in one_by_one), rel=1e-9)
+    assert closed.flops == pytest.approx(sum(phase.flops for phase in one_by_one), rel=1e-12)
+    assert closed.bytes == pytest.approx(sum(phase.bytes for phase in one_by_one), rel=1e-12)
+    rounding = 1e-12 * single(closed.seconds)
     for index, time in enumerate(closed.times):
-        looped = sum(phase.times[index].total_seconds for phase in single)
-        assert time.total_seconds == pytest.approx(looped, rel=1e-8, abs=1e-12 * closed.seconds)
+        looped = sum(phase.times[index].total_seconds for phase in one_by_one)
+        assert time.total_seconds == pytest.approx(looped, rel=1e-8, abs=rounding)
 
 
 numbers = st.floats(-1e3, 1e3).map(lambda value: round(value, 3))

@@ -23,6 +23,7 @@ from cost_analysis import (
     memory,
     parameters,
 )
+from cost_analysis.common.arrays import single, single_count
 from cost_analysis.common.checks import LARGEST_SIZE
 from cost_analysis.cost.memory import largest_batch, longest_context
 from cost_analysis.inputs.dtypes import dtype_named
@@ -87,7 +88,7 @@ def test_deepseek_v3_has_a_layer_that_is_not_counted() -> None:
     # Each matrix is two tensors; 3 layers are dense, 58 and the one that is not counted are not.
     attention, dense, routed = 5 * 2 + 4, 3 * 2, (experts + 1) * 3 * 2 + 2
     tensors = 3 * (attention + dense) + 59 * (attention + routed) + 3 + 6
-    assert header_is_plausible(left, tensors)
+    assert header_is_plausible(single(left), tensors)
 
 
 @pytest.mark.golden
@@ -99,12 +100,12 @@ def test_gptq_stores_an_order_of_inputs_and_empty_biases(name: str) -> None:
     order = 4 * (5 * hidden + query + inner)  # q, k, v, gate and up read the hidden size
     biases = 2 * (query + 2 * key_value + 2 * hidden + 2 * inner)
     left = published - weights(spec, precision) - layers * (order + biases)
-    assert header_is_plausible(left, layers * (7 * 5 + 2) + 3)
+    assert header_is_plausible(single(left), single_count(layers) * (7 * 5 + 2) + 3)
 
 
 @pytest.mark.golden
 @pytest.mark.parametrize("other", ["int4-g128-zp", "int4-g32", "int8-g128", "int8-zp"])
-def test_the_tests_above_can_fail(other: str) -> None:
+def test_other_formats_do_not_match_the_published_bytes(other: str) -> None:
     """A format without zero points, or with other groups, is off by more than all the rest."""
     name = "TheBloke/Mythalion-13B-GPTQ" if "int4" in other else "TheBloke/Pygmalion-2-7B-GPTQ"
     published, spec, precision = counted(name)
@@ -161,7 +162,7 @@ def test_cache_grows_by_the_same_for_every_token(
 ) -> None:
     # In values, which are whole; a width with the share of a scale need not be, in binary.
     held = [
-        kv_cache_bytes(spec, batch, tokens + more, precision) / precision.cache.bytes
+        single(kv_cache_bytes(spec, batch, tokens + more, precision)) / precision.cache.bytes
         for more in range(3)
     ]
     first, second, third = map(round, held)
@@ -173,7 +174,7 @@ def test_cache_grows_by_the_same_for_every_token(
 @pytest.mark.property
 @given(specs(), st.integers(2, 300), st.integers(1, 5000))
 def test_a_window_caps_the_cache(spec: ModelSpec, window: int, tokens: int) -> None:
-    """A window as long as the text changes nothing; a shorter one keeps what it can still see."""
+    """A window as long as the text changes nothing; a shorter one limits the cached positions."""
     windowed = replace(spec, layers=(LayerGroup(Attention(window)),))
     whole = replace(spec, layers=())
     seen = spec.prefix + tokens
@@ -183,7 +184,7 @@ def test_a_window_caps_the_cache(spec: ModelSpec, window: int, tokens: int) -> N
 
 @pytest.mark.property
 @given(specs(), workloads())
-def test_narrower_weights_weigh_less(spec: ModelSpec, workload: Workload) -> None:
+def test_narrower_weights_take_less_memory(spec: ModelSpec, workload: Workload) -> None:
     held = [
         memory(spec, workload, Precision(weights=dtype)).layers
         for dtype in ("fp32", "bf16", "int8", "int4")
@@ -214,7 +215,7 @@ CHAIN = (
 
 @pytest.mark.property
 @given(specs(), workloads())
-def test_narrower_formats_never_weigh_more(spec: ModelSpec, workload: Workload) -> None:
+def test_narrower_formats_never_take_more_memory(spec: ModelSpec, workload: Workload) -> None:
     wide = [
         size
         for size in (spec.hidden_size, spec.intermediate_size, spec.query_size)
@@ -229,7 +230,9 @@ def test_narrower_formats_never_weigh_more(spec: ModelSpec, workload: Workload) 
 
 @pytest.mark.property
 @given(specs(), workloads(), st.sampled_from(["fp8", "int8", "int4", "int4-g32-zp"]))
-def test_a_narrower_cache_never_fits_less(spec: ModelSpec, work: Workload, cache: str) -> None:
+def test_a_narrower_cache_never_lowers_the_largest_batch(
+    spec: ModelSpec, work: Workload, cache: str
+) -> None:
     wide, narrow = Precision(), Precision(kv_cache=cache)
     limit = 2.0 * float(memory(spec, work, wide).total)
     assert largest_batch(spec, work, narrow, limit) >= largest_batch(spec, work, wide, limit)
@@ -239,7 +242,7 @@ def test_a_narrower_cache_never_fits_less(spec: ModelSpec, work: Workload, cache
 
 @pytest.mark.property
 @given(specs(), workloads(), precisions, layouts)
-def test_devices_together_hold_no_less_than_one(
+def test_all_devices_together_need_at_least_the_memory_of_one(
     spec: ModelSpec, workload: Workload, precision: Precision, layout: Layout
 ) -> None:
     assume(fitting(layout, spec))
@@ -252,10 +255,10 @@ def test_devices_together_hold_no_less_than_one(
 
 @pytest.mark.property
 @given(specs(), workloads(), precisions, layouts, st.sampled_from(WAYS))
-def test_a_device_of_more_never_holds_more(
+def test_more_devices_never_need_more_memory_each(
     spec: ModelSpec, workload: Workload, precision: Precision, layout: Layout, way: str
 ) -> None:
-    """But for the logits that are gathered, and a tied matrix that is held at both ends."""
+    """Apart from gathered logits, and a tied matrix that is stored at both ends."""
     if way == "pipeline_parallel":
         spec = replace(spec, tie_word_embeddings=False)
     before = replace(layout, **{way: 1})
@@ -281,16 +284,16 @@ def test_the_largest_size_is_the_last_that_fits(layout: Layout, room: float) -> 
     assert not fits(most + 1)
 
 
-def test_a_prompt_is_as_long_as_fits() -> None:
+def test_longest_context_of_a_limit() -> None:
     limit = float(memory(SPEC, replace(WORK, input_length=5000), PRECISION).total)
     assert longest_context(SPEC, WORK, PRECISION, limit) == 5000 + 7
     assert longest_context(SPEC, WORK, PRECISION, 10.0) == 0
 
 
-def test_no_limit_is_the_largest_size() -> None:
+def test_an_unlimited_device_fits_the_largest_size() -> None:
     assert largest_batch(SPEC, WORK, PRECISION, float("inf")) == LARGEST_SIZE
 
 
-def test_capacity_ends_at_the_largest_size_there_is() -> None:
+def test_capacity_ends_at_the_largest_size() -> None:
     assert largest_batch(SMALL, Workload(), Precision(), 1e40) == LARGEST_SIZE
     assert largest_batch(SMALL, Workload(), Precision(), 1.0) == 0

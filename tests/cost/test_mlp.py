@@ -1,4 +1,4 @@
-"""MLPs and experts: how many are reached, and which devices have most of them."""
+"""MLPs and experts: how many are in use, in all and on the device with most of them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cost_analysis.cost.mlp import busiest_experts, expected_experts
+from tests.helpers.arrays import several
 from tests.helpers.cases import CONFIGS
 
 
-def test_streams_show_in_the_traffic_of_experts(record: Callable[..., Any]) -> None:
+def test_streams_increase_the_traffic_of_experts(record: Callable[..., Any]) -> None:
     """One token of one stream reads two experts of eight; eight streams nearly all."""
     file = str(CONFIGS / "mixtral-8x7b.json")
 
@@ -59,7 +60,7 @@ def test_the_busiest_group_row_by_row() -> None:
     rows = np.array([1.0, 3.0, 50.0, 1e4])
     together = busiest_experts(64.0, 6.0, rows, np.array([[1.0], [4.0], [8.0]]), 16.0)
     for (i, groups), (j, row) in itertools.product(enumerate((1.0, 4.0, 8.0)), enumerate(rows)):
-        assert together[i, j] == busiest_experts(64.0, 6.0, float(row), groups, 16.0)
+        assert several(together)[i, j] == busiest_experts(64.0, 6.0, float(row), groups, 16.0)
 
 
 @pytest.mark.property

@@ -1,4 +1,4 @@
-"""Operators: what they add up to, and the pairs that a mask hides."""
+"""Operators: their sums, and masked pairs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cost_analysis.cost.operator import masked_pairs
 
 @pytest.mark.property
 @given(st.integers(1, 300), st.integers(0, 400), st.integers(2, 200))
-def test_pairs_that_a_window_hides(queries: int, past: int, window: int) -> None:
-    """The closed form against a mask that is counted pair by pair."""
+def test_masked_pairs_with_a_window(queries: int, past: int, window: int) -> None:
+    """The closed form equals a count of a mask, pair by pair."""
     kept = min(past, window - 1)
     visible = sum(min(kept + query + 1, window) for query in range(queries))
     assert masked_pairs(queries, kept, window) == queries * (kept + queries) - visible

@@ -1,4 +1,4 @@
-"""The ratio of increases: one meaning, for numbers and for arrays, also where nothing increases."""
+"""The ratio of increases, for numbers and arrays, also where nothing increases."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from cost_analysis.compare.comparison import Metric
 from cost_analysis.cost.estimate import ROUNDING, ratio_of_increases
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.measure.verdicts import Increases
+from tests.helpers.arrays import several
 
 BASE = 1e3
 COSTS = st.floats(1e-6, 1e15)
@@ -25,7 +26,7 @@ SHARES = st.one_of(
     st.sampled_from([0.0, -0.0, ROUNDING, -ROUNDING, 1e-16, math.inf, -math.inf, math.nan]),
     st.floats(-1.0, 1e6),
 )
-"""Increases as shares of the base; what is infinite or unknown among them."""
+"""Increases as shares of the base, infinite and unknown ones among them."""
 
 
 @given(base=COSTS, wider=SHARES, streams=SHARES)
@@ -33,7 +34,7 @@ SHARES = st.one_of(
 @example(base=BASE, wider=math.nan, streams=0.0)
 @example(base=BASE, wider=math.nan, streams=1.0)
 @example(base=BASE, wider=math.inf, streams=math.inf)
-def test_what_it_says_and_when(base: float, wider: float, streams: float) -> None:
+def test_values_of_the_ratio(base: float, wider: float, streams: float) -> None:
     found, least = ratio_of_increases(wider * base, streams * base, base), ROUNDING * base
     assert isinstance(found, float)
     if not (math.isfinite(wider) and math.isfinite(streams)):
@@ -48,9 +49,7 @@ def test_what_it_says_and_when(base: float, wider: float, streams: float) -> Non
 
 
 @given(base=COSTS, shares=st.lists(st.tuples(SHARES, SHARES), min_size=1, max_size=6))
-def test_an_array_holds_what_its_numbers_give(
-    base: float, shares: list[tuple[float, float]]
-) -> None:
+def test_arrays_equal_single_numbers(base: float, shares: list[tuple[float, float]]) -> None:
     wider, streams = (np.array(column) * base for column in zip(*shares, strict=True))
     together = ratio_of_increases(wider, streams, base)
     alone = [
@@ -66,7 +65,7 @@ def test_it_broadcasts() -> None:
     wider, streams = np.array([[1.0], [-2.0], [0.0]]), np.array([2.0, 0.0])
     expected = [[0.5, math.inf], [-1.0, math.nan], [0.0, math.nan]]
     np.testing.assert_array_equal(ratio_of_increases(wider, streams, BASE), expected)
-    assert ratio_of_increases(wider, streams, np.full(2, BASE)).shape == (3, 2)
+    assert several(ratio_of_increases(wider, streams, np.full(2, BASE))).shape == (3, 2)
 
 
 @given(factor=st.floats(0.001, 1000), wider=st.floats(0.01, 100), streams=st.floats(0.01, 100))
@@ -76,7 +75,7 @@ def test_it_has_no_unit(factor: float, wider: float, streams: float) -> None:
     assert ratio_of_increases(streams, wider, 1.0) == pytest.approx(1 / one)
 
 
-def test_what_rounding_leaves_is_no_increase() -> None:
+def test_a_rounding_error_is_not_an_increase() -> None:
     left = (0.1 + 0.2) - 0.3
     assert left > 0
     assert ratio_of_increases(1.0, left, 0.3) == math.inf
@@ -116,7 +115,7 @@ def _by_measurement(wider: float, streams: float) -> float:
         (-50.0, -100.0, math.nan),
     ],
 )
-def test_whoever_asks_hears_the_same(
+def test_all_callers_have_the_same_ratio(
     answer: Callable[[float, float], Any], wider: float, streams: float, expected: float
 ) -> None:
     assert answer(wider, streams) == pytest.approx(expected, nan_ok=True)

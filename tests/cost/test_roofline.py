@@ -1,4 +1,4 @@
-"""Each term of an operator's time against what it says, worked by hand."""
+"""Each term of an operator's time, compared with a calculation by hand."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from cost_analysis.cost.roofline import operator_time, transfer_time
 from cost_analysis.inputs.dtypes import dtype_named
 from cost_analysis.inputs.engine import AttentionKernels
 from cost_analysis.inputs.layout import Layout
+from tests.helpers.arrays import several
 from tests.helpers.cases import FOUR_A_NODE, PLAIN, SMALL
 
 DEVICE = Hardware(
@@ -39,10 +40,11 @@ PRODUCT = Operator("p", "mlp", flops=4e9, weight_bytes=3.2e7, kernels=1.0, compu
                    kind="product")  # fmt: skip
 
 
-def test_a_product_feels_both_roofs() -> None:
+def test_both_roofs_slow_a_product() -> None:
     # 4e9 FLOP at half of 1e14 FLOP/s: 80 us; 32 MB at 0.8 of 1 TB/s: 40 us.
     time = operator_time(PRODUCT, DEVICE, MEASURED)
-    assert (time.compute, time.transfer) == (pytest.approx(80e-6), pytest.approx(40e-6))
+    assert time.compute == pytest.approx(80e-6)
+    assert time.transfer == pytest.approx(40e-6)
     assert time.seconds == pytest.approx(4e-6 + math.hypot(80e-6, 40e-6))
     assert time.bound == "compute"
     hard = operator_time(PRODUCT, DEVICE, replace(MEASURED, soft_roofs=False))
@@ -51,14 +53,15 @@ def test_a_product_feels_both_roofs() -> None:
 
 def test_shares_of_the_datasheet_or_of_the_device() -> None:
     datasheet = operator_time(PRODUCT, DEVICE, PLAIN)
-    assert (datasheet.compute, datasheet.transfer) == (pytest.approx(40e-6), pytest.approx(32e-6))
+    assert datasheet.compute == pytest.approx(40e-6)
+    assert datasheet.transfer == pytest.approx(32e-6)
     device = DEVICE.at_datasheet(flops=True, bandwidth=False)
     assert operator_time(PRODUCT, device, MEASURED).compute == pytest.approx(40e-6)
     assert operator_time(PRODUCT, device, MEASURED).transfer == pytest.approx(40e-6)
 
 
-def test_a_few_dozen_rows_ride_free_on_an_a100(a100: Hardware) -> None:
-    """Where streams ride free: the measured 0.266 / 0.260 / 0.278 ms of a 7B layer's products."""
+def test_a_few_dozen_rows_take_no_longer_than_one_on_an_a100(a100: Hardware) -> None:
+    """Measured 0.266, 0.260 and 0.278 ms for the products of a 7B layer: streams add no time."""
     spec = ModelSpec(4096, 11008, 32, 32, 32, vocab_size=32000, qkv_bias=False)
     engine = replace(MEASURED, kernel_floor=5e-6)
 
@@ -150,11 +153,11 @@ def test_groups_of_several_sizes_in_one_call() -> None:
     for place, count in enumerate((1, 4)):
         single = forward_pass(SMALL, 2, 7, 0, layout=Layout(tensor_parallel=count))
         alone = sum(operator_time(op, DEVICE, engine).seconds for op in single)
-        assert seconds[place] == pytest.approx(alone, rel=1e-12)
+        assert several(seconds)[place] == pytest.approx(alone, rel=1e-12)
 
 
 def test_eight_bit_products_need_no_widening() -> None:
-    """The shares for quantised weights are those of kernels that widen them."""
+    """The shares for quantised weights are those of kernels that convert them."""
     engine = replace(MEASURED, quantised_flops_share=0.25, quantised_bandwidth_share=0.5)
     with_units = replace(DEVICE, peak={"bf16": 1e14, "int8": 2e14})
     eight = replace(PRODUCT, stored=dtype_named("int8-g128"), compute=dtype_named("int8"))
@@ -181,7 +184,7 @@ def test_a_group_that_leaves_its_node_pays_the_network() -> None:
     short = replace(operator, link_bytes=10.0, spans=5.0)
     assert transfer_time(short, FOUR_A_NODE, PLAIN) == pytest.approx(2 * 2.7e-6, rel=1e-3)
     both = transfer_time(replace(operator, spans=np.array([4.0, 5.0])), FOUR_A_NODE, PLAIN)
-    assert both.tolist() == [inside, beyond]
+    assert several(both).tolist() == [inside, beyond]
 
 
 def compute_seconds(device: str, weights: str, activations: str) -> float:
@@ -223,9 +226,8 @@ def test_compute_takes_the_peak_of_the_nearest_units(
 ) -> None:
     spec = load_model("1.6B").spec
     flops = 2.0 * 8 * 512 * spec.hidden_size * spec.intermediate_size * spec.num_hidden_layers
-    if peak is None:
-        peak = load_hardware(device).peak["bf16"]
-    assert compute_seconds(device, weights, activations) == pytest.approx(flops / peak)
+    reached = load_hardware(device).peak["bf16"] if peak is None else peak
+    assert compute_seconds(device, weights, activations) == pytest.approx(flops / reached)
 
 
 def test_an_8_bit_prefill_is_faster_where_there_are_units() -> None:
@@ -264,8 +266,8 @@ def test_a_narrow_cache(cache: str, share: float) -> None:
     assert narrow.operator.compute.name == "bf16"
 
 
-def test_devices_that_a_network_alone_joins() -> None:
-    """No interconnect: whatever leaves a device goes over the network."""
+def test_devices_with_a_network_only() -> None:
+    """Without an interconnect, every exchange goes over the network."""
     alone = replace(FOUR_A_NODE, interconnect=None, devices_per_node=1)
     operator = Operator(
         "x", "mlp", link_bytes=1e9, messages=2.0, kernels=1.0, kind="exchange", spans=4.0

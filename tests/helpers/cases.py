@@ -1,4 +1,4 @@
-"""Models and devices that several tests look at."""
+"""Models and devices that several tests use."""
 
 from __future__ import annotations
 

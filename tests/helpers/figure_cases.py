@@ -1,4 +1,4 @@
-"""Numbers of figures that several tests look at, computed once."""
+"""Numbers of figures that several tests use, computed once."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def planned(
     limits: Limits = ONE_SECOND,
     memory: float | None = None,
 ) -> tuple[Question, Plan]:
-    """A plan and what was asked."""
+    """A plan and its question."""
     chosen = setups(
         boards([system()]), [Precision()], (1,) if rate is None else None, memory_limit=memory
     )

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
 
+from cost_analysis.common.arrays import single
 from cost_analysis.law.runs import Runs
 from cost_analysis.law.scaling_law import ScalingLaw
 
@@ -45,4 +46,4 @@ def noisy_runs(draw: st.DrawFn) -> Runs:
 
 
 def fields(law: ScalingLaw) -> list[float]:
-    return [law.E, law.A, law.alpha, law.k]
+    return [single(value) for value in (law.E, law.A, law.alpha, law.k)]

@@ -1,4 +1,4 @@
-"""The largest number of bytes that tensors made in a block held alive at once."""
+"""The peak of the bytes of live tensors that a block makes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_flatten
 
 
 class LiveTensors(TorchDispatchMode):
-    """Watches every operator's results from birth to the garbage collector.
+    """Follows every operator's results until they are freed.
 
     Only storages made inside the block count; a cache or a weight that was there before does not.
     """

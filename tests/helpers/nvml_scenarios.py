@@ -1,5 +1,7 @@
-"""Readings of a stub driver: run as a program of its own, since the loader asks only once where
-libraries lie; what it finds goes out as JSON."""
+"""Readings of a stub driver, printed as JSON.
+
+It runs as a program of its own, because the loader looks for libraries only once in a process.
+"""
 
 from __future__ import annotations
 
@@ -39,12 +41,12 @@ def build(folder: Path, *options: str) -> Path:
 
 
 def ask(folder: Path, scenario: str, *arguments: object, **settings: object) -> Any:
-    """What a scenario finds with the library in a folder, told `NVML_STUB_…`."""
-    told = {f"NVML_STUB_{name.upper()}": str(value) for name, value in settings.items()}
+    """The result of a scenario with the library in a folder and settings as `NVML_STUB_…`."""
+    variables = {f"NVML_STUB_{name.upper()}": str(value) for name, value in settings.items()}
     places = {"LD_LIBRARY_PATH": str(folder), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-W", "error", __file__, scenario, *map(str, arguments)]
     result = subprocess.run(
-        command, env=os.environ | places | told, capture_output=True, text=True, timeout=60
+        command, env=os.environ | places | variables, capture_output=True, text=True, timeout=60
     )
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
@@ -77,7 +79,7 @@ def reopen() -> Any:
 
 
 def meter(seconds: str) -> Any:
-    """The energy of a run beside a device, and what is found on the way."""
+    """The energy of a run beside a device, and intermediate results."""
 
     def work() -> int:
         time.sleep(float(seconds))
@@ -98,7 +100,7 @@ def meter(seconds: str) -> Any:
 
 
 def group(journal: str) -> Any:
-    """A small model run on the processors under the eyes of a device's driver."""
+    """A small model run on the processors while a device's driver is read."""
     from cost_analysis.measure.runner import (
         Limits,  # PyTorch, which others can do without
         run_group,
@@ -114,7 +116,7 @@ def group(journal: str) -> Any:
 
 
 def watch(seconds: str, rate: str = "20") -> Any:
-    """A window between two marks of a sampler, and what is found on the way."""
+    """A window between two marks of a sampler, and intermediate results."""
     with open_device(0) as device:
         with Sampler(device, float(rate)) as sampler:
             start = sampler.mark()

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 SEED = ["--hidden_size", "2560", "--P", "2", "--batch_size", "2"]
-"""The question that the program was first made for."""
+"""The main command of the documentation."""
 
 
 def process(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""Random models, workloads, devices and layouts that make sense."""
+"""Random valid models, workloads, devices and layouts."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ layouts = st.builds(Layout, *(st.sampled_from([1, 2, 3, 4, 8, 16]) for _ in WAYS
 
 
 def fitting(layout: Layout, spec: ModelSpec) -> bool:
-    """Whether a model can be divided so."""
+    """Whether a layout fits a model."""
     try:
         layout.check(spec)
     except InputError:

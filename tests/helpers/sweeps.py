@@ -34,7 +34,7 @@ def run(*arguments: str, rc: int = 0) -> subprocess.CompletedProcess[str]:
 
 
 def read_csv(source: Any) -> pd.DataFrame:
-    """Rows to the last bit, which pandas does not read in all its versions."""
+    """Rows with exact numbers, which not all versions of pandas read by default."""
     numbers = [column.name for column in COLUMNS if column.kind == "number"]
     exact = {name: lambda text: float(text or "nan") for name in numbers}
     return pd.read_csv(source, converters=exact)
@@ -48,7 +48,7 @@ def expected_rows() -> pd.DataFrame:
 
 @cache
 def whole_file() -> bytes:
-    """The CSV file of the grid from a run that nobody disturbs."""
+    """The CSV file of the grid from a run without interruption."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "whole.csv"
         run(*GRID, "--output", str(path))

@@ -1,4 +1,4 @@
-"""What a configuration of each architecture is read as, and the sentence that refuses a bad one."""
+"""The models of configurations of each architecture, and errors of those that are not valid."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_an_empty_configuration_lacks_something(kind: str) -> None:
         model_of({"model_type": kind}, "the configuration")
 
 
-def test_what_a_configuration_leaves_out_is_said(
+def test_defaults_of_a_configuration_are_listed(
     tmp_path: Path, record: Callable[..., Any], answer: Callable[..., str]
 ) -> None:
     left_out = changed(GEMMA, head_dim=..., num_key_value_heads=...)
@@ -178,7 +178,7 @@ def test_only_the_text_model_of_text_and_images_is_counted() -> None:
         model_of(gemma | {"architectures": ["Gemma3ForTokenClassification"]}, "a test")
 
 
-def test_what_is_stored_or_left_out_beside_is_said() -> None:
+def test_parts_that_are_not_counted_are_named() -> None:
     stored = {"quantization_config": {"quant_method": "gptq"}, "num_nextn_predict_layers": 1}
     assert model_of(LLAMA | stored, "a test").remarks == (
         "the layer that predicts a second token is not counted",

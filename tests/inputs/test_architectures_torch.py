@@ -1,4 +1,4 @@
-"""Every architecture against what transformers builds from the same configuration.
+"""Every architecture compared with the model that transformers builds of its configuration.
 
 Parameters, FLOPs of the prefill and of every decode step, and the bytes of the cache: tiny models
 that run, and published configurations on the meta device.
@@ -27,6 +27,7 @@ from cost_analysis import (
     load_model,
     parameters,
 )
+from cost_analysis.common.arrays import single_count
 from cost_analysis.inputs.configurations import ARCHITECTURES, model_of
 from cost_analysis.inputs.layers import LatentAttention
 from cost_analysis.measure.parallel_model import ParallelModel, build_stock
@@ -112,7 +113,7 @@ TINY: dict[str, tuple[str, dict[str, Any]]] = {
         | {"n_group": 2, "topk_group": 2, "attention_bias": True},
     ),
 }  # fmt: skip
-"""Kinds of configurations; `expected` drops what only transformers asks for."""
+"""Kinds of configurations; `expected` drops fields that only transformers needs."""
 
 
 def read(kind: str, content: dict[str, Any]) -> ModelSpec:
@@ -172,7 +173,7 @@ def test_every_architecture_is_among_the_tiny_models() -> None:
 
 
 def stock_config(path: Path) -> PretrainedConfig:
-    """What transformers makes of a published configuration's text model."""
+    """The configuration of transformers for a published configuration's text model."""
     content = json.loads(path.read_text())
     kind = content.pop("model_type")
     if kind == "gemma3":
@@ -189,7 +190,11 @@ def test_published_parameter_counts(row: dict[str, str]) -> None:
     path = CONFIGS / f"{row['config']}.json"
     spec = load_model(str(path)).spec
     model = build_stock(
-        stock_config(path), spec.streams, spec.prefix_tokens, device="meta", attention="eager"
+        stock_config(path),
+        single_count(spec.streams),
+        single_count(spec.prefix_tokens),
+        device="meta",
+        attention="eager",
     )
     assert parameters(spec).total == int(row["parameters"]) == model.parameter_count()
 
@@ -242,7 +247,7 @@ STATED = {
             "max_position_embeddings"},
     "gemma3_text": {"hidden_size", "intermediate_size", "num_hidden_layers"},
 }  # fmt: skip
-"""Fields that a configuration must state, where they are not these and those of its experts."""
+"""Required fields of configurations for which they are not `SIZES` and `EXPERTS`."""
 
 SIZES = {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
          "vocab_size"}  # fmt: skip
@@ -253,7 +258,7 @@ EXPERTS = {"num_local_experts", "num_experts", "num_experts_per_tok", "moe_inter
 
 @pytest.mark.parametrize("name", TINY)
 def test_defaults_are_those_of_transformers(name: str, a100: Hardware, ideal: Engine) -> None:
-    """Of a configuration that states only what it must, both make the same model."""
+    """Both make the same model of a configuration that has only its required fields."""
     kind, content = TINY[name]
     stated = STATED.get(kind, SIZES) | (EXPERTS if kind not in STATED else set())
     # With a head size of its own and no window that a short text could fill.
@@ -270,7 +275,7 @@ def test_defaults_are_those_of_transformers(name: str, a100: Hardware, ideal: En
     spec = as_transformers(read(kind, least))
     model = build_stock(config, device="meta", dtype="bf16", attention="eager")
     cache = model.new_cache(1)
-    length = min(4100, spec.max_position_embeddings)
+    length = min(4100, single_count(spec.max_position_embeddings))
     cost = estimate(spec, Workload(1, length, 2), a100, ideal)
     assert cost.parameters.total == model.parameter_count()
     assert spec.max_position_embeddings == config.max_position_embeddings
@@ -285,21 +290,26 @@ def test_absorbed_latent_attention(a100: Hardware, ideal: Engine) -> None:
     spec = read(kind, content)
     attention = spec.groups[0].attention
     assert isinstance(attention, LatentAttention)
-    batch, past, heads = 2, 9, spec.num_attention_heads
-    latents = torch.zeros(batch, past + 1, attention.kv_rank)
-    rotary = torch.zeros(batch, past + 1, attention.rope_dim)
-    up = torch.zeros(heads, attention.plain_dim + attention.value_dim, attention.kv_rank)
-    hidden, query_latent = torch.zeros(batch, spec.hidden_size), torch.zeros(batch, 32)
+    batch, past, heads = 2, 9, single_count(spec.num_attention_heads)
+    rank, rope, key, value = map(
+        single_count,
+        (attention.kv_rank, attention.rope_dim, attention.plain_dim, attention.value_dim),
+    )
+    width = single_count(spec.hidden_size)
+    latents = torch.zeros(batch, past + 1, rank)
+    rotary = torch.zeros(batch, past + 1, rope)
+    up = torch.zeros(heads, key + value, rank)
+    hidden, query_latent = torch.zeros(batch, width), torch.zeros(batch, 32)
     with FlopCounterMode(display=False) as counter:
-        hidden @ torch.zeros(spec.hidden_size, 32)
-        query = (query_latent @ torch.zeros(32, heads * attention.key_dim)).view(batch, heads, -1)
-        hidden @ torch.zeros(spec.hidden_size, attention.latent)
-        plain, rotated = query.split([attention.plain_dim, attention.rope_dim], dim=-1)
-        wide = plain.transpose(0, 1) @ up[:, : attention.plain_dim]  # (heads, B, kv_rank)
+        hidden @ torch.zeros(width, 32)
+        query = (query_latent @ torch.zeros(32, heads * (key + rope))).view(batch, heads, -1)
+        hidden @ torch.zeros(width, rank + rope)
+        plain, rotated = query.split([key, rope], dim=-1)
+        wide = plain.transpose(0, 1) @ up[:, :key]  # (heads, B, kv_rank)
         scores = wide.transpose(0, 1) @ latents.mT + rotated @ rotary.mT
         seen = scores.softmax(-1) @ latents
-        values = seen.transpose(0, 1) @ up[:, attention.plain_dim :].mT
-        values.transpose(0, 1).flatten(1) @ torch.zeros(heads * attention.value_dim, 64)
+        values = seen.transpose(0, 1) @ up[:, key:].mT
+        values.transpose(0, 1).flatten(1) @ torch.zeros(heads * value, 64)
     cost = estimate(spec, Workload(batch, past, 2), a100, ideal)
     of_attention = [op.flops for op in cost.first_step if op.part == "attention"]
     assert sum(of_attention) == spec.num_hidden_layers * counter.get_total_flops()

@@ -1,4 +1,4 @@
-"""Files that are no configuration, and those that are too large to be one."""
+"""Files that are not configurations, and files that are too large."""
 
 from __future__ import annotations
 

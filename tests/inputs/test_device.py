@@ -1,4 +1,4 @@
-"""A device: its peaks, and what measured products take between the rows that were measured."""
+"""A device: its peaks, its links, and times of products between measured numbers of rows."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ from cost_analysis import (
     estimate,
     load_hardware,
 )
+from cost_analysis.common.arrays import single
 from cost_analysis.inputs.device import ProductRates
 from cost_analysis.inputs.dtypes import dtype_named
+from tests.helpers.arrays import several
 from tests.helpers.cases import EIGHT_A_NODE, FOUR_A_NODE
 
 RATES = ProductRates((1, 2, 8, 64), (20e9, 40e9, 40e9, 10e9), (1e-5, 1e-5, 1e-5, 3e-5))
@@ -42,8 +44,8 @@ def test_by_hand() -> None:
 @given(st.lists(st.floats(0.5, 500), min_size=1, max_size=5))
 def test_numbers_and_arrays_agree(rows: list[float]) -> None:
     together = RATES.seconds(1e9, np.array(rows))
-    alone = [RATES.seconds(1e9, value) for value in rows]
-    np.testing.assert_allclose(together, alone, rtol=1e-14)
+    alone = [single(RATES.seconds(1e9, value)) for value in rows]
+    np.testing.assert_allclose(several(together), alone, rtol=1e-14)
 
 
 def test_products_take_the_measured_time(ideal: Engine, a100: Hardware) -> None:
@@ -94,7 +96,7 @@ def test_a_type_that_was_not_measured_keeps_its_roofs(ideal: Engine, a100: Hardw
         ("[product_rates.bf16]\nrows = [1]\nrates = ['fast']\nstarts = [0]", "'fast'"),
     ],
 )
-def test_profiles_that_make_no_sense(content: str, message: str, tmp_path: Path) -> None:
+def test_invalid_measured_products_are_refused(content: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "device.toml"
     path.write_text(
         f'memory = "1 GiB"\nbandwidth = "1 GB/s"\npeak = {{fp32 = "1 GFLOP/s"}}\n{content}\n'
@@ -119,14 +121,14 @@ def test_device_computes_in_the_nearest_wider_type() -> None:
     [{"memory": 0}, {"bandwidth": -1.0}, {"bandwidth": "fast"}, {"peak": {}},
      {"peak": {"bf16": 0.0}}, {"peak": {"bf17": 1.0}}, {"memory": float("inf")}],
 )  # fmt: skip
-def test_device_refuses(changes: dict[str, Any]) -> None:
+def test_invalid_devices_are_refused(changes: dict[str, Any]) -> None:
     fields: dict[str, Any] = {"memory": 1e9, "bandwidth": 1e9, "peak": {"bf16": 1e12}}
     with pytest.raises(InputError):
         Hardware("d", "d", **(fields | changes))
 
 
 @pytest.mark.parametrize("share", [0.0, 1.2, float("nan")])
-def test_what_a_device_reaches_is_a_share(share: float) -> None:
+def test_reached_shares_are_checked(share: float) -> None:
     with pytest.raises(InputError, match="reached_flops"):
         Hardware("d", "d", memory=1, bandwidth=1, peak={"fp32": 1.0}, reached_flops=share)
 
@@ -163,7 +165,7 @@ def test_fields_of_another_kind(line: str, sentence: str, tmp_path: Path) -> Non
     assert sentence in str(error.value)
 
 
-def test_what_joins_devices() -> None:
+def test_links_between_devices() -> None:
     assert [FOUR_A_NODE.link_among(count) for count in (1, 4, 5)] == [
         "interconnect", "interconnect", "network",
     ]  # fmt: skip

@@ -18,7 +18,7 @@ from cost_analysis.measure.parallel_model import build
 pytestmark = [pytest.mark.crosscheck, pytest.mark.torch]
 
 Packed = tuple[list[torch.Tensor], torch.Tensor]
-"""The tensors that are stored, and the matrix that they stand for."""
+"""The tensors that are stored, and the matrix that they represent."""
 
 FP4 = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])
 
@@ -124,13 +124,13 @@ FORMATS: dict[str, tuple[Callable[[torch.Tensor], Packed], float]] = {
     "mxfp4": (fp4(32, torch.float8_e8m0fnu), 0.15),
     "nvfp4": (fp4(16, torch.float8_e4m3fn), 0.12),
 }
-"""How each is packed, and by what share of its norm a matrix may be off."""
+"""The packing of each format, and its relative error of a matrix in the norm."""
 
 SPEC = ModelSpec(192, 416, 2, 6, 2, vocab_size=50, streams=2, prefix_tokens=4)
 
 
 def matrices() -> Iterator[torch.Tensor]:
-    """Matrices of attention and MLP; those that read the same input are one, as engines fuse."""
+    """Matrices of attention and MLP; those with the same input are one, as engines fuse them."""
     torch.manual_seed(3)
     model = build(SPEC)
     for layer in model.model.model.layers:

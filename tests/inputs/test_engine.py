@@ -1,4 +1,4 @@
-"""What an engine reaches and waits for, and how far its times are spread."""
+"""Efficiencies and overheads of engines, and the spread of measured times."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cost_analysis.inputs.profiles import engine_text, profile_names
      {"bandwidth_efficiency": float("nan")}, {"kernel_floor": -1e-6}, {"step_host_time": "1"},
      {"layer_host_time": float("inf")}],
 )  # fmt: skip
-def test_engine_refuses(changes: dict[str, Any]) -> None:
+def test_invalid_engines_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         Engine("e", **changes)
 
@@ -65,8 +65,8 @@ def test_a_share_of_the_bandwidth_alone_is_changed() -> None:
 
 
 @pytest.mark.parametrize("name", profile_names("engines"))
-def test_an_engine_that_is_written_is_read_again(name: str, tmp_path: Path) -> None:
-    """But for the digits that a profile leaves out."""
+def test_a_written_engine_can_be_read_again(name: str, tmp_path: Path) -> None:
+    """Apart from the digits that a profile leaves out."""
     engine, file = load_engine(name), tmp_path / f"{name}.toml"
     file.write_text(engine_text(engine, {}))
     again = load_engine(str(file))
@@ -83,8 +83,8 @@ def test_an_engine_that_is_written_is_read_again(name: str, tmp_path: Path) -> N
         assert again.spread.low == pytest.approx(engine.spread.low, rel=5e-3)
 
 
-def test_standard_errors_stand_beside_their_coefficients() -> None:
-    told = {"kernel_floor": 0.123, "attention.floor": 0.5}
-    lines = engine_text(Engine("e", kernel_floor=2e-6), told).splitlines()
+def test_standard_errors_are_comments_of_their_coefficients() -> None:
+    errors = {"kernel_floor": 0.123, "attention.floor": 0.5}
+    lines = engine_text(Engine("e", kernel_floor=2e-6), errors).splitlines()
     assert 'kernel_floor = "2 us"  # ±12%' in lines
     assert "floor = 0  # ±50%" in lines

@@ -1,4 +1,4 @@
-"""Engines written as profiles: the same engine when it is read, whatever its texts hold."""
+"""Engines written as profiles are the same when they are read again, whatever their texts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def joined(text: str) -> str:
 @example('"quoted" \\ and """tripled"""', 'ends in a quote"', ('a, "b"', "\\"))
 @example("\nbegins on a new line\r\n", '"', ("x\ty\x00\x7f\x1b",))
 @example("± µs × 中文 🙂 \u2028", '""" # no comment', ())
-def test_texts_are_read_as_they_were(
+def test_texts_of_a_profile_survive_writing_and_reading(
     tmp_path_factory: pytest.TempPathFactory,
     description: str,
     source: str,
@@ -50,7 +50,7 @@ def test_texts_are_read_as_they_were(
 
 
 @pytest.mark.parametrize("path", FITTED, ids=lambda path: path.stem)
-def test_a_fitted_engine_is_written_as_it_came(path: Path) -> None:
+def test_shipped_engines_survive_reading_and_writing(path: Path) -> None:
     """The profiles that come with the package, their uncertainties read from their comments."""
     text = path.read_text()
     attention = text.index("[attention]")

@@ -1,4 +1,4 @@
-"""What a model may be divided by, and which layers each stage has."""
+"""Layouts that fit a model, and the layers of each pipeline stage."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def test_stages_have_every_layer_once(count: int) -> None:
         (Layout(expert_parallel=2), "the model has 0 routed experts"),
     ],
 )
-def test_what_a_model_cannot_be_divided_by(layout: Layout, sentence: str) -> None:
+def test_layouts_that_do_not_fit_a_model(layout: Layout, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence.replace("(", r"\(")):
         layout.check(SMALL)
 
 
-def test_heads_that_a_group_would_break() -> None:
+def test_groups_that_do_not_divide_the_heads() -> None:
     spec = replace(SMALL, num_attention_heads=12, num_key_value_heads=6, head_dim=64)
     Layout(tensor_parallel=12).check(spec)
     with pytest.raises(InputError, match="it must divide the 6 KV heads, or be a multiple"):

@@ -41,7 +41,7 @@ def test_a_parscale_checkpoint_has_its_streams() -> None:
     assert spec == replace(profile, streams=8, name=spec.name)
 
 
-def test_paths_that_lead_nowhere(tmp_path: Path, refusal: Callable[..., str]) -> None:
+def test_paths_without_a_file(tmp_path: Path, refusal: Callable[..., str]) -> None:
     assert "holds no config.json" in refusal("--model", str(tmp_path))
     assert "No such file" in refusal("--model", str(tmp_path / "config.json"))
     assert "unknown model" in refusal("--model", "no-such-folder")
@@ -90,7 +90,7 @@ def test_ids_without_the_library(
     assert "is larger than" in refusal("--model", "/dev/zero")
 
 
-def test_a_folder_as_it_is_written(
+def test_a_folder_with_a_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Callable[..., str],
     record: Callable[..., Any],
 ) -> None:  # fmt: skip
@@ -109,7 +109,7 @@ def test_a_folder_as_it_is_written(
 
 
 def test_only_json_is_opened(tmp_path: Path, record: Callable[..., Any]) -> None:
-    """A repository may bring code and pickled weights: neither is looked at."""
+    """Code and pickled weights of a repository are not opened."""
     content = json.dumps(LLAMA | {"auto_map": {"AutoConfig": "evil.C"}})
     folder = make(tmp_path / "m", content.encode())
     (folder / "evil.py").write_text("raise SystemExit('executed')")
@@ -138,7 +138,7 @@ class Hub(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def test_download_fetches_the_configuration_alone(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_download_fetches_the_configuration_alone(tmp_path: Path) -> None:
 
 
 class ValidationError(ValueError):
-    """As huggingface_hub raises it for a name that is no id."""
+    """As huggingface_hub raises it for a name that is not an id."""
 
 
 class HttpError(OSError):
@@ -184,7 +184,7 @@ def raising(error: Exception) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("error", [ValidationError("no id"), OSError("disk")])
-def test_a_cache_that_cannot_be_asked_has_nothing(
+def test_an_unreadable_cache_counts_as_empty(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(models, "_hub", hub(try_to_load_from_cache=raising(error)))

@@ -1,4 +1,4 @@
-"""Profiles of devices, engines and models: shipped ones and those of one's own."""
+"""Profiles of devices, engines and models: shipped ones and those of users."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REQUIRED = {
 }
 
 
-def test_the_devices_that_people_ask_for() -> None:
+def test_required_devices_have_profiles() -> None:
     assert set(DEVICES) >= REQUIRED
 
 
@@ -101,7 +101,7 @@ bf16 = "10 TFLOP/s"
 """
 
 
-def test_a_device_of_ones_own(tmp_path: Path) -> None:
+def test_a_device_from_a_users_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(GOOD)
     device = load_hardware(str(file))
@@ -181,13 +181,13 @@ def test_odd_values_are_refused(tmp_path: Path, line: str) -> None:
     assert len(str(caught.value)) < 600
 
 
-def test_a_byte_order_mark_is_no_harm(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
     file = tmp_path / "windows.toml"
     file.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
     assert load_hardware(str(file)).description == "mine"
 
 
-def test_engine_and_model_of_ones_own(tmp_path: Path) -> None:
+def test_an_engine_and_a_model_from_users_files(tmp_path: Path) -> None:
     engine = tmp_path / "fast.toml"
     engine.write_text('flops_efficiency = 0.9\nbandwidth_efficiency = 1\nkernel_floor = "2 us"\n')
     assert load_engine(str(engine)).kernel_floor == 2e-6
@@ -237,7 +237,7 @@ def test_measured_terms_of_an_engine(tmp_path: Path) -> None:
             load_engine(str(engine))
 
 
-def test_what_a_device_reaches_is_its_own_or_its_generations(tmp_path: Path) -> None:
+def test_reached_shares_are_the_devices_or_its_generations(tmp_path: Path) -> None:
     device = tmp_path / "mine.toml"
     figures = 'memory = "1 GiB"\nbandwidth = "1 GB/s"\n'
     peak = '[peak]\nfp32 = "1 TFLOP/s"\n'
@@ -272,7 +272,7 @@ def test_every_class_has_measured_terms(name: str) -> None:
     assert engine.spread is not None
 
 
-def test_a_home_that_nobody_has() -> None:
+def test_the_home_of_an_unknown_user() -> None:
     with pytest.raises(InputError, match=r"cannot read profile '~no such user/x\.toml'"):
         load_hardware("~no such user/x.toml")
 

@@ -1,4 +1,4 @@
-"""Sizes of a model and of a request: what they are, and what is refused."""
+"""Sizes of a model and of a workload, and the checks of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from cost_analysis import InputError, ModelSpec, Workload, parameters
 from cost_analysis.inputs.layers import Attention, LatentAttention, LayerGroup, Mlp
+from tests.helpers.arrays import several
 from tests.helpers.cases import configured
 
 
@@ -39,7 +40,7 @@ def make(**changes: Any) -> ModelSpec:
         ({"gated_mlp": 1}, "gated_mlp is 1; it must be true or false"),
     ],
 )
-def test_model_refuses(changes: dict[str, Any], message: str) -> None:
+def test_invalid_models_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         make(**changes)
 
@@ -52,12 +53,12 @@ def test_model_fills_in_head_dim() -> None:
 def test_prefix_exists_with_streams_only() -> None:
     assert make().prefix == 0
     assert make(streams=2).prefix == 48
-    assert make(streams=np.array([1, 2])).prefix.tolist() == [0, 48]
+    assert several(make(streams=np.array([1, 2])).prefix).tolist() == [0, 48]
 
 
 def test_arrays_become_float64() -> None:
     spec = make(hidden_size=np.array([64, 128], dtype=np.int16))
-    assert spec.hidden_size.dtype == np.float64
+    assert several(spec.hidden_size).dtype == np.float64
     assert isinstance(make().hidden_size, int)
     assert isinstance(make(hidden_size=np.int64(64)).hidden_size, int)
 
@@ -85,7 +86,7 @@ def test_sizes_that_a_flag_changes_reach_every_layer() -> None:
         replace(configured("deepseek-v3"), num_hidden_layers=3)
 
 
-def test_no_more_than_one_kind_takes_the_rest() -> None:
+def test_only_one_kind_may_leave_its_count_out() -> None:
     with pytest.raises(InputError, match="kinds of layers"):
         ModelSpec(64, 64, 4, 4, layers=(LayerGroup(), LayerGroup(Attention(window=5))))
 
@@ -98,7 +99,7 @@ def test_kinds_of_layers_are_checked() -> None:
         Attention(window=0)
 
 
-def test_latents_in_words_and_widths() -> None:
+def test_description_and_widths_of_latent_attention() -> None:
     kind = LatentAttention(kv_rank=512, rope_dim=64, plain_dim=128, value_dim=100)
     assert str(kind) == "latent attention of rank 512"
     assert (kind.latent, kind.key_dim) == (512 + 64, 64 + 128)

@@ -1,4 +1,4 @@
-"""A system is what runs a model, in one piece: the same costs as with its parts one by one."""
+"""A system costs the same as its device, engine, formats and layout given separately."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_few_streams_have_few_groups() -> None:
     assert plain.of_streams(1) is plain
 
 
-def test_a_request_says_what_was_assumed() -> None:
+def test_a_request_lists_what_was_assumed() -> None:
     system = named_system()
     asked = make_request(model_asked(None, {"hidden_size": 2560}), WORK, system)
     assert asked.assumed == {"intermediate_size": 13824}

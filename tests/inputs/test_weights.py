@@ -1,4 +1,4 @@
-"""Parameter counts against published runs and published models, to the parameter."""
+"""Parameter counts equal those of published runs and published models."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from cost_analysis import ModelSpec, load_model, parameters
+from cost_analysis.common.arrays import Array, single, single_count
 from cost_analysis.inputs.profiles import profile_names
 from cost_analysis.inputs.spec import family_intermediate_size
 from cost_analysis.inputs.weights import active_parameters
+from tests.helpers.arrays import several
 from tests.helpers.cases import configured
 from tests.helpers.data import read_rows
 
@@ -38,11 +40,12 @@ def test_published_runs(run: dict[str, str]) -> None:
 
 @pytest.mark.golden
 def test_published_runs_in_one_call() -> None:
-    def column(name: str) -> np.ndarray:
-        return np.array([int(run[name]) for run in RUNS])
+    def column(name: str) -> Array:
+        return np.array([float(run[name]) for run in RUNS])
 
     spec = ModelSpec(column("hidden_size"), column("intermediate_size"), streams=column("P"))
-    assert (parameters(spec).non_embedding == column("non_embedding_parameters")).all()
+    counted = several(parameters(spec).non_embedding)
+    assert (counted == column("non_embedding_parameters")).all()
 
 
 @pytest.mark.golden
@@ -50,7 +53,7 @@ def test_published_runs_in_one_call() -> None:
 def test_model_profiles(row: dict[str, str]) -> None:
     counted = parameters(load_model(row["model"]).spec).total
     assert counted == int(row["parameters"])
-    assert rounded_as(row["published"], counted) == float(row["published"])
+    assert rounded_as(row["published"], single_count(counted)) == float(row["published"])
 
 
 def rounded_as(published: str, counted: int) -> float:
@@ -82,12 +85,12 @@ def test_both_names_of_a_parscale_size(name: str, checkpoint: str) -> None:
     counts = parameters(profile.spec)
     assert f"{counts.non_embedding / 1e9:.1f}b" == name
     # Checkpoints are called by their total, rounded up or down by less than 0.1B.
-    assert abs(counts.total / 1e9 - float(checkpoint[:-1])) < 0.1
+    assert abs(single(counts.total) / 1e9 - float(checkpoint[:-1])) < 0.1
 
 
 def test_active_parameters() -> None:
-    """A hand count: of eight experts of Mixtral two are passed."""
+    """Counted by hand: a token of Mixtral uses two of eight experts."""
     spec = configured("mixtral-8x7b")
-    resting = 32 * 6 * 3 * 4096 * 14336
-    assert active_parameters(spec) == parameters(spec).total - resting == 12_879_925_248
+    inactive = 32 * 6 * 3 * 4096 * 14336
+    assert active_parameters(spec) == parameters(spec).total - inactive == 12_879_925_248
     assert active_parameters(configured("gpt2")) == 124_439_808
