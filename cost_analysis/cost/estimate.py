@@ -26,7 +26,8 @@ from cost_analysis.inputs.system import System
 from cost_analysis.inputs.weights import Parameters, parameters
 
 
-class Estimate(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Estimate:
     """The cost of a request, with every term.
 
     Attributes:
@@ -277,7 +278,8 @@ ROUNDING = 1e-9
 """Largest share of the base that counts as a rounding error, not as an increase."""
 
 
-class Increase(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Increase:
     """The increase of one quantity over a baseline.
 
     Attributes:

@@ -11,7 +11,7 @@ all micro-batches in the slowest stage, whichever is longer.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from cost_analysis.common.arrays import (
@@ -30,7 +30,8 @@ from cost_analysis.inputs.layout import Layout, Stage, micro_batches, stages
 from cost_analysis.inputs.spec import ModelSpec
 
 
-class Phase(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Phase:
     """A prefill, or all decode steps together.
 
     Attributes:
@@ -315,4 +316,4 @@ def make_pipeline(spec: ModelSpec, layout: Layout, batch: Number) -> Pipeline:
 
 def _with_waiting(phase: Phase, seconds: Number, speeds: Speeds) -> Phase:
     waiting = waiting_time("other micro-batches", seconds, speeds, part="pipeline")
-    return phase._replace(times=(*phase.times, waiting), seconds=phase.seconds + seconds)
+    return replace(phase, times=(*phase.times, waiting), seconds=phase.seconds + seconds)
