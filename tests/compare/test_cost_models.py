@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,8 @@ from cost_analysis import (
     load_model,
     published_cost,
 )
-from cost_analysis.compare.cost_models import COST_MODELS, Setting, System, mean_cost, request_cost
+from cost_analysis.compare.cost_models import COST_MODELS, Setting, mean_cost, request_cost
+from cost_analysis.inputs.system import System
 
 SPEC = load_model("1.6b").spec.with_streams(4)
 SYSTEM = System(load_hardware("a100"), load_engine("graphs"), Precision("int8", "bf16", "fp8"))
@@ -32,7 +35,10 @@ def test_the_published_one_knows_neither_engines_nor_formats(
     shares: tuple[float | None, float | None],
 ) -> None:
     paper = published_cost(SPEC, WORK, SYSTEM.hardware, *shares)
-    other = System(SYSTEM.hardware, load_engine("eager"), Precision(), *shares)
+    other = replace(
+        SYSTEM, engine=load_engine("eager"), precision=Precision(),
+        flops_efficiency=shares[0], bandwidth_efficiency=shares[1],
+    )  # fmt: skip
     told = request_cost("published", SPEC, WORK, other)
     assert told == (paper.total_memory, paper.total_latency)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from cost_analysis import load_model, sweep
 from cost_analysis.cost.estimate import Answer, answer
-from cost_analysis.inputs.request import make_request
+from cost_analysis.inputs.request import make_request, model_asked
+from cost_analysis.inputs.spec import Workload
+from cost_analysis.inputs.system import named_system
 from cost_analysis.report.estimate_record import (
     estimate_record,
     estimate_row,
@@ -34,9 +36,8 @@ def test_every_column_is_documented() -> None:
 
 
 def asked(*, with_published: bool) -> Answer:
-    request = make_request(
-        model="1.6B", architecture={"streams": 4}, workload={"output_length": 9}, precision={}
-    )
+    model = model_asked("1.6B", {"streams": 4})
+    request = make_request(model, Workload(output_length=9), named_system())
     return answer(request, with_published=with_published)
 
 

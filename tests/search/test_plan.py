@@ -246,7 +246,7 @@ def test_bad_questions(limits: Limits, objective: str, options: dict[str, Any], 
 
 
 def test_a_question_is_answered_by_its_plan() -> None:
-    chosen = setups(DEVICES[:1], [Precision()], (1,))
+    chosen = setups(boards(DEVICES[:1]), [Precision()], (1,))
     space = Space(family()[0], (1, 2), chosen, LAW)
     limits = Limits(latency=1.0)
     question = Question(space, limits, "loss", fit(published_runs("stack")), "the runs")
