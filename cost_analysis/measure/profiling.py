@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from cost_analysis.common.arrays import Number, single
 from cost_analysis.common.errors import InputError
 from cost_analysis.cost.estimate import Estimate, estimate_on
 from cost_analysis.cost.memory import memory
@@ -103,10 +104,11 @@ def _wide(times: Sequence[float]) -> list[str]:
 
 
 def _phase(
-    name: str, times: list[float], predicted: float, flops: float, moved: float, on_device: bool
+    name: str, times: list[float], predicted: Number, flops: Number, moved: Number, on_device: bool
 ) -> Phase:
     low, middle, high = (float(q) for q in np.quantile(times, (0.25, 0.5, 0.75)))
-    return Phase(name, middle, low, high, float(predicted) if on_device else None, flops, moved)
+    expected = float(predicted) if on_device else None
+    return Phase(name, middle, low, high, expected, single(flops), single(moved))
 
 
 HEADROOM = 0.9

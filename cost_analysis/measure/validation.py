@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cost_analysis import __version__
+from cost_analysis.common.arrays import single_count
 from cost_analysis.common.errors import InputError
 from cost_analysis.inputs.spec import ModelSpec, Workload
 from cost_analysis.law.family import size_of
@@ -150,7 +151,7 @@ def _planned_jobs(base: str, together: list[list[Member]]) -> Iterator[PlannedJo
                 group=number,
                 base=f"{base} ({number if paired else home})",
                 paired=paired,
-                parameters=size_of(member.spec),
+                parameters=single_count(size_of(member.spec)),
             )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
-from cost_analysis.common.arrays import Array, Number
+from cost_analysis.common.arrays import Array, Number, single
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.units import format_bytes
 from cost_analysis.cost.estimate import estimate_on
@@ -160,14 +160,15 @@ def _on(
     streams = np.array(counts, np.float64)[:, None]
     work = Workload(setup.batch_size or 1, space.input_length, space.output_length)
     held = memory(ladder.with_streams(streams), work, setup.system.precision).total
-    fits = (held <= setup.memory_limit).any(axis=0)
+    fits = np.asarray(held <= setup.memory_limit).any(axis=0)
     count = min(fits.size, 2 + np.flatnonzero(fits).max(initial=-1))
     spec = _first(ladder, int(count)).with_streams(streams)
     costs = _batch_costs if space.rate is None else _load_costs
-    columns = costs(space, setup, spec)
-    seconds = columns.pop("seconds_per_token")
+    found = costs(space, setup, spec)
+    seconds = found.pop("seconds_per_token")
     held_hours = seconds if space.rate is None else 1 / (space.rate * space.output_length)
-    columns |= {
+    columns: dict[str, npt.ArrayLike] = {
+        **found,
         "setup": np.intp(index),
         "streams": streams,
         "hidden_size": spec.hidden_size,
@@ -190,7 +191,7 @@ def _first(ladder: ModelSpec, count: int) -> ModelSpec:
 
 def _batch_costs(space: Space, setup: Setup, spec: ModelSpec) -> dict[str, Number]:
     """What a batch of requests costs, one batch after the other."""
-    work = Workload(setup.batch_size, space.input_length, space.output_length)
+    work = Workload(setup.batch_size or 1, space.input_length, space.output_length)
     cost = estimate_on(spec, work, setup.system)
     return {
         "memory": cost.memory.total,
@@ -289,7 +290,8 @@ def setups(
                 f"a precision_penalty is given for {name}, which is not among the weight formats "
                 f"allowed: {', '.join(allowed)}"
             )
-    largest = max(board.system.hardware.memory for board in chosen)
+    memories = [single(board.system.hardware.memory) for board in chosen]
+    largest = max(memories)
     if memory_limit is not None and memory_limit > largest:
         raise InputError(
             f"memory_limit is {format_bytes(memory_limit)}, more than the "
@@ -298,13 +300,13 @@ def setups(
     return tuple(
         Setup(
             replace(board.system, precision=precision),
-            min(board.system.hardware.memory, memory_limit or np.inf),
+            min(memory, memory_limit or np.inf),
             batch,
             board.power,
             board.price_per_hour,
             (penalties or {}).get(precision.weights, 0.0),
         )
-        for board in chosen
+        for board, memory in zip(chosen, memories, strict=True)
         for precision in precisions
         for batch in (batch_sizes or (None,))
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,7 +87,7 @@ def test_a_method_of_ones_own(tmp_path: Path) -> None:
         assert said in str(caught.value), content
 
 
-def streamed(streams: int = 8, device: str = "a100", **workload: int) -> Request:
+def streamed(streams: int = 8, device: str = "a100", **workload: Any) -> Request:
     model = model_asked("1.6b", {"streams": streams})
     return make_request(model, Workload(**workload), named_system(device))
 

@@ -45,8 +45,8 @@ def test_the_published_one_knows_neither_engines_nor_formats(
 
 def test_requests_of_a_setting_are_all_pairs_of_batch_and_lengths() -> None:
     work = Setting((1, 8), (64, 512), (10, 20)).workload
-    rows = zip(work.batch_size, work.input_length, work.output_length, strict=True)
-    assert list(rows) == [(1, 64, 10), (1, 512, 20), (8, 64, 10), (8, 512, 20)]
+    rows = np.transpose([work.batch_size, work.input_length, work.output_length])
+    assert list(map(tuple, rows)) == [(1, 64, 10), (1, 512, 20), (8, 64, 10), (8, 512, 20)]
 
 
 def test_a_single_length_goes_with_each_of_the_others() -> None:
@@ -65,7 +65,7 @@ def test_a_mean_is_over_single_requests(model: str) -> None:
         for batch in (1, 4)
         for prompt, output in ((64, 128), (300, 7))
     ]
-    memory, latency = np.mean(single, axis=0)
+    memory, latency = np.mean(np.array(single), axis=0)
     found = mean_cost(model, SPEC, setting, SYSTEM)
     assert found.memory == pytest.approx(memory)
     assert found.latency == pytest.approx(latency)

@@ -16,7 +16,7 @@ from cost_analysis.inputs.system import named_system
 from cost_analysis.search.layouts import GOALS, MOST_DEVICES, laid_out, layouts_of
 
 
-def asked(model: str = "1.6b", streams: int = 8, device: str = "h100", **workload: int) -> Request:
+def asked(model: str = "1.6b", streams: int = 8, device: str = "h100", **workload: Any) -> Request:
     asked_for = model_asked(model, {"streams": streams})
     return make_request(asked_for, Workload(**workload), named_system(device))
 

@@ -19,6 +19,7 @@ from cost_analysis import (
     load_engine,
     load_hardware,
 )
+from cost_analysis.common.arrays import single
 from cost_analysis.common.units import parse_quantity
 from cost_analysis.cost.estimate import estimate_on
 from cost_analysis.inputs.system import System
@@ -79,7 +80,7 @@ def one_by_one(space: Space, limits: Limits) -> list[dict[str, Any]]:
                     space.base, hidden_size=hidden, intermediate_size=hidden * 5,
                     head_dim=hidden // 16, streams=streams, name="",
                 )  # fmt: skip
-                work = Workload(setup.batch_size, space.input_length, space.output_length)
+                work = Workload(setup.batch_size or 1, space.input_length, space.output_length)
                 cost = estimate_on(spec, work, setup.system)
                 loss = float(LAW.loss(size_of(spec), streams))
                 tokens = space.output_length * (setup.batch_size or 0)
@@ -209,7 +210,7 @@ def test_under_load_each_row_is_the_steady_state_of_its_model() -> None:
             streams=int(table.streams[row]),
         )  # fmt: skip
         server = Server(spec, Lengths(300, 40), DEVICES[0])
-        room = server.capacity(DEVICES[0].hardware.memory)
+        room = server.capacity(single(DEVICES[0].hardware.memory))
         load = under_load(server, 2.0, room)
         for name in ("ttft", "tpot", "latency", "requests"):
             assert np.array_equal(getattr(table, name)[row], getattr(load, name), equal_nan=True)
