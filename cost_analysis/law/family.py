@@ -120,10 +120,10 @@ def in_family(spec: ModelSpec) -> bool:
 
 
 LARGEST = 1e12
-"""Parameters without embeddings at which a ladder ends."""
+"""Parameters without embeddings of the largest model of a plan."""
 
 
-def size_ladder(base: ModelSpec, largest: float = LARGEST) -> ModelSpec:
+def model_sizes(base: ModelSpec, largest: float = LARGEST) -> ModelSpec:
     """Models of the depth, heads and vocabulary of `base` in steps of 1 % of their size or less.
 
     Hidden sizes are multiples of the heads and of 128; between two of them the MLP is widened or

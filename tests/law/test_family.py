@@ -12,7 +12,7 @@ from cost_analysis import InputError, load_model
 from cost_analysis.common.arrays import single, single_count
 from cost_analysis.inputs.profiles import profile_names
 from cost_analysis.inputs.spec import family_intermediate_size
-from cost_analysis.law.family import TOLERANCE, family, size_ladder, size_of, widened
+from cost_analysis.law.family import TOLERANCE, family, model_sizes, size_of, widened
 
 OWN_WIDTHS = {"deepseek-v2-lite", "deepseek-v3"}
 """Models whose experts have a width of their own."""
@@ -61,9 +61,9 @@ def test_widened_refuses_what_does_not_exist() -> None:
 
 
 @pytest.mark.parametrize("name", range(6))
-def test_the_ladder_holds_the_family_in_small_steps(name: int) -> None:
+def test_the_sizes_hold_the_family_in_small_steps(name: int) -> None:
     base = family()[name]
-    models = size_ladder(base)
+    models = model_sizes(base)
     sizes = np.asarray(size_of(models))
     hidden, inner = map(np.asarray, (models.hidden_size, models.intermediate_size))
     assert size_of(base) in sizes
@@ -76,8 +76,8 @@ def test_the_ladder_holds_the_family_in_small_steps(name: int) -> None:
     assert (abs(np.log(shape / (base.intermediate_size / base.hidden_size))) < 0.75).all()
 
 
-def test_a_ladder_of_another_model_keeps_its_head_width() -> None:
+def test_sizes_of_another_model_keep_its_head_width() -> None:
     base = replace(family()[0], head_dim=128)
-    models = size_ladder(base, 1e10)
+    models = model_sizes(base, 1e10)
     assert models.head_dim == 128
     assert size_of(base) in np.asarray(size_of(models))

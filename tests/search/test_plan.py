@@ -40,7 +40,7 @@ DEVICES = [
 HIDDEN = (512.0, 896.0, 1536.0, 2560.0, 5120.0)
 
 
-def small_ladder(base: ModelSpec, *_: float) -> ModelSpec:
+def five_sizes(base: ModelSpec, *_: float) -> ModelSpec:
     """Five sizes, so that all can be looked at one by one."""
     hidden = np.array(HIDDEN)
     return replace(
@@ -111,7 +111,7 @@ def test_the_best_is_the_best_of_all(asked: tuple[Space, Limits, str]) -> None:
     space, limits, objective = asked
     wanted = one_by_one(space, limits)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(candidates, "size_ladder", small_ladder)
+        patch.setattr(candidates, "model_sizes", five_sizes)
         if not wanted:
             with pytest.raises(InfeasibleError, match="no model keeps"):
                 plan(space, limits, objective)
@@ -142,7 +142,7 @@ def test_what_binds_is_what_the_next_size_breaks(asked: tuple[Space, Limits, str
     space, limits, _ = asked
     limits = replace(limits, loss=None)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(candidates, "size_ladder", small_ladder)
+        patch.setattr(candidates, "model_sizes", five_sizes)
         try:
             found = plan(space, limits)
         except InfeasibleError:
