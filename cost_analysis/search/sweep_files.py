@@ -21,7 +21,8 @@ import numpy as np
 
 from cost_analysis.common.errors import LONGEST_PATH, InputError, shown
 from cost_analysis.common.files import beside, put, writing
-from cost_analysis.search.columns import COLUMNS, Values
+from cost_analysis.search.column import Values
+from cost_analysis.search.columns import COLUMNS
 from cost_analysis.search.grid import Grid
 from cost_analysis.search.sweep import Summary, outcome, rows_of, summary_of
 
@@ -256,7 +257,7 @@ def _parquet_writer(file: IO[bytes]) -> Iterator[pyarrow.parquet.ParquetWriter]:
     """
     from pyarrow import parquet
 
-    few = [c.name for c in COLUMNS if c.says_which or c.kind != "number"]
+    few = [c.name for c in COLUMNS if c.is_input or c.kind != "number"]
     with parquet.ParquetWriter(
         file,
         _schema(),

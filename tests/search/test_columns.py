@@ -13,7 +13,8 @@ from cost_analysis.report.estimate_record import (
     layout_record,
     spec_record,
 )
-from cost_analysis.search.columns import COLUMNS, ESTIMATE_COLUMNS, NAMED, PUBLISHED, columns_of
+from cost_analysis.search.columns import COLUMNS, ESTIMATE_COLUMNS, NAMED, columns_of
+from cost_analysis.search.cost_columns import PUBLISHED
 from cost_analysis.search.grid import make_grid
 from cost_analysis.search.sweep import outcome
 from tests.helpers.data import ROOT
