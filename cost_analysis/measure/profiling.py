@@ -159,7 +159,7 @@ def profile(
     device = place.device
     check_device(device)
     need = float(memory(request.spec, work, precision).total) + PROCESS_BYTES
-    free = available_memory({"device": device})
+    free = available_memory(device)
     if need > free:
         raise InputError(f"the model {too_large(need, free)}")
     lengths = (int(work.batch_size), int(work.input_length), int(work.output_length))
@@ -185,9 +185,9 @@ def open_meter(device: str) -> Meter:
     return Meter(str(torch.cuda.get_device_properties(torch.device(device)).uuid))
 
 
-def available_memory(options: dict[str, Any]) -> float:
+def available_memory(device: str) -> float:
     """Memory that a model may take on the device of a run [B]."""
-    if options["device"] != "cpu":
-        return torch.cuda.mem_get_info(options["device"])[0] * HEADROOM
+    if device != "cpu":
+        return torch.cuda.mem_get_info(device)[0] * HEADROOM
     free = read_machine().memory_available
     return (free or 0.0) * HEADROOM
