@@ -91,6 +91,10 @@ class SweepError(Exception):
     """A sweep that failed on its way: one sentence; what was done is kept."""
 
 
+UNFINISHED = ".parscale-cost-"
+"""How the name of a file begins that is being written, or that a killed program left."""
+
+
 @contextmanager
 def beside(path: Path, folder: Path | None = None) -> Iterator[IO[bytes]]:
     """A file to write that takes its name when it is whole, and is on the disk.
@@ -106,7 +110,7 @@ def beside(path: Path, folder: Path | None = None) -> Iterator[IO[bytes]]:
         OSError: It cannot be written, or the file whose place it takes is read-only.
     """
     mode = _mode_of(path)
-    other = (folder or path.parent) / f".parscale-cost-{os.urandom(8).hex()}"
+    other = (folder or path.parent) / f"{UNFINISHED}{os.urandom(8).hex()}"
     try:
         with other.open("xb") as file:
             yield file

@@ -11,6 +11,7 @@ request_columns  columns of what was asked
 cost_columns     columns of what it costs
 columns          the tables: a sweep's, and that of one estimate
 sweep            calculates the pieces, and sums them up
-sweep_files      writes a sweep part by part, then as one file
+sweep_files      the parts of a sweep, and the file that holds them all
+sweep_join       joins the parts into one file while others are calculated
 sweep_workers    processes of this machine, or a Dask cluster
 """
