@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,11 +180,26 @@ def validate(asked: ValidationFlags, repeats: RepeatFlags, kept: JournalFlags) -
     """Run the claim's models here, and say whether each claim holds."""
     with _profile_extra():
         from cost_analysis.measure import validation
+        from cost_analysis.measure.runner import Limits
 
-        limits = {"rounds": repeats.rounds, "seconds": repeats.time_limit}
-        path = Path(kept.journal or f"{asked.size}-{asked.dtype}.jsonl")
+        options = validation.ValidationOptions(
+            size=asked.size,
+            dataset=asked.dataset,
+            batch_size=asked.batch_size,
+            input_length=asked.input_length,
+            output_length=asked.output_length,
+            device=asked.device,
+            dtype=asked.dtype,
+            engine=asked.engine,
+            threads=asked.threads,
+        )
         rows = validation.run(
-            asdict(asked), limits, path, progress, resume=kept.resume, force=kept.force
+            options,
+            Limits(repeats.time_limit, repeats.rounds),
+            Path(kept.journal or f"{asked.size}-{asked.dtype}.jsonl"),
+            progress,
+            resume=kept.resume,
+            force=kept.force,
         )
     stable = _report(rows, OutputFlags(form=kept.form))
     if not stable:

@@ -242,28 +242,40 @@ def _written(grid: Grid, target: Target, flags: SweepFlags) -> Summary:
     from cost_analysis.common.files import SweepError
     from cost_analysis.search.sweep import merged
     from cost_analysis.search.sweep_files import (
-        assemble,
-        forget_if_empty,
         prepare,
         read_summary,
+        remove_empty_folder,
+        remove_parts,
     )
+    from cost_analysis.search.sweep_join import joining
     from cost_analysis.search.sweep_workers import run_parts
 
     start, objectives = _starter(flags), target.objectives
     try:
         missing = prepare(target, grid, resume=flags.resume)
-        with _bar(grid.rows) as advance, start(len(missing)) as workers:
-            advance(grid.rows - sum(map(grid.rows_of_part, missing)))
-            run_parts(grid, target, missing, workers, lambda _, summary: advance(summary.rows))
         parts = range(grid.part_count)
+        with (
+            joining(target, len(parts)) as join,
+            _bar(grid.rows) as advance,
+            start(len(missing)) as workers,
+        ):
+
+            def on_part(index: int, summary: Summary) -> None:
+                join(index)
+                advance(summary.rows)
+
+            for index in set(parts).difference(missing):
+                join(index)
+            advance(grid.rows - sum(map(grid.rows_of_part, missing)))
+            run_parts(grid, target, missing, workers, on_part)
         summary = merged((read_summary(target, index) for index in parts), objectives)
-        assemble(target, parts)
+        remove_parts(target)
     except SweepError as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
         raise Interrupted("interrupted; go on with --resume") from None
     finally:
-        forget_if_empty(target)
+        remove_empty_folder(target)
     return summary
 
 

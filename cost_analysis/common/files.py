@@ -91,6 +91,10 @@ class SweepError(Exception):
     """A sweep that failed while it ran: one sentence; finished parts are kept."""
 
 
+UNFINISHED = ".parscale-cost-"
+"""How the name of a file begins that is being written, or that a killed program left."""
+
+
 @contextmanager
 def beside(path: Path, folder: Path | None = None) -> Iterator[IO[bytes]]:
     """A temporary file to write, renamed once it is complete and on the disk.
@@ -106,7 +110,7 @@ def beside(path: Path, folder: Path | None = None) -> Iterator[IO[bytes]]:
         OSError: It cannot be written, or the file to replace is read-only.
     """
     mode = _mode_of(path)
-    other = (folder or path.parent) / f".parscale-cost-{os.urandom(8).hex()}"
+    other = (folder or path.parent) / f"{UNFINISHED}{os.urandom(8).hex()}"
     try:
         with other.open("xb") as file:
             yield file

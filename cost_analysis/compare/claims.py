@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from cost_analysis.common.arrays import Number
+from cost_analysis.common.arrays import Number, single_count
 from cost_analysis.common.errors import InputError
 from cost_analysis.compare.cost_models import COST_MODELS, Cost, Setting, mean_cost
 from cost_analysis.cost.estimate import Estimate, estimate_on, ratio_of_increases
@@ -183,7 +183,7 @@ def _reading(
         chosen.method,
         chosen.dataset,
         streamed.with_streams(1),
-        streamed.streams,
+        single_count(streamed.streams),
         setting,
         engine=system.engine.name if model == "operators" else "",
     )
@@ -379,7 +379,7 @@ def _means(cost: Estimate) -> Terms:
 
 def _claim(streamed: ModelSpec, baseline: Baseline, asked: _Asked) -> FormatClaim:
     base = asked.terms(streamed.with_streams(1))
-    wider = baseline.cost(lambda spec: np.array(asked.terms(spec).all))
+    wider = np.asarray(baseline.cost(lambda spec: np.array(asked.terms(spec).all)))
     return FormatClaim(
         asked.system.precision,
         base,

@@ -152,9 +152,11 @@ def _metrics(
 def tokens_per_joule(cost: Estimate) -> Number:
     """Generated tokens for each joule, with all devices at their power limit throughout [1/J].
 
-    A lower bound: a device that waits for memory draws less than its limit.
+    A lower bound: a device that waits for memory draws less than its limit. nan where the limit
+    is not known.
     """
-    return cost.tokens_per_second / (cost.hardware.tdp * cost.layout.devices)
+    watts = math.nan if cost.hardware.tdp is None else cost.hardware.tdp
+    return cost.tokens_per_second / (watts * cost.layout.devices)
 
 
 def _too_small(baseline: Estimate, streamed: Estimate) -> list[str]:

@@ -168,7 +168,8 @@ class Contest:
 
     def _law_cost(self, streams: Array, work: Workload) -> Array:
         """Cost of the law's baseline for each number of streams."""
-        sizes = self.law.equal_loss_size(size_of(self.spec.with_streams(streams)), streams)
+        own = size_of(self.spec.with_streams(streams))
+        sizes = np.asarray(self.law.equal_loss_size(own, streams))
         if in_family(self.spec):
             return self._baseline_cost(sized_baseline(self.spec, sizes), work)
         one_by_one = [sized_baseline(self.spec, float(size)) for size in sizes]

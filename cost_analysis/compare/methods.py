@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from cost_analysis.common.arrays import Number, as_float, is_real, maximum
+from cost_analysis.common.arrays import Number, as_count, as_float, is_real, maximum
 from cost_analysis.common.checks import REAL, SWITCH, check_fields, size_from
 from cost_analysis.common.errors import InputError, shown
 from cost_analysis.cost.activations import activation_bytes
@@ -326,5 +326,5 @@ class _Asked:
         step = activation_bytes(spec, self.samples, self.spending.streams, precision, layout=layout)
         return maximum(
             activation_bytes(spec, self.prompts, work.input_length, precision, work.logits, layout),
-            step * as_float(work.decode_steps > 0),
+            step * as_count(work.decode_steps > 0),
         )

@@ -17,7 +17,8 @@ from cost_analysis.common.arrays import Array
 from cost_analysis.common.errors import InputError, unknown_name
 from cost_analysis.common.units import format_of_column
 from cost_analysis.figures.style import UNBROKEN, label_panel, new_figure, write_caption
-from cost_analysis.search.columns import NAMED, Column
+from cost_analysis.search.column import Column
+from cost_analysis.search.columns import NAMED
 from cost_analysis.search.grid import Grid
 from cost_analysis.search.sweep import rows_of
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from cost_analysis.common.arrays import single
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.units import GIB, gib
 from cost_analysis.cost.activations import FLOAT32
@@ -142,7 +143,7 @@ def predictions(measurements: Sequence[Measurement]) -> list[Prediction]:
 
 def _timed(row: Measurement, engine: Engine, seconds: float) -> Prediction:
     ends = engine.spread.interval(seconds, row.device.name) if engine.spread else (seconds, seconds)
-    low, high = sorted(in_own_unit(row, end) for end in ends)
+    low, high = sorted(in_own_unit(row, single(end)) for end in ends)
     error = seconds / measured_seconds(row) - 1.0
     return Prediction(row, engine, in_own_unit(row, seconds), low, high, error)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cost_analysis.common.arrays import Number, as_float
+from cost_analysis.common.arrays import Number, single
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.units import format_count
 from cost_analysis.inputs.models import load_model
@@ -82,7 +82,7 @@ def measured_baseline(streamed: ModelSpec, runs: Runs) -> Baseline:
     used = [
         f"{name} ({loss:.4f})" for name, loss, w in zip(names, losses, weights, strict=True) if w
     ]
-    size = sum(w * size_of(spec) for w, spec in zip(weights, specs, strict=True))
+    size = single(sum(w * size_of(spec) for w, spec in zip(weights, specs, strict=True)))
     return Baseline(
         method="measured",
         description=f"{format_count(size)} parameters, linear in measured loss at {target:.4f} "
@@ -175,7 +175,7 @@ def interpolation_weights(value: Number, nodes: np.ndarray) -> tuple[Number, ...
 
 
 def _measured_loss(streamed: ModelSpec, runs: Runs) -> float:
-    size = as_float(size_of(streamed))
+    size = float(size_of(streamed))
     match = (runs.parameters == size) & (runs.streams == streamed.streams)
     if not match.any():
         raise InputError(

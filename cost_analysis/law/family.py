@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from cost_analysis.common.arrays import Array, Number
+from cost_analysis.common.arrays import Array, Number, single, single_count
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.units import format_count
 from cost_analysis.inputs.layers import Experts
@@ -39,7 +39,7 @@ def describe(model: ModelSpec) -> str:
     """A one-line description of an architecture."""
     name = f"{model.name.upper()}: " if model.name else ""
     return (
-        f"{name}{format_count(size_of(model))} parameters without embeddings, "
+        f"{name}{format_count(single(size_of(model)))} parameters without embeddings, "
         f"hidden {model.hidden_size}, MLP {model.intermediate_size}, "
         f"{model.num_hidden_layers} layers"
     )
@@ -66,14 +66,16 @@ def widened(spec: ModelSpec, size: float) -> ModelSpec:
             "model to compare with"
         )
     multiple = hidden_multiple(spec)
-    shape = spec.intermediate_size / spec.hidden_size
-    guess = spec.hidden_size * math.sqrt(size / size_of(spec.with_streams(1)))
+    shape = single(spec.intermediate_size / spec.hidden_size)
+    ratio = size / single(size_of(spec.with_streams(1)))
+    guess = single(spec.hidden_size) * math.sqrt(ratio)
     nearest = max(1, round(guess / multiple))
     best: tuple[float, ModelSpec] | None = None
     for step in range(max(1, nearest - 3), nearest + 4):
         for model in _candidates(spec, step * multiple, size):
-            if abs(size_of(model) / size - 1) <= TOLERANCE:
-                off = abs(math.log(model.intermediate_size / model.hidden_size / shape))
+            if abs(single(size_of(model)) / size - 1) <= TOLERANCE:
+                wide = single(model.intermediate_size / model.hidden_size)
+                off = abs(math.log(wide / shape))
                 if best is None or off < best[0]:
                     best = (off, model)
                 break
@@ -87,7 +89,7 @@ def widened(spec: ModelSpec, size: float) -> ModelSpec:
 
 def _candidates(spec: ModelSpec, hidden: int, size: float) -> Sequence[ModelSpec]:
     """Models of one hidden size, the MLP as near the count as multiples of 128, 64, … allow."""
-    bare, two = (size_of(spec.with_widths(hidden, inner)) for inner in (1, 2))
+    bare, two = (single(size_of(spec.with_widths(hidden, inner))) for inner in (1, 2))
     wanted = (size - bare) / (two - bare) + 1
     found = []
     for multiple in (128, 64, 32, 16, 8, 4, 2, 1):
@@ -118,10 +120,10 @@ def in_family(spec: ModelSpec) -> bool:
 
 
 LARGEST = 1e12
-"""Parameters without embeddings at which a ladder ends."""
+"""Parameters without embeddings of the largest model of a plan."""
 
 
-def size_ladder(base: ModelSpec, largest: float = LARGEST) -> ModelSpec:
+def model_sizes(base: ModelSpec, largest: float = LARGEST) -> ModelSpec:
     """Models of the depth, heads and vocabulary of `base` in steps of 1 % of their size or less.
 
     Hidden sizes are multiples of the heads and of 128; between two of them the MLP is widened or
@@ -136,35 +138,36 @@ def size_ladder(base: ModelSpec, largest: float = LARGEST) -> ModelSpec:
         One model whose widths are arrays (sizes,), N rising.
     """
     multiple = hidden_multiple(base)
-    reach = math.sqrt(largest / size_of(base.with_streams(1)))
-    steps = max(2, math.ceil(reach * base.hidden_size / multiple) + 2)
-    hidden = np.arange(1, steps + 1) * float(multiple)
+    reach = math.sqrt(largest / single(size_of(base.with_streams(1))))
+    steps = max(2, math.ceil(reach * single(base.hidden_size) / multiple) + 2)
+    hidden = np.arange(1, steps + 1, dtype=np.float64) * multiple
     widths = [pair for row in _bands(base, hidden) for pair in row]
     members = family() if in_family(base) else (base,)
     widths += [(float(m.hidden_size), float(m.intermediate_size)) for m in members]
-    found = base.with_widths(*np.array(sorted(set(widths))).T)
-    sizes = size_of(found)
+    outer, inner = np.array(sorted(set(widths))).T
+    sizes = np.asarray(size_of(base.with_widths(outer, inner)))
     order = np.argsort(sizes, kind="stable")[: np.count_nonzero(sizes <= largest)]
-    return base.with_widths(found.hidden_size[order], found.intermediate_size[order])
+    return base.with_widths(outer[order], inner[order])
 
 
 def _bands(base: ModelSpec, hidden: Array) -> list[list[tuple[float, float]]]:
     """For each hidden size the MLP widths up to halfway to its neighbours' sizes."""
-    one, two = (size_of(base.with_widths(hidden, np.full_like(hidden, width))) for width in (1, 2))
+    one, two = (
+        np.asarray(size_of(base.with_widths(hidden, np.full_like(hidden, width))))
+        for width in (1, 2)
+    )
     slope = two - one
-    shape = base.intermediate_size / base.hidden_size
+    shape = single(base.intermediate_size / base.hidden_size)
     middle = one + (shape * hidden - 1) * slope
     between = np.sqrt(middle[1:] * middle[:-1])
     lows = np.concatenate([middle[:1] / 2, between])
     highs = np.concatenate([between, middle[-1:]])
-    bands = []
-    for row in zip(hidden, one, slope, middle, lows, highs, strict=True):
-        bands.append(_band(*row))
-    return bands
+    columns = (hidden, one, slope, middle, lows, highs)
+    return [_band(*row) for row in zip(*columns, strict=True)]
 
 
 def _band(
-    hidden: Number, one: Number, slope: Number, middle: Number, low: Number, high: Number
+    hidden: float, one: float, slope: float, middle: float, low: float, high: float
 ) -> list[tuple[float, float]]:
     """MLP widths of one hidden size between two sizes: multiples of a power of two."""
     step = 2.0 ** max(0, math.floor(math.log2(TOLERANCE * min(low, middle) / slope)))
@@ -175,4 +178,4 @@ def _band(
 
 def hidden_multiple(spec: ModelSpec) -> int:
     """The number whose multiples are hidden sizes of models of the same heads: 128 divides it."""
-    return math.lcm(128, spec.num_attention_heads if spec.scales_heads else 1)
+    return math.lcm(128, single_count(spec.num_attention_heads) if spec.scales_heads else 1)

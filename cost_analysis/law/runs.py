@@ -215,7 +215,10 @@ def _distinct(drawn: Array, labels: Sequence[Any]) -> npt.NDArray[np.int64]:
 
 
 def evidence_warnings(
-    runs: Runs, parameters: Number = None, streams: Number = None, loss: Number = None
+    runs: Runs,
+    parameters: Number | None = None,
+    streams: Number | None = None,
+    loss: Number | None = None,
 ) -> list[str]:
     """A sentence for each value outside the range of the runs that a law was fitted on.
 

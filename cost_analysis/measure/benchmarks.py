@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from cost_analysis.common.arrays import single
 from cost_analysis.cost.forward_pass import forward_pass
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.spec import ModelSpec
@@ -305,7 +306,7 @@ def elementwise_rate(device: str, dtype: str, floor: float) -> Figure:
     kinds = Precision(dtype, dtype, dtype)
     operators = [op for op in forward_pass(spec, rows, 1, 0, kinds) if op.kind != "product"]
     moved = float(sum(op.bytes for op in operators))
-    floors = spec.num_hidden_layers * kernels_of_a_layer() * floor
+    floors = single(spec.num_hidden_layers) * kernels_of_a_layer() * floor
     return figure([moved / max(seconds - floors, 0.1 * seconds) for seconds in times])
 
 

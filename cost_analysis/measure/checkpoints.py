@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoModelForCausalLM, Qwen2Config
 from transformers.initialization import no_init_weights
 
+from cost_analysis.common.arrays import single_count
 from cost_analysis.common.errors import LONGEST_PATH, InputError, shown
 from cost_analysis.common.files import read_json
 from cost_analysis.inputs.configurations import CONFIGURATION, read_model
@@ -91,7 +92,9 @@ def load_checkpoint(
             config, attn_implementation=attention, dtype=DTYPES[dtype]
         )
     model.tie_weights()
-    wrapped = ParallelModel(model, spec.streams, spec.prefix_tokens, smoothing)
+    wrapped = ParallelModel(
+        model, single_count(spec.streams), single_count(spec.prefix_tokens), smoothing
+    )
     load_state(wrapped, _tensors(sorted(folder.glob("*.safetensors")), folder))
     return wrapped
 

@@ -31,6 +31,7 @@ from transformers import (
 )
 from transformers.initialization import no_init_weights
 
+from cost_analysis.common.arrays import single_count
 from cost_analysis.common.errors import InputError
 from cost_analysis.inputs.spec import ModelSpec
 
@@ -300,8 +301,8 @@ def build(
     """
     return build_stock(
         config_of(spec),
-        spec.streams,
-        spec.prefix_tokens,
+        single_count(spec.streams),
+        single_count(spec.prefix_tokens),
         device=device,
         dtype=dtype,
         attention=attention,

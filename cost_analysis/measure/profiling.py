@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from cost_analysis.common.arrays import Number, single
 from cost_analysis.common.errors import InputError
 from cost_analysis.cost.estimate import Estimate, estimate_on
 from cost_analysis.cost.memory import memory
@@ -103,10 +104,11 @@ def _wide(times: Sequence[float]) -> list[str]:
 
 
 def _phase(
-    name: str, times: list[float], predicted: float, flops: float, moved: float, on_device: bool
+    name: str, times: list[float], predicted: Number, flops: Number, moved: Number, on_device: bool
 ) -> Phase:
     low, middle, high = (float(q) for q in np.quantile(times, (0.25, 0.5, 0.75)))
-    return Phase(name, middle, low, high, float(predicted) if on_device else None, flops, moved)
+    expected = float(predicted) if on_device else None
+    return Phase(name, middle, low, high, expected, single(flops), single(moved))
 
 
 HEADROOM = 0.9
@@ -157,7 +159,7 @@ def profile(
     device = place.device
     check_device(device)
     need = float(memory(request.spec, work, precision).total) + PROCESS_BYTES
-    free = available_memory({"device": device})
+    free = available_memory(device)
     if need > free:
         raise InputError(f"the model {too_large(need, free)}")
     lengths = (int(work.batch_size), int(work.input_length), int(work.output_length))
@@ -183,9 +185,9 @@ def open_meter(device: str) -> Meter:
     return Meter(str(torch.cuda.get_device_properties(torch.device(device)).uuid))
 
 
-def available_memory(options: dict[str, Any]) -> float:
+def available_memory(device: str) -> float:
     """Memory that a model may take on the device of a run [B]."""
-    if options["device"] != "cpu":
-        return torch.cuda.mem_get_info(options["device"])[0] * HEADROOM
+    if device != "cpu":
+        return torch.cuda.mem_get_info(device)[0] * HEADROOM
     free = read_machine().memory_available
     return (free or 0.0) * HEADROOM

@@ -6,7 +6,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cost_analysis import __version__
+from cost_analysis.common.arrays import single_count
 from cost_analysis.common.errors import InputError
 from cost_analysis.inputs.spec import ModelSpec, Workload
 from cost_analysis.law.family import size_of
@@ -39,9 +40,55 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationOptions:
+    """What a validation measures; its journal keeps these.
+
+    Attributes:
+        size: "tiny", "small" or "paper".
+        dataset: Data set of the scaling law: "stack" or "pile".
+        batch_size: Sequences.
+        input_length: Prompt tokens of each.
+        output_length: Generated tokens of each.
+        device: "cpu" or a CUDA device.
+        dtype: Type of weights and activations: "fp32", "bf16" or "fp16".
+        engine: "eager", or "graphs": a compiled decode step over a static cache.
+        threads: CPU threads; None means PyTorch's choice.
+    """
+
+    size: str = "tiny"
+    dataset: str = "stack"
+    batch_size: int = 1
+    input_length: int = 64
+    output_length: int = 16
+    device: str = "cpu"
+    dtype: str = "fp32"
+    engine: str = "eager"
+    threads: int | None = None
+
+    @property
+    def workload(self) -> Workload:
+        """What each model is asked for."""
+        return Workload(self.batch_size, self.input_length, self.output_length)
+
+    def job(self, name: str, spec: ModelSpec) -> Job:
+        """A model of the validation, as it is run."""
+        return Job(
+            name=name,
+            spec=spec,
+            batch_size=self.batch_size,
+            input_length=self.input_length,
+            output_length=self.output_length,
+            dtype=self.dtype,
+            device=self.device,
+            engine=self.engine,
+            threads=self.threads,
+        )
+
+
 def run(
-    options: dict[str, Any],
-    limits: dict[str, Any],
+    options: ValidationOptions,
+    limits: Limits,
     path: Path,
     progress: Callable[[], Progress],
     *,
@@ -51,29 +98,28 @@ def run(
     """Run a validation, or what is left of one, and return its journal.
 
     Args:
-        options: `size`, `dataset`, `batch_size`, `input_length`, `output_length`, `device`,
-            `dtype`, `engine`, `threads`.
-        limits: `rounds` and `seconds` of a group.
+        options: What is measured.
+        limits: When the repeats of a group end.
         path: The journal.
-        progress: Opens the bar that shows how far it is.
-        resume: Go on with a journal that is there; its options must be these.
-        force: Run what does not seem to fit too.
+        progress: Opens the progress bar.
+        resume: Continue a journal that exists; its options must be these.
+        force: Also run models that do not seem to fit.
 
     Raises:
-        InputError: A journal of another plan, a device that is not there, or nothing that fits.
+        InputError: A journal of another plan, a device that does not exist, or no model fits.
     """
-    check_device(options["device"])
-    with open_journal(path, resume=resume) as journal, open_meter(options["device"]) as meter:
+    check_device(options.device)
+    with open_journal(path, resume=resume) as journal, open_meter(options.device) as meter:
         jobs = _plan(journal, options, meter, force=force)
         with progress() as bar:
             for group in jobs:
-                task = bar.add_task("", total=limits["rounds"])
+                task = bar.add_task("", total=limits.rounds)
 
                 def on_progress(name: str, count: int, _seconds: float, task: Any = task) -> None:
                     stage = f"{name}, warm-up" if count < 0 else name
                     bar.update(task, description=stage, completed=max(count, 0))
 
-                run_group(group, Limits(**limits), journal, on_progress, meter)
+                run_group(group, limits, journal, on_progress, meter)
                 bar.remove_task(task)
         journal.append(_ended(meter))
         for finding in meter.findings():
@@ -89,11 +135,11 @@ def _ended(meter: Meter) -> Ended:
 
 
 def _plan(
-    journal: Journal, options: dict[str, Any], meter: Meter, *, force: bool
+    journal: Journal, options: ValidationOptions, meter: Meter, *, force: bool
 ) -> list[list[Job]]:
     """The jobs of a journal, group by group: those that it has, or new ones written to it."""
-    law = fit(published_runs(options["dataset"])).law
-    models = members(options["size"], law)
+    law = fit(published_runs(options.dataset)).law
+    models = members(options.size, law)
     if journal.rows:
         plan = plan_of(journal.rows)
         _check_same(plan, options)
@@ -104,13 +150,13 @@ def _plan(
     specs = {member.label: member.spec for member in models}
     together: dict[int, list[Job]] = {}
     for planned in plan.jobs:
-        job = _job(planned.job, specs[planned.label], options)
+        job = options.job(planned.job, specs[planned.label])
         together.setdefault(planned.group, []).append(job)
     return list(together.values())
 
 
-def _check_same(plan: Plan, options: dict[str, Any]) -> None:
-    for name, value in options.items():
+def _check_same(plan: Plan, options: ValidationOptions) -> None:
+    for name, value in asdict(options).items():
         begun = getattr(plan, name)
         if begun != value:
             raise InputError(
@@ -119,16 +165,16 @@ def _check_same(plan: Plan, options: dict[str, Any]) -> None:
             )
 
 
-def _new_plan(models: list[Member], options: dict[str, Any], meter: Meter, *, force: bool) -> Plan:
-    """The jobs that fit, why others do not, and where and with what the samples are taken."""
-    work = Workload(options["batch_size"], options["input_length"], options["output_length"])
-    together, refused = groups(
-        models, work, options["dtype"], available_memory(options), force=force
-    )
+def _new_plan(
+    models: list[Member], options: ValidationOptions, meter: Meter, *, force: bool
+) -> Plan:
+    """The jobs that fit, why others do not, and the machine and the versions that measure them."""
+    available = available_memory(options.device)
+    together, refused = groups(models, options.workload, options.dtype, available, force=force)
     if not together:
         raise InputError(f"no model of this size fits: {refused[0][1]}; try a smaller --size")
     return Plan(
-        **options,
+        **asdict(options),
         machine=_machine(meter),
         command=" ".join(["parscale-cost", *sys.argv[1:]]),
         versions=_versions(),
@@ -150,13 +196,8 @@ def _planned_jobs(base: str, together: list[list[Member]]) -> Iterator[PlannedJo
                 group=number,
                 base=f"{base} ({number if paired else home})",
                 paired=paired,
-                parameters=size_of(member.spec),
+                parameters=single_count(size_of(member.spec)),
             )
-
-
-def _job(name: str, spec: ModelSpec, options: dict[str, Any]) -> Job:
-    fields = ("batch_size", "input_length", "output_length", "dtype", "device", "engine", "threads")
-    return Job(name, spec, **{field: options[field] for field in fields})
 
 
 def _commit() -> str | None:

@@ -19,25 +19,22 @@ from cost_analysis.cost.memory import NOT_COUNTED
 from cost_analysis.inputs.layout import micro_batches
 from cost_analysis.inputs.spec import ModelSpec
 from cost_analysis.report.render import Record, whole
-from cost_analysis.search.columns import (
-    COST_MODEL,
+from cost_analysis.search.column import Column
+from cost_analysis.search.columns import ESTIMATE_COLUMNS
+from cost_analysis.search.cost_columns import (
     DECODE,
     DEVICE,
-    ESTIMATE_COLUMNS,
     FLOPS,
     INCREASES,
     INTERVALS,
-    LAYOUT,
     MEMORY,
-    MODEL,
     PARAMETERS,
     PER_TOKEN,
     PUBLISHED,
     RATE,
     TOTAL,
-    WORKLOAD,
-    Column,
 )
+from cost_analysis.search.request_columns import COST_MODEL, LAYOUT, MODEL, WORKLOAD
 
 
 def estimate_record(answer: Answer) -> Record:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
-from cost_analysis.common.arrays import Array, Number
+from cost_analysis.common.arrays import Array, Number, single
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.units import format_bytes
 from cost_analysis.cost.estimate import estimate_on
@@ -16,7 +16,7 @@ from cost_analysis.cost.memory import memory
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.spec import ModelSpec, Workload
 from cost_analysis.inputs.system import System
-from cost_analysis.law.family import size_ladder, size_of
+from cost_analysis.law.family import model_sizes, size_of
 from cost_analysis.law.scaling_law import ScalingLaw
 from cost_analysis.search.queueing import Lengths, Server, under_load
 
@@ -137,14 +137,14 @@ class Candidates:
 
 
 def candidates(space: Space) -> Candidates:
-    """Every size of the ladder at every P on every setup, up to the first that is too large.
+    """Every model size at every P on every setup, up to the first that is too large.
 
     A size is left out where it and the one below fit the memory at no P: what is left holds
     every feasible configuration, and beside each cell's largest one the next.
     """
-    ladder = size_ladder(space.base)
+    sizes = model_sizes(space.base)
     parts = [
-        _on(space, index, space.streams[first : first + AT_ONCE], ladder)
+        _on(space, index, space.streams[first : first + AT_ONCE], sizes)
         for index in range(len(space.setups))
         for first in range(0, len(space.streams), AT_ONCE)
     ]
@@ -153,21 +153,22 @@ def candidates(space: Space) -> Candidates:
 
 
 def _on(
-    space: Space, index: int, counts: Sequence[int], ladder: ModelSpec
+    space: Space, index: int, counts: Sequence[int], sizes: ModelSpec
 ) -> Mapping[str, npt.NDArray[np.generic]]:
     """The columns of one setup and some numbers of streams."""
     setup = space.setups[index]
     streams = np.array(counts, np.float64)[:, None]
     work = Workload(setup.batch_size or 1, space.input_length, space.output_length)
-    held = memory(ladder.with_streams(streams), work, setup.system.precision).total
-    fits = (held <= setup.memory_limit).any(axis=0)
+    held = memory(sizes.with_streams(streams), work, setup.system.precision).total
+    fits = np.asarray(held <= setup.memory_limit).any(axis=0)
     count = min(fits.size, 2 + np.flatnonzero(fits).max(initial=-1))
-    spec = _first(ladder, int(count)).with_streams(streams)
+    spec = _first(sizes, int(count)).with_streams(streams)
     costs = _batch_costs if space.rate is None else _load_costs
-    columns = costs(space, setup, spec)
-    seconds = columns.pop("seconds_per_token")
+    found = costs(space, setup, spec)
+    seconds = found.pop("seconds_per_token")
     held_hours = seconds if space.rate is None else 1 / (space.rate * space.output_length)
-    columns |= {
+    columns: dict[str, npt.ArrayLike] = {
+        **found,
         "setup": np.intp(index),
         "streams": streams,
         "hidden_size": spec.hidden_size,
@@ -181,16 +182,16 @@ def _on(
     return {name: np.broadcast_to(value, shape).ravel() for name, value in columns.items()}
 
 
-def _first(ladder: ModelSpec, count: int) -> ModelSpec:
-    """The smallest models of a ladder."""
+def _first(sizes: ModelSpec, count: int) -> ModelSpec:
+    """The first of several models, which are the smallest."""
     widths = ("hidden_size", "intermediate_size", "head_dim")
-    arrays = {name: getattr(ladder, name) for name in widths if np.ndim(getattr(ladder, name))}
-    return replace(ladder, **{name: values[:count] for name, values in arrays.items()})
+    arrays = {name: getattr(sizes, name) for name in widths if np.ndim(getattr(sizes, name))}
+    return replace(sizes, **{name: values[:count] for name, values in arrays.items()})
 
 
 def _batch_costs(space: Space, setup: Setup, spec: ModelSpec) -> dict[str, Number]:
     """What a batch of requests costs, one batch after the other."""
-    work = Workload(setup.batch_size, space.input_length, space.output_length)
+    work = Workload(setup.batch_size or 1, space.input_length, space.output_length)
     cost = estimate_on(spec, work, setup.system)
     return {
         "memory": cost.memory.total,
@@ -289,7 +290,8 @@ def setups(
                 f"a precision_penalty is given for {name}, which is not among the weight formats "
                 f"allowed: {', '.join(allowed)}"
             )
-    largest = max(board.system.hardware.memory for board in chosen)
+    memories = [single(board.system.hardware.memory) for board in chosen]
+    largest = max(memories)
     if memory_limit is not None and memory_limit > largest:
         raise InputError(
             f"memory_limit is {format_bytes(memory_limit)}, more than the "
@@ -298,13 +300,13 @@ def setups(
     return tuple(
         Setup(
             replace(board.system, precision=precision),
-            min(board.system.hardware.memory, memory_limit or np.inf),
+            min(memory, memory_limit or np.inf),
             batch,
             board.power,
             board.price_per_hour,
             (penalties or {}).get(precision.weights, 0.0),
         )
-        for board in chosen
+        for board, memory in zip(chosen, memories, strict=True)
         for precision in precisions
         for batch in (batch_sizes or (None,))
     )

@@ -59,7 +59,7 @@ class Lengths:
         prompts, outputs = (np.array(x, ndmin=1) for x in (self.prompts, self.outputs))
         work = Workload(1, prompts, outputs)
         weights = np.array(self.weights, np.float64, ndmin=1)
-        counts = [work.input_length.size, work.output_length.size, weights.size]
+        counts = [np.size(part) for part in (work.input_length, work.output_length, weights)]
         kinds = max(counts)
         if not all(count in (1, kinds) for count in counts):
             raise InputError(

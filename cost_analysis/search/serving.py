@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cost_analysis.common.arrays import Array
+from cost_analysis.common.arrays import Array, single
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.files import read_table
 from cost_analysis.inputs.layout import is_one
@@ -132,8 +132,9 @@ def serving_view(
         InputError: No such baseline, a layout with a pipeline, or more memory than the device has.
     """
     spec, system = server.spec, server.system
-    limit = system.hardware.memory if memory_limit is None else memory_limit
-    if limit > system.hardware.memory:
+    installed = single(system.hardware.memory)
+    limit = installed if memory_limit is None else memory_limit
+    if limit > installed:
         raise InputError(f"memory_limit is more than the memory of {system.hardware.name}")
 
     if not is_one(system.layout.pipeline_parallel):

@@ -24,7 +24,8 @@ from cost_analysis.inputs.layout import Layout
 from cost_analysis.inputs.request import Request, make_request, model_asked
 from cost_analysis.inputs.spec import ModelSpec, Workload, family_intermediate_size
 from cost_analysis.inputs.system import named_system
-from cost_analysis.search.columns import COLUMNS, Values, columns_of
+from cost_analysis.search.column import Values
+from cost_analysis.search.columns import COLUMNS, columns_of
 from cost_analysis.search.grid import Grid, Piece, broadcasts, make_grid
 
 if TYPE_CHECKING:
@@ -364,4 +365,4 @@ def _rows(columns: Mapping[str, Values], places: Any, more: Sequence[str] = ()) 
     return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
 
-_ASKED = tuple(column.name for column in COLUMNS if column.says_which)
+_ASKED = tuple(column.name for column in COLUMNS if column.is_input)

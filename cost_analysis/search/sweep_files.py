@@ -1,15 +1,18 @@
-"""How a sweep is written: part by part beside its file, then as one file; nothing is lost.
+"""The files of a sweep: parts in a folder beside its file, then the file that holds them all.
 
-A part is written under another name and then renamed, so that a part that is there is whole. The
-file itself appears once, at the end: what has its name is complete. A sweep that ended early goes
-on with the parts that are missing.
+A part is written under another name and then renamed, so that every part that exists is complete.
+The file itself appears once, at the end: a file of that name is complete. A sweep that ended early
+is continued with the parts that are missing.
+
+Parts of a Parquet file are Arrow files: to write and read one again takes a third of the time that
+Parquet takes, for about half as much disk more.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,8 +23,9 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from cost_analysis.common.errors import LONGEST_PATH, InputError, shown
-from cost_analysis.common.files import beside, put, writing
-from cost_analysis.search.columns import COLUMNS, Values
+from cost_analysis.common.files import UNFINISHED, beside, put, writing
+from cost_analysis.search.column import Values
+from cost_analysis.search.columns import COLUMNS
 from cost_analysis.search.grid import Grid
 from cost_analysis.search.sweep import Summary, outcome, rows_of, summary_of
 
@@ -32,8 +36,11 @@ if TYPE_CHECKING:
 FORMATS = {".csv": "csv", ".parquet": "parquet"}
 """Formats of the rows by the ending of their file."""
 
-VERSION = 2
-"""Of the parts: another version of the program may cut a grid otherwise."""
+PART_FORMATS = {"csv": "csv", "parquet": "arrow"}
+"""Formats of the parts, by the format of the file."""
+
+VERSION = 3
+"""Version of the parts: another version of the program may divide a grid in another way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,7 @@ class Target:
 
     def part(self, index: int) -> Path:
         """The file of a part."""
-        return self.folder / f"part-{index:07d}.{self.form}"
+        return self.folder / f"part-{index:07d}.{PART_FORMATS[self.form]}"
 
     def summary(self, index: int) -> Path:
         """The summary of a part."""
@@ -115,6 +122,8 @@ def prepare(target: Target, grid: Grid, *, resume: bool) -> list[int]:
     identity = _identity(grid, target)
     if target.manifest.exists():
         _check_same(target, identity, resume=resume)
+        for left in target.folder.glob(f"{UNFINISHED}*"):  # by a run that was killed
+            left.unlink(missing_ok=True)
     else:
         with writing(target.path):
             target.folder.mkdir(exist_ok=True)
@@ -184,7 +193,7 @@ def write_part(grid: Grid, target: Target, index: int) -> Summary:
             if target.form == "csv":
                 _write_csv(columns, file, header=index == 0)
             else:
-                _write_parquet(columns, file)
+                _write_arrow(_table(columns), file)
     return summary
 
 
@@ -193,9 +202,20 @@ def read_summary(target: Target, index: int) -> Summary:
     return Summary(**json.loads(target.summary(index).read_text()))
 
 
-def _write_parquet(columns: Mapping[str, Values], file: IO[bytes]) -> None:
-    with _parquet_writer(file) as writer:
-        writer.write_table(_table(columns))
+def _write_arrow(table: pyarrow.Table, file: IO[bytes]) -> None:
+    from pyarrow import ipc
+
+    options = ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+    with ipc.new_file(file, table.schema, options=options) as writer:
+        writer.write_table(table)
+
+
+def _read_arrow(path: Path) -> pyarrow.Table:
+    from pyarrow import ipc
+
+    options = ipc.IpcReadOptions(use_threads=False)
+    with path.open("rb") as file, ipc.open_file(file, options=options) as reader:
+        return reader.read_all()
 
 
 def _write_csv(columns: Mapping[str, Values], file: IO[bytes], *, header: bool) -> None:
@@ -256,7 +276,7 @@ def _parquet_writer(file: IO[bytes]) -> Iterator[pyarrow.parquet.ParquetWriter]:
     """
     from pyarrow import parquet
 
-    few = [c.name for c in COLUMNS if c.says_which or c.kind != "number"]
+    few = [c.name for c in COLUMNS if c.is_input or c.kind != "number"]
     with parquet.ParquetWriter(
         file,
         _schema(),
@@ -268,34 +288,40 @@ def _parquet_writer(file: IO[bytes]) -> Iterator[pyarrow.parquet.ParquetWriter]:
         yield writer
 
 
-def assemble(target: Target, parts: Sequence[int]) -> None:
-    """Make one file of the parts, and remove them.
+def assemble(target: Target, parts: Iterable[int]) -> None:
+    """Make one file of the parts; they stay, until `remove_parts`.
+
+    Args:
+        target: Where to write.
+        parts: Numbers of the parts in their order; each is read when it is asked for, so that
+            they may still be calculated when this begins. Only one is in memory at a time.
 
     Raises:
-        SweepError: It cannot be written; the parts stay.
+        SweepError: It cannot be written.
+    """
+    with writing(target.path), beside(target.path, target.folder) as file:
+        if target.form == "csv":
+            for index in parts:
+                with target.part(index).open("rb") as part:
+                    shutil.copyfileobj(part, file, 1 << 20)
+        else:
+            with _parquet_writer(file) as writer:
+                for index in parts:
+                    writer.write_table(_read_arrow(target.part(index)))
+
+
+def remove_parts(target: Target) -> None:
+    """Remove the parts of a sweep whose file is complete.
+
+    Raises:
+        SweepError: They cannot be removed.
     """
     with writing(target.path):
-        with beside(target.path, target.folder) as file:
-            if target.form == "csv":
-                for index in parts:
-                    with target.part(index).open("rb") as part:
-                        shutil.copyfileobj(part, file, 1 << 20)
-            else:
-                _join_parquet(target, parts, file)
         shutil.rmtree(target.folder)
 
 
-def _join_parquet(target: Target, parts: Sequence[int], file: IO[bytes]) -> None:
-    from pyarrow import parquet
-
-    names = [c.name for c in COLUMNS if c.kind == "name"]
-    with _parquet_writer(file) as writer:
-        for index in parts:
-            with parquet.ParquetFile(target.part(index), read_dictionary=names) as part:
-                writer.write_table(part.read(use_threads=False).cast(_schema()))
-
-
-def forget_if_empty(target: Target) -> None:
-    """Remove the folder of the parts where there is none to go on with."""
-    if target.folder.is_dir() and not any(target.folder.glob(f"part-*.{target.form}")):
-        shutil.rmtree(target.folder, ignore_errors=True)
+def remove_empty_folder(target: Target) -> None:
+    """Remove the folder of the parts if it has no part that a later run could use."""
+    folder = target.folder
+    if folder.is_dir() and not any(folder.glob(f"part-*.{PART_FORMATS[target.form]}")):
+        shutil.rmtree(folder, ignore_errors=True)

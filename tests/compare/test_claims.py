@@ -17,7 +17,8 @@ from cost_analysis.compare.claims import (
     readings,
     why_no_ratio,
 )
-from cost_analysis.compare.cost_models import Cost, Setting, System
+from cost_analysis.compare.cost_models import Cost, Setting
+from cost_analysis.inputs.system import System
 from cost_analysis.law.equal_loss import model_baseline
 from cost_analysis.law.scaling_law import residuals
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from cost_analysis import InputError, ModelSpec, estimate, load_model
+from cost_analysis import InputError, ModelSpec, load_model
 from cost_analysis.compare.comparison import comparison, contest, read_spending
 from cost_analysis.compare.methods import loop
+from cost_analysis.cost.estimate import estimate_on
 from cost_analysis.inputs.request import Request, make_request, model_asked
 from cost_analysis.inputs.spec import Workload
 from cost_analysis.inputs.system import named_system
@@ -20,7 +21,7 @@ SPEC = ModelSpec(64, 128, num_hidden_layers=3, num_attention_heads=4, num_key_va
                  vocab_size=100, qkv_bias=False)  # fmt: skip
 
 
-def request_for(name: str, streams: int = 8) -> Any:
+def request_for(name: str, streams: int = 8) -> Request:
     model = model_asked(name, {"streams": streams})
     return make_request(model, Workload(input_length=256), named_system())
 
@@ -86,18 +87,16 @@ def test_a_method_of_ones_own(tmp_path: Path) -> None:
         assert said in str(caught.value), content
 
 
-def streamed(streams: int = 8, device: str = "a100", **workload: int) -> Request:
-    architecture = {"streams": streams}
-    return make_request(
-        model="1.6b", architecture=architecture, workload=workload, precision={}, gpu_config=device
-    )
+def streamed(streams: int = 8, device: str = "a100", **workload: Any) -> Request:
+    model = model_asked("1.6b", {"streams": streams})
+    return make_request(model, Workload(**workload), named_system(device))
 
 
 def test_every_metric_is_of_three_estimates() -> None:
     request = streamed(batch_size=2, input_length=100, output_length=20)
     found = comparison(request, baseline="2.8b", price_per_hour=3.6)
     specs = (request.spec.with_streams(1), request.spec, load_model("2.8b").spec)
-    costs = [estimate(s, request.workload, request.hardware, request.engine) for s in specs]
+    costs = [estimate_on(spec, request.workload, request.system) for spec in specs]
     told = {metric.name: (metric.base, metric.streamed, metric.baseline)
             for metric in found.metrics}  # fmt: skip
     assert told["memory"] == tuple(cost.memory.total for cost in costs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,8 @@ from cost_analysis import (
     load_model,
     published_cost,
 )
-from cost_analysis.compare.cost_models import COST_MODELS, Setting, System, mean_cost, request_cost
+from cost_analysis.compare.cost_models import COST_MODELS, Setting, mean_cost, request_cost
+from cost_analysis.inputs.system import System
 
 SPEC = load_model("1.6b").spec.with_streams(4)
 SYSTEM = System(load_hardware("a100"), load_engine("graphs"), Precision("int8", "bf16", "fp8"))
@@ -32,15 +35,18 @@ def test_the_published_one_knows_neither_engines_nor_formats(
     shares: tuple[float | None, float | None],
 ) -> None:
     paper = published_cost(SPEC, WORK, SYSTEM.hardware, *shares)
-    other = System(SYSTEM.hardware, load_engine("eager"), Precision(), *shares)
+    other = replace(
+        SYSTEM, engine=load_engine("eager"), precision=Precision(),
+        flops_efficiency=shares[0], bandwidth_efficiency=shares[1],
+    )  # fmt: skip
     told = request_cost("published", SPEC, WORK, other)
     assert told == (paper.total_memory, paper.total_latency)
 
 
 def test_requests_of_a_setting_are_all_pairs_of_batch_and_lengths() -> None:
     work = Setting((1, 8), (64, 512), (10, 20)).workload
-    rows = zip(work.batch_size, work.input_length, work.output_length, strict=True)
-    assert list(rows) == [(1, 64, 10), (1, 512, 20), (8, 64, 10), (8, 512, 20)]
+    rows = np.transpose([work.batch_size, work.input_length, work.output_length])
+    assert list(map(tuple, rows)) == [(1, 64, 10), (1, 512, 20), (8, 64, 10), (8, 512, 20)]
 
 
 def test_a_single_length_goes_with_each_of_the_others() -> None:
@@ -59,7 +65,7 @@ def test_a_mean_is_over_single_requests(model: str) -> None:
         for batch in (1, 4)
         for prompt, output in ((64, 128), (300, 7))
     ]
-    memory, latency = np.mean(single, axis=0)
+    memory, latency = np.mean(np.array(single), axis=0)
     found = mean_cost(model, SPEC, setting, SYSTEM)
     assert found.memory == pytest.approx(memory)
     assert found.latency == pytest.approx(latency)

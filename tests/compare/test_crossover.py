@@ -18,6 +18,7 @@ from cost_analysis import (
     load_hardware,
     load_model,
 )
+from cost_analysis.common.arrays import single
 from cost_analysis.compare.claims import Law, fitted_laws
 from cost_analysis.compare.cost_models import Setting, request_cost
 from cost_analysis.compare.crossover import (
@@ -144,7 +145,7 @@ def test_published_latency_crosses_at_batch_7(system: System, laws: dict[str, La
 
 @pytest.mark.golden
 def test_compute_bound_limit(laws: dict[str, Law]) -> None:
-    multiplier = laws["stack"].fitted.law.multiplier(8)
+    multiplier = single(laws["stack"].fitted.law.multiplier(8))
     assert compute_bound_penalty(multiplier, 8) == pytest.approx(4.4, abs=0.05)
 
 

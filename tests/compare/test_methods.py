@@ -147,12 +147,12 @@ def test_amounts_that_make_no_sense(changes: dict[str, Any], sentence: str) -> N
 
 def test_methods_know_no_pipelines(a100: Hardware) -> None:
     with pytest.raises(InputError, match="methods are compared without pipelines"):
-        method_cost(base(SPEC), WORK, a100, Engine("e"), layout=Layout(pipeline_parallel=2))
+        method_cost(base(SPEC), WORK, System(a100, Engine("e"), layout=Layout(pipeline_parallel=2)))
 
 
 def test_methods_on_several_devices_divide_their_cache(a100: Hardware) -> None:
     alone, two = (
-        method_cost(loop(SPEC, 2), WORK, a100, Engine("e"), layout=Layout(count))
+        method_cost(loop(SPEC, 2), WORK, System(a100, Engine("e"), layout=Layout(count)))
         for count in (1, 2)
     )
     assert alone.kv_cache == 2 * two.kv_cache

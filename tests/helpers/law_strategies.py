@@ -39,11 +39,12 @@ def noisy_runs(draw: st.DrawFn) -> Runs:
     law, (size, streams) = draw(laws()), draw(designs())
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     noise = draw(powers(1e-4, 0.02)) * random.standard_t(3, len(size)).clip(-8, 8)
-    loss = law.loss(size, streams) * np.exp(noise)
+    loss = np.asarray(law.loss(size, streams)) * np.exp(noise)
     # A design and a law may leave nothing to see: then noise, not the law, ranks the sizes.
     loss *= (size / size.min()) ** -0.02
     return Runs(size, streams, loss)
 
 
 def fields(law: ScalingLaw) -> list[float]:
+    """E, A, alpha and k of a single law."""
     return [single(value) for value in (law.E, law.A, law.alpha, law.k)]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cost_analysis import InputError, ModelSpec, load_model
+from cost_analysis.common.arrays import single
 from cost_analysis.law.equal_loss import (
     chosen_baseline,
     interpolation_weights,
@@ -44,10 +45,10 @@ def test_law_baseline_of_many_laws() -> None:
     many = ScalingLaw(
         np.full(3, 0.69), np.full(3, 1.1e7), np.full(3, 0.19), np.array([0.3, 0.4, 0.5])
     )
-    together = law_baseline(STREAMED, many)
+    together = np.asarray(law_baseline(STREAMED, many).cost(size_of))
     for index, k in enumerate((0.3, 0.4, 0.5)):
         alone = law_baseline(STREAMED, ScalingLaw(0.69, 1.1e7, 0.19, k))
-        assert together.cost(size_of)[index] == pytest.approx(alone.cost(size_of), rel=1e-12)
+        assert together[index] == pytest.approx(alone.cost(size_of), rel=1e-12)
 
 
 def test_a_loss_that_no_measured_model_reaches() -> None:
@@ -63,15 +64,13 @@ def test_interpolation_weights(nodes: list[float], value: float) -> None:
     positions = np.sort(np.array(nodes))
     if np.diff(positions).min() < 1e-6:
         return
-    weights = interpolation_weights(value, positions)
-    assert sum(weights) == pytest.approx(1, abs=1e-9 * max(map(abs, weights)))
-    rebuilt = sum(w * x for w, x in zip(weights, positions, strict=True))
-    scale = sum(abs(w * x) for w, x in zip(weights, positions, strict=True))
+    weights = np.array(interpolation_weights(value, positions))
+    assert sum(weights) == pytest.approx(1, abs=1e-9 * abs(weights).max())
+    rebuilt, scale = weights @ positions, abs(weights * positions).sum()
     assert rebuilt == pytest.approx(value, abs=1e-9 * scale)
     if positions[0] <= value <= positions[-1]:
         linear = np.interp(value, positions, positions**2)
-        mixed = sum(w * x**2 for w, x in zip(weights, positions, strict=True))
-        assert mixed == pytest.approx(linear, rel=1e-9)
+        assert weights @ positions**2 == pytest.approx(linear, rel=1e-9)
 
 
 def test_other_families_are_widened() -> None:
@@ -87,7 +86,7 @@ def test_other_families_are_widened() -> None:
 
 
 def test_what_a_drop_of_the_loss_is_worth() -> None:
-    before, after = STACK.loss(1.6e9, 1), STACK.loss(1.6e9, 8)
+    before, after = (single(STACK.loss(1.6e9, streams)) for streams in (1, 8))
     assert size_multiple(STACK, before, after) == pytest.approx(STACK.multiplier(8))
     assert size_multiple(STACK, before, before) == pytest.approx(1)
     with pytest.raises(InputError, match="the losses rise"):

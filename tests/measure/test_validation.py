@@ -29,11 +29,11 @@ TINY = ["--size", "tiny", "--input_length", "8", "--output_length", "3", "--roun
 
 READY = """
 import multiprocessing, sys
-from cost_analysis import campaign
+from cost_analysis.measure import runner
 from cost_analysis.cli.main import main
 if __name__ == "__main__":
-    campaign.CONTEXT = multiprocessing.get_context("forkserver")
-    campaign.CONTEXT.set_forkserver_preload(["cost_analysis.measure.session"])
+    runner.CONTEXT = multiprocessing.get_context("forkserver")
+    runner.CONTEXT.set_forkserver_preload(["cost_analysis.measure.session"])
     main(sys.argv[1:])
 """
 """The program with processes that find PyTorch loaded, as `ready_workers` has them."""

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from cost_analysis import InputError
+from cost_analysis.common.arrays import single_count
 from cost_analysis.law.family import size_of
 from cost_analysis.law.scaling_law import ScalingLaw
 from cost_analysis.measure.journal import Member, members
@@ -24,7 +25,7 @@ def journal(
     """A journal in which each model takes `times` (a number, or one for each round)."""
     jobs = tuple(
         PlannedJob(job=member.label, label=member.label, base=plan[0].label, role=member.role,
-                   paired=True, group=1, parameters=size_of(member.spec))
+                   paired=True, group=1, parameters=single_count(size_of(member.spec)))
         for member in plan
     )  # fmt: skip
     rows: list[Row] = [

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from cost_analysis import load_model, sweep
 from cost_analysis.cost.estimate import Answer, answer
-from cost_analysis.inputs.request import make_request
+from cost_analysis.inputs.request import make_request, model_asked
+from cost_analysis.inputs.spec import Workload
+from cost_analysis.inputs.system import named_system
 from cost_analysis.report.estimate_record import (
     estimate_record,
     estimate_row,
     layout_record,
     spec_record,
 )
-from cost_analysis.search.columns import COLUMNS, ESTIMATE_COLUMNS, NAMED, PUBLISHED, columns_of
+from cost_analysis.search.columns import COLUMNS, ESTIMATE_COLUMNS, NAMED, columns_of
+from cost_analysis.search.cost_columns import PUBLISHED
 from cost_analysis.search.grid import make_grid
 from cost_analysis.search.sweep import outcome
 from tests.helpers.data import ROOT
@@ -34,9 +37,8 @@ def test_every_column_is_documented() -> None:
 
 
 def asked(*, with_published: bool) -> Answer:
-    request = make_request(
-        model="1.6B", architecture={"streams": 4}, workload={"output_length": 9}, precision={}
-    )
+    model = model_asked("1.6B", {"streams": 4})
+    request = make_request(model, Workload(output_length=9), named_system())
     return answer(request, with_published=with_published)
 
 

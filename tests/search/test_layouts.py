@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from cost_analysis import InputError, estimate
+from cost_analysis import InputError
+from cost_analysis.cost.estimate import estimate_on
 from cost_analysis.inputs.layout import Layout
-from cost_analysis.inputs.request import Request, make_request
+from cost_analysis.inputs.request import Request, make_request, model_asked
+from cost_analysis.inputs.spec import Workload
+from cost_analysis.inputs.system import named_system
 from cost_analysis.search.layouts import GOALS, MOST_DEVICES, laid_out, layouts_of
 
 
-def asked(model: str = "1.6b", streams: int = 8, device: str = "h100", **workload: int) -> Request:
-    return make_request(
-        model=model, architecture={"streams": streams}, workload=workload, precision={},
-        gpu_config=device,
-    )  # fmt: skip
+def asked(model: str = "1.6b", streams: int = 8, device: str = "h100", **workload: Any) -> Request:
+    asked_for = model_asked(model, {"streams": streams})
+    return make_request(asked_for, Workload(**workload), named_system(device))
 
 
 def divisors(number: int) -> list[int]:
@@ -62,13 +64,11 @@ def test_those_that_fit_come_first_and_the_best_in_front(goal: str) -> None:
     assert not any(each.fits for each in two)
     assert any(each.fits for each in four)
     best = four[0]
-    cost = estimate(
-        request.spec, request.workload, request.hardware, request.engine, layout=best.layout
-    )
+    cost = estimate_on(request.spec, request.workload, replace(request.system, layout=best.layout))
     values = {"tpot": cost.tpot, "ttft": cost.ttft, "latency": cost.total,
               "memory": cost.memory.total}  # fmt: skip
     assert best.value == pytest.approx(float(values[goal]))
-    assert best.fits == (cost.memory.total <= request.hardware.memory)
+    assert best.fits == (cost.memory.total <= request.system.hardware.memory)
 
 
 @pytest.mark.parametrize(

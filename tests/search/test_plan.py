@@ -19,6 +19,7 @@ from cost_analysis import (
     load_engine,
     load_hardware,
 )
+from cost_analysis.common.arrays import single
 from cost_analysis.common.units import parse_quantity
 from cost_analysis.cost.estimate import estimate_on
 from cost_analysis.inputs.system import System
@@ -39,7 +40,7 @@ DEVICES = [
 HIDDEN = (512.0, 896.0, 1536.0, 2560.0, 5120.0)
 
 
-def small_ladder(base: ModelSpec, *_: float) -> ModelSpec:
+def five_sizes(base: ModelSpec, *_: float) -> ModelSpec:
     """Five sizes, so that all can be looked at one by one."""
     hidden = np.array(HIDDEN)
     return replace(
@@ -79,7 +80,7 @@ def one_by_one(space: Space, limits: Limits) -> list[dict[str, Any]]:
                     space.base, hidden_size=hidden, intermediate_size=hidden * 5,
                     head_dim=hidden // 16, streams=streams, name="",
                 )  # fmt: skip
-                work = Workload(setup.batch_size, space.input_length, space.output_length)
+                work = Workload(setup.batch_size or 1, space.input_length, space.output_length)
                 cost = estimate_on(spec, work, setup.system)
                 loss = float(LAW.loss(size_of(spec), streams))
                 tokens = space.output_length * (setup.batch_size or 0)
@@ -110,7 +111,7 @@ def test_the_best_is_the_best_of_all(asked: tuple[Space, Limits, str]) -> None:
     space, limits, objective = asked
     wanted = one_by_one(space, limits)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(candidates, "size_ladder", small_ladder)
+        patch.setattr(candidates, "model_sizes", five_sizes)
         if not wanted:
             with pytest.raises(InfeasibleError, match="no model keeps"):
                 plan(space, limits, objective)
@@ -141,7 +142,7 @@ def test_what_binds_is_what_the_next_size_breaks(asked: tuple[Space, Limits, str
     space, limits, _ = asked
     limits = replace(limits, loss=None)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(candidates, "size_ladder", small_ladder)
+        patch.setattr(candidates, "model_sizes", five_sizes)
         try:
             found = plan(space, limits)
         except InfeasibleError:
@@ -209,7 +210,7 @@ def test_under_load_each_row_is_the_steady_state_of_its_model() -> None:
             streams=int(table.streams[row]),
         )  # fmt: skip
         server = Server(spec, Lengths(300, 40), DEVICES[0])
-        room = server.capacity(DEVICES[0].hardware.memory)
+        room = server.capacity(single(DEVICES[0].hardware.memory))
         load = under_load(server, 2.0, room)
         for name in ("ttft", "tpot", "latency", "requests"):
             assert np.array_equal(getattr(table, name)[row], getattr(load, name), equal_nan=True)
@@ -246,7 +247,7 @@ def test_bad_questions(limits: Limits, objective: str, options: dict[str, Any], 
 
 
 def test_a_question_is_answered_by_its_plan() -> None:
-    chosen = setups(DEVICES[:1], [Precision()], (1,))
+    chosen = setups(boards(DEVICES[:1]), [Precision()], (1,))
     space = Space(family()[0], (1, 2), chosen, LAW)
     limits = Limits(latency=1.0)
     question = Question(space, limits, "loss", fit(published_runs("stack")), "the runs")

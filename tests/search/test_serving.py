@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cost_analysis import InputError, Precision, load_engine, load_hardware, load_model
+from cost_analysis import InputError, load_engine, load_hardware, load_model
 from cost_analysis.inputs.layout import Layout
+from cost_analysis.inputs.system import System
 from cost_analysis.report.serving import batch_rows, load_rows
-from cost_analysis.search.queueing import Lengths
+from cost_analysis.search.queueing import Lengths, Server
 from cost_analysis.search.serving import METRICS, ServingView, read_lengths, serving_view
 
 BASE = load_model("1.6b").spec
-H100, GRAPHS = load_hardware("h100"), load_engine("graphs")
+H100 = System(load_hardware("h100"), load_engine("graphs"))
 
 
 @cache
@@ -24,9 +26,8 @@ def view(
     lengths: tuple[int, int] = (200, 40),
     memory: float | None = None,
 ) -> ServingView:
-    return serving_view(
-        BASE, streams, Lengths(*lengths), H100, GRAPHS, Precision(), memory_limit=memory, most=64
-    )
+    server = Server(BASE, Lengths(*lengths), H100, most=64)
+    return serving_view(server, streams, memory_limit=memory)
 
 
 def test_models_are_the_streams_and_a_wider_one_of_equal_loss() -> None:
@@ -107,11 +108,9 @@ def test_rows_of_loads_and_of_batches() -> None:
 def test_questions_that_make_no_sense() -> None:
     with pytest.raises(InputError, match="memory_limit is more than the memory of h100"):
         view((1,), (200, 40), 1e12)
+    pipeline = replace(H100, layout=Layout(pipeline_parallel=2))
     with pytest.raises(InputError, match="serving knows no pipelines"):
-        serving_view(
-            BASE, (1,), Lengths(9, 9), H100, GRAPHS, Precision(), most=9,
-            layout=Layout(pipeline_parallel=2),
-        )  # fmt: skip
+        serving_view(Server(BASE, Lengths(9, 9), pipeline, most=9), (1,))
 
 
 def test_lengths_of_a_file(tmp_path: Path) -> None:
