@@ -52,7 +52,8 @@ class FinishedParts:
         """
         for index in range(self._count):
             with self._changed:
-                self._changed.wait_for(lambda wanted=index: self._ended or wanted in self._finished)
+                while not (self._ended or index in self._finished):
+                    self._changed.wait()
                 if self._ended:
                     raise EndedEarlyError
                 self._finished.remove(index)

@@ -22,6 +22,7 @@ from cost_analysis import (
 from cost_analysis.common.arrays import single
 from cost_analysis.common.units import parse_quantity
 from cost_analysis.cost.estimate import estimate_on
+from cost_analysis.inputs.spec import DERIVED
 from cost_analysis.inputs.system import System
 from cost_analysis.law.family import family, size_of
 from cost_analysis.law.runs import published_runs
@@ -206,7 +207,7 @@ def test_under_load_each_row_is_the_steady_state_of_its_model() -> None:
     for row in (*found.ranking, *found.pareto[::200], 0, len(table) - 1):
         spec = replace(
             family()[3], hidden_size=int(table.hidden_size[row]),
-            intermediate_size=int(table.intermediate_size[row]), head_dim=None, name="",
+            intermediate_size=int(table.intermediate_size[row]), head_dim=DERIVED, name="",
             streams=int(table.streams[row]),
         )  # fmt: skip
         server = Server(spec, Lengths(300, 40), DEVICES[0])
