@@ -231,25 +231,6 @@ class Speeds:
         return _Rates(floor, flops, rate, measured)
 
 
-def operator_time(
-    operator: Operator, hardware: Hardware, engine: Engine, runs: Number = 1.0
-) -> OperatorTime:
-    """The time of an operator, by its kind.
-
-    Args:
-        operator: An operator of a pass (`forward_pass`), or of its growth (`context_growth`).
-        hardware: The device.
-        engine: What runs the model on it.
-        runs: Runs in the phase.
-    """
-    return Speeds(hardware, engine).time(operator, runs)
-
-
-def transfer_time(operator: Operator, hardware: Hardware, engine: Engine) -> Number:
-    """Time of an operator's traffic at the rate that its kernel reaches [s]."""
-    return Speeds(hardware, engine).transfer(operator)
-
-
 def _widens(stored: DType | None, compute: DType | None, hardware: Hardware) -> bool:
     """Whether weights of fewer than 16 bits are converted to the type that the device multiplies.
 

@@ -22,8 +22,6 @@ from cost_analysis.measure.journal_rows import Failed, Loaded, Request
 from cost_analysis.measure.parallel_model import ParallelModel, build
 from cost_analysis.telemetry.machine import affinity, process_memory, reset_peak_memory
 
-ENGINES = ("eager", "graphs")
-
 
 def check_device(device: str) -> None:
     """Refuse a device that is not here.

@@ -23,7 +23,7 @@ from cost_analysis import (
     load_model,
 )
 from cost_analysis.cost.operator import Operator
-from cost_analysis.cost.roofline import operator_time, transfer_time
+from cost_analysis.cost.roofline import OperatorTime, Speeds
 from cost_analysis.inputs.dtypes import dtype_named
 from cost_analysis.inputs.engine import AttentionKernels
 from cost_analysis.inputs.layout import Layout
@@ -38,6 +38,10 @@ MEASURED = replace(PLAIN, device_shares=True, soft_roofs=True, kernel_floor=4e-6
 BF16 = dtype_named("bf16")
 PRODUCT = Operator("p", "mlp", flops=4e9, weight_bytes=3.2e7, kernels=1.0, compute=BF16,
                    kind="product")  # fmt: skip
+
+
+def operator_time(operator: Operator, hardware: Hardware, engine: Engine) -> OperatorTime:
+    return Speeds(hardware, engine).time(operator)
 
 
 def test_both_roofs_slow_a_product() -> None:
@@ -141,7 +145,7 @@ def test_attention_that_does_not_divide_the_context_fills_part_of_the_device() -
     undivided = replace(whole, attention=replace(whole.attention, filling_blocks=192.0))
     for queries, share in ((1, 48 / 192), (129, 144 / 192), (500, 1.0)):
         (attention,) = (op for op in forward_pass(spec, 1, queries, 999) if op.kind == "attention")
-        filled, part = (transfer_time(attention, DEVICE, engine) for engine in (whole, undivided))
+        filled, part = (Speeds(DEVICE, engine).transfer(attention) for engine in (whole, undivided))
         reading = attention.bytes / (DEVICE.bandwidth * DEVICE.reached_bandwidth)
         assert part - filled == pytest.approx(reading * (1 / share - 1), rel=1e-6)
 
@@ -177,13 +181,13 @@ def test_a_group_that_leaves_its_node_pays_the_network() -> None:
         "x", "mlp", link_bytes=1e9, messages=2.0, kernels=1.0, kind="exchange", spans=4.0
     )
     # In a node 100 GB/s each way, and 1.9 us a message after 6.4 us; beyond it 10 GB/s.
-    inside = transfer_time(operator, FOUR_A_NODE, PLAIN)
-    beyond = transfer_time(replace(operator, spans=5.0), FOUR_A_NODE, PLAIN)
+    inside = Speeds(FOUR_A_NODE, PLAIN).transfer(operator)
+    beyond = Speeds(FOUR_A_NODE, PLAIN).transfer(replace(operator, spans=5.0))
     assert inside == pytest.approx(1e9 / 1e11 + 6.4e-6 + 2 * 1.9e-6)
     assert beyond == pytest.approx(1e9 / 1e10 + 7.4e-6 + 2 * 4.0e-6)
     short = replace(operator, link_bytes=10.0, spans=5.0)
-    assert transfer_time(short, FOUR_A_NODE, PLAIN) == pytest.approx(2 * 2.7e-6, rel=1e-3)
-    both = transfer_time(replace(operator, spans=np.array([4.0, 5.0])), FOUR_A_NODE, PLAIN)
+    assert Speeds(FOUR_A_NODE, PLAIN).transfer(short) == pytest.approx(2 * 2.7e-6, rel=1e-3)
+    both = Speeds(FOUR_A_NODE, PLAIN).transfer(replace(operator, spans=np.array([4.0, 5.0])))
     assert several(both).tolist() == [inside, beyond]
 
 
@@ -272,4 +276,6 @@ def test_devices_with_a_network_only() -> None:
     operator = Operator(
         "x", "mlp", link_bytes=1e9, messages=2.0, kernels=1.0, kind="exchange", spans=4.0
     )
-    assert transfer_time(operator, alone, PLAIN) == pytest.approx(1e9 / 1e10 + 7.4e-6 + 2 * 4.0e-6)
+    assert Speeds(alone, PLAIN).transfer(operator) == pytest.approx(
+        1e9 / 1e10 + 7.4e-6 + 2 * 4.0e-6
+    )
