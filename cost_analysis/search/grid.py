@@ -162,10 +162,10 @@ def _switch(name: str, part: Any) -> bool:
     return bool(part == "true")
 
 
-PIECE_ROWS = 1 << 18
+PIECE_ROWS = 1 << 17
 """Rows of a piece: the more there are, the more terms depend on few of its axes only."""
 
-PART_ROWS = 1 << 18
+PART_ROWS = 1 << 17
 """Rows of a part, which is what is written, and lost, as a whole."""
 
 MOST_ROWS = 10**11
