@@ -5,7 +5,7 @@ The file itself appears once, at the end: a file of that name is complete. A swe
 is continued with the parts that are missing.
 
 Parts of a Parquet file are Arrow files: to write and read one again takes a third of the time that
-Parquet takes, for about half as much disk more.
+Parquet takes, and about half as much more disk.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Target:
 
     @property
     def manifest(self) -> Path:
-        """What the parts belong to."""
+        """The file that says which sweep the parts belong to."""
         return self.folder / "sweep.json"
 
     def part(self, index: int) -> Path:
@@ -113,7 +113,7 @@ def prepare(target: Target, grid: Grid, *, resume: bool) -> list[int]:
     Args:
         target: Where to write.
         grid: What to write.
-        resume: Go on with what an earlier run left.
+        resume: Continue from the parts of an earlier run.
 
     Raises:
         InputError: Another sweep's parts are there, or parts and no `resume`.
@@ -269,7 +269,7 @@ def _schema() -> pyarrow.Schema:
 
 @contextmanager
 def _parquet_writer(file: IO[bytes]) -> Iterator[pyarrow.parquet.ParquetWriter]:
-    """A writer of Parquet that tells names and counts by dictionaries, numbers by their bytes.
+    """A writer of Parquet: names and counts by dictionaries, numbers with their bytes split.
 
     The first bytes of all numbers are stored together, then the second ones, and so on: neighbours
     differ little in them, so that they take a fifth less of the disk and of the time.

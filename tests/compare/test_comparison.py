@@ -151,7 +151,10 @@ def test_a_baseline_is_one_that_could_be_built() -> None:
 
 def test_what_a_comparison_stretches_is_said() -> None:
     smaller = comparison(streamed(), baseline="0.5b")
-    assert smaller.warnings[-1] == "the baseline is no larger than the base: ratios say nothing"
+    assert (
+        smaller.warnings[-1]
+        == "the baseline is no larger than the base: the ratios have no meaning"
+    )
     crowded = comparison(streamed(device="t4", batch_size=4096), baseline="2.8b")
     assert [sentence for sentence in crowded.warnings if "does not fit" in sentence] == [
         "the streamed model does not fit t4: its time is hypothetical",

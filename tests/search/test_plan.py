@@ -204,11 +204,8 @@ def test_under_load_each_row_is_the_steady_state_of_its_model() -> None:
     found = ask(Limits(latency=3.0), rate=2.0, input_length=300, output_length=40)
     table = found.found
     for row in (*found.ranking, *found.pareto[::200], 0, len(table) - 1):
-        spec = replace(
-            family()[3], hidden_size=int(table.hidden_size[row]),
-            intermediate_size=int(table.intermediate_size[row]), head_dim=None, name="",
-            streams=int(table.streams[row]),
-        )  # fmt: skip
+        widths = int(table.hidden_size[row]), int(table.intermediate_size[row])
+        spec = family()[3].with_widths(*widths).with_streams(int(table.streams[row]))
         server = Server(spec, Lengths(300, 40), DEVICES[0])
         room = server.capacity(single(DEVICES[0].hardware.memory))
         load = under_load(server, 2.0, room)
