@@ -76,9 +76,10 @@ COEFFICIENTS = (
 and what Python costs a layer (eager); the widths state what engines share: mostly their matrix
 products, which are the vendor's, less so their overheads. In a CUDA graph the light kernels of
 vidur's A100 (`add`, `emb` at one token) take 2 to 3 us, and NVIDIA states 0.5 us between kernels
-("Getting Started with CUDA Graphs", 2019); a loop in one process has little left to do for a step, while
-vLLM's scheduler leaves the device idle for milliseconds (vllm-project/vllm issue 6854: 4 to 13 ms
-with many requests). An all-reduce starts in 3.6 us and reaches 0.7 of the link (NCCL's figures)."""
+("Getting Started with CUDA Graphs", 2019); a loop in one process has little left to do for a step,
+while vLLM's scheduler leaves the device idle for milliseconds (vllm-project/vllm issue 6854: 4 to
+13 ms with many requests). An all-reduce starts in 3.6 us and reaches 0.7 of the link (figures of
+NCCL)."""
 
 QUANTISED = (
     Coefficient("quantised_flops_share", 0.5, 0.02, 1.5, 0.7, 0.5, 0.5),

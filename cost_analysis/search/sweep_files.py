@@ -152,18 +152,18 @@ def _check_same(target: Target, identity: Mapping[str, Any], *, resume: bool) ->
 def _identity(grid: Grid, target: Target) -> dict[str, Any]:
     """What makes two sweeps the same: the axes, and what their names stand for."""
     pieces = (grid.piece(place) for place in _first_of_each_combination(grid))
-    told = sha256()
+    digest = sha256()
     for piece in pieces:
         cost = outcome(piece).cost
-        told.update(repr((cost.hardware, cost.engine, cost.precision)).encode())
-        told.update(repr(_digest(cost)).encode())
+        digest.update(repr((cost.hardware, cost.engine, cost.precision)).encode())
+        digest.update(repr(_digest(cost)).encode())
     return {
         "version": VERSION,
         "axes": {name: list(values) for name, values in grid.axes.items()},
         "columns": [column.name for column in COLUMNS],
         "pareto": list(target.objectives),
         "part_rows": grid.part_rows,
-        "system": told.hexdigest(),
+        "system": digest.hexdigest(),
     }
 
 
@@ -261,9 +261,9 @@ def _schema() -> pyarrow.Schema:
         "switch": pa.bool_(),
         "number": pa.float64(),
     }
-    told = {c.name: c.text for c in COLUMNS}
+    texts = {c.name: c.text for c in COLUMNS}
     return pa.schema(
-        [pa.field(c.name, kinds[c.kind], metadata={"description": told[c.name]}) for c in COLUMNS]
+        [pa.field(c.name, kinds[c.kind], metadata={"description": texts[c.name]}) for c in COLUMNS]
     )
 
 

@@ -174,7 +174,7 @@ def ask(limits: Limits = NO_LIMITS, objective: str = "loss", **options: Any) -> 
 
 
 @pytest.mark.parametrize(
-    ("limits", "options", "said"),
+    ("limits", "options", "message"),
     [
         (Limits(), {"memory": 2e6}, "memory 1.91 MiB: the smallest takes"),
         (Limits(tpot=1e-4), {}, r"TPOT 100 us: the fastest that keeps the memory limit takes \d"),
@@ -184,16 +184,16 @@ def ask(limits: Limits = NO_LIMITS, objective: str = "loss", **options: Any) -> 
         (Limits(), {"rate": 1e4}, "keeps up with 1e[+]04 requests/s: the fastest that"),
     ],
 )  # fmt: skip
-def test_what_is_impossible_is_said(limits: Limits, options: dict[str, Any], said: str) -> None:
-    with pytest.raises(InfeasibleError, match=said):
+def test_what_is_impossible_is_named(limits: Limits, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InfeasibleError, match=message):
         ask(limits, **options)
 
 
 @pytest.mark.parametrize("name", ["ttft", "tpot", "latency"])
 def test_what_is_said_to_be_possible_is(name: str) -> None:
-    with pytest.raises(InfeasibleError) as said:
+    with pytest.raises(InfeasibleError) as caught:
         ask(Limits(**{name: 1e-6}))
-    fastest = parse_quantity(str(said.value).rsplit("takes ", 1)[1], "s")
+    fastest = parse_quantity(str(caught.value).rsplit("takes ", 1)[1], "s")
     with pytest.raises(InfeasibleError):
         ask(Limits(**{name: 0.99 * fastest}))
     assert ask(Limits(**{name: 1.01 * fastest})).feasible.any()
@@ -226,7 +226,7 @@ def test_a_limit_that_is_just_met_is_met() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "objective", "options", "said"),
+    ("limits", "objective", "options", "message"),
     [
         (Limits(tpot=1.0), "loss", {"output_length": 1}, "one output token has no time per"),
         (Limits(), "memory", {}, "needs a loss to reach"),
@@ -238,8 +238,10 @@ def test_a_limit_that_is_just_met_is_met() -> None:
         (Limits(), "loss", {"input_length": 0}, "input_length is 0"),
     ],
 )  # fmt: skip
-def test_bad_questions(limits: Limits, objective: str, options: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_bad_questions(
+    limits: Limits, objective: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
         ask(limits, objective, **options)
 
 
