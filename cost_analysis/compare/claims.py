@@ -70,7 +70,7 @@ class Reading:
         memory: Ratio of the memory increases.
         latency: Ratio of the latency increases.
         baseline: The parameter-scaled model; None where there is none.
-        note: Why a ratio is missing, or what it stretches.
+        note: Why a ratio is missing, or where it is extrapolated.
         engine: What runs our own cost model; "" for the published one.
     """
 
@@ -139,7 +139,7 @@ def engine_readings(
 
     Args:
         readings: What `readings` found on the system.
-        engines: The engines to ask; the system's own is not asked again.
+        engines: The engines; the system's own is left out.
         system: What runs the models, but for the engine.
         laws: The laws by data set.
         level: Share of the refits that an interval holds.
@@ -252,7 +252,7 @@ class _Added:
 def why_no_ratio(
     streamed: ModelSpec, cost_of: Callable[[ModelSpec], Cost], baseline: Baseline
 ) -> str:
-    """Why a ratio of increases says nothing here; "" where it does."""
+    """Why a ratio of increases has no meaning here; "" where it has one."""
     if streamed.streams == 1:
         return "P = 1 is the base itself: nothing increases"
     base = cost_of(streamed.with_streams(1))
@@ -320,12 +320,12 @@ class FormatClaim:
 
     @property
     def memory_ratio(self) -> float:
-        """How many times what the streams add to the memory parameters add."""
+        """Memory that parameters add, over what the streams add."""
         return float(ratio_of_increases(self.wider.memory, self.streams.memory, self.base.memory))
 
     @property
     def latency_ratio(self) -> float:
-        """How many times what the streams add to the time parameters add."""
+        """Time that parameters add, over what the streams add."""
         return float(
             ratio_of_increases(self.wider.latency, self.streams.latency, self.base.latency)
         )

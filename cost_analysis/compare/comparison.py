@@ -1,6 +1,6 @@
 """One streamed model beside its base and the parameter-scaled model of equal loss.
 
-With named methods instead: what each does to the base, and what it costs on a request.
+Also the costs of several named methods of spending compute on one request.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Metric:
 
     @property
     def ratio(self) -> float:
-        """How many times what the streams add the baseline adds; nan for rates."""
+        """What the baseline adds over what the streams add; nan for rates."""
         if not self.less_is_better:
             return math.nan
         added, wider = self.streamed - self.base, self.baseline - self.base
@@ -90,8 +90,8 @@ def comparison(
         request: The streamed model, the workload and the system.
         baseline: "law", "measured", or the name of a model.
         dataset: Data set of the law and the measured losses: "stack" or "pile".
-        losses: Losses that the user measured at P = 1 and with the streams; the law's floor and
-            exponent then say how many times the parameters that is worth.
+        losses: Losses that the user measured at P = 1 and with the streams; from them the law's
+            floor and exponent give the size of the baseline.
         price_per_hour: Price of the device [$/h].
 
     Raises:
@@ -110,7 +110,7 @@ def comparison(
     metrics = _metrics(base, streamed, scaled, price_per_hour)
     warnings = [*chosen.warnings, *_too_small(scaled, streamed)]
     if chosen.parameters <= size_of(base.spec):
-        warnings.append("the baseline is no larger than the base: ratios say nothing")
+        warnings.append("the baseline is no larger than the base: the ratios have no meaning")
     return Comparison(base, streamed, scaled, chosen, metrics, tuple(warnings))
 
 
@@ -169,7 +169,7 @@ def _too_small(baseline: Estimate, streamed: Estimate) -> list[str]:
 
 
 DENSE = "dense"
-"""The wider model of the loss that the request's streams reach."""
+"""Name of the wider model that has the loss of the request's streams."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """Where the advantage of streams over parameters ends: batch, prompt, streams, prompt share.
 
-The streamed model pays as long as it costs less than the parameter-scaled model of equal loss:
-then the ratio of the increases is above 1. The end is the smallest batch, context, number of
-streams or share of the prompt at which it costs more, found by bracketing on a grid that is
-evaluated in one call, and by closing in on the first sign change.
+Streams have an advantage while the streamed model costs less than the parameter-scaled model of
+equal loss: then the ratio of the increases is above 1. It ends at the smallest batch, context,
+number of streams or share of the prompt at which the streamed model costs more. That value is
+bracketed on a grid, which is evaluated in one call, and then found as the first change of sign.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PER_OCTAVE = 48
 """Points of the first grid for each doubling."""
 
 Advantage = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
-"""From whole numbers to what the baseline costs beyond the streamed model."""
+"""From whole numbers to the cost of the baseline less that of the streamed model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +92,8 @@ def _between(left: int, right: int) -> npt.NDArray[np.int64]:
 def ridge_tokens(hardware: Hardware, engine: Engine, precision: Precision) -> Number:
     """Token-streams a pass, P·B, up to which a matrix product waits for its weights.
 
-    Below it more streams or sequences ride free; above it each one costs. From the roofs alone:
-    FLOP/s over B/s, times the bytes of a weight over the two FLOPs that a token does with it.
+    Below it, more streams or sequences take no more time; above it, each takes more. From the
+    roofs: FLOP/s over B/s, times the bytes of a weight over the two FLOPs of a token with it.
 
     Args:
         hardware: The device.
@@ -108,7 +108,7 @@ def ridge_tokens(hardware: Hardware, engine: Engine, precision: Precision) -> Nu
 def compute_bound_penalty(multiplier: float, streams: int) -> float:
     """How many times the compute of the equal-loss model the streams need, P / (1 + k·ln P).
 
-    What the streamed model costs beside the baseline once nothing rides free.
+    The ratio of the times of the streamed model and the baseline where compute limits both.
 
     Args:
         multiplier: 1 + k·ln P of the law.
@@ -147,7 +147,7 @@ class Contest:
     metric: str
 
     def advantage(self, axis: str, values: Array) -> Array:
-        """What the baseline costs beyond the streamed model [B or s], mean over the requests.
+        """Cost of the baseline less that of the streamed model [B or s], mean over the requests.
 
         Args:
             axis: One of `AXES`; a share of the prompt is given as prompt tokens.
@@ -217,7 +217,7 @@ class Crossing:
         cost_model: "published" or "operators".
         device: Profile name.
         found: The solution.
-        meaning: It in words.
+        meaning: The solution in words.
     """
 
     axis: str
@@ -236,7 +236,7 @@ def crossings(
     law: ScalingLaw,
     cost_models: Sequence[str] = COST_MODELS,
 ) -> list[Crossing]:
-    """Where streams stop paying, on every axis, in latency and memory.
+    """Where the advantage of streams ends, on every axis, in latency and memory.
 
     Args:
         spec: The streamed model.
@@ -258,7 +258,7 @@ def crossings(
 
 
 def _meaning(axis: str, found: Crossover, tokens: int) -> str:
-    """Where streams stop paying, in words."""
+    """Where the advantage of streams ends, in words."""
     if found.first is None:
         return "never" if axis == "prompt_share" else f"not up to {found.last:,}"
     if found.never:

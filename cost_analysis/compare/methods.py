@@ -219,8 +219,8 @@ def method_cost(spending: Spending, workload: Workload, system: System) -> Metho
 
     A decode step runs `passes` times through the layers, with `streams` token-streams of each
     sample against one cache. Samples read the prompt's cache each for itself, also where they
-    share its memory: kernels that read it once for all are not assumed. A base with all amounts
-    at 1 costs what `estimate` says, to the last bit.
+    share its memory: kernels that read it once for all are not assumed. With all amounts at 1 the
+    cost is that of `estimate`, to the last bit.
 
     Args:
         spending: The method.

@@ -1,4 +1,4 @@
-"""Predictions beside measurements: errors, intervals, and folds that a fit has not seen.
+"""Predictions compared with measurements: errors, intervals, and cross-validation.
 
 The error of a time is predicted / measured - 1: above 0 is too slow. A rate is judged by the time
 that it stands for, so that its error has the same sense.
@@ -39,13 +39,13 @@ WITHIN = 0.3
 """Error within which a row counts as near."""
 
 DEVICE_OVERHEAD = 2.9 * GIB
-"""What FasterTransformer's figure of everything on the device holds beside weights, cache and
+"""Memory that FasterTransformer's figure of the whole device includes beside weights, cache and
 activations [B]: CUDA context and cuBLAS workspaces; the middle of what its smallest rows show."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A measurement and what the model says.
+    """A measurement and what the model predicts.
 
     Attributes:
         measurement: The row.
@@ -156,7 +156,7 @@ def _weighed(row: Measurement) -> Prediction:
 def peak_memory(row: Measurement) -> float:
     """Peak memory of a row's run, as its source counts it [B].
 
-    The model's own total, and what the source's note says that it holds besides: a second copy of
+    The model's own total, and what else the source's note says is included: a second copy of
     the KV cache (transformers 4.35 concatenates it at every step), float32 logits of every prompt
     position, or everything on the device.
     """
@@ -188,7 +188,7 @@ GROUPS: dict[str, Callable[[Measurement], str]] = {
     "devices": lambda row: f"{row.tensor_parallel}",
     "source": lambda row: row.texts["source_id"],
 }
-"""What the errors are told apart by."""
+"""Properties of a row by which errors are grouped."""
 
 
 def summaries(found: Sequence[Prediction], by: str) -> dict[str, Summary]:
@@ -271,7 +271,7 @@ FOLDS: dict[str, Callable[[Measurement], str]] = {
     "held out by model": lambda row: row.texts["model"],
     "held out by device": lambda row: row.device.name,
 }
-"""What is left out together."""
+"""Properties by which rows are left out together."""
 
 Errors = dict[str, Floats]
 """ln(predicted / measured) of the same rows: in the sample, and by each of `FOLDS`."""
@@ -311,7 +311,7 @@ def held_out_errors(
 def described(fit: EngineFit, measurements: Sequence[Measurement], errors: Errors) -> EngineFit:
     """The fit with the source of each engine in words, and its spread.
 
-    A class that no row belongs to is left out: nothing tells it.
+    A class without rows is left out: nothing determines its coefficients.
     """
     engines = {
         name: replace(
@@ -335,7 +335,7 @@ def _spread(engine: Engine, measurements: Sequence[Measurement], errors: Errors)
     wide = np.array([row.precision.matrix.bits >= 16 for row in measurements])
     gpu = np.array([row.engine_class != "cpu" for row in measurements])
     by_source, by_device = errors["held out by source"], errors["held out by device"]
-    # Rows of narrower weights are further off: they speak only where there are no others.
+    # Rows of narrower weights have larger errors: they are used only where there are no others.
     wide = wide if (own & wide).any() else ~wide
     low, high = np.exp(np.quantile(-by_source[own & wide], TENTHS))
     other_low, other_high = np.exp(
@@ -352,7 +352,7 @@ def _spread(engine: Engine, measurements: Sequence[Measurement], errors: Errors)
 
 
 def _source(name: str, measurements: Sequence[Measurement], errors: Errors) -> str:
-    """What an engine was fitted on, and how far it was off."""
+    """What an engine was fitted on, and its errors."""
     own = np.array([name in (engine_of(row).name, row.engine_class) for row in measurements])
     rows = [row for row, is_own in zip(measurements, own, strict=True) if is_own]
     sources = sorted({row.texts["source_id"] for row in rows})

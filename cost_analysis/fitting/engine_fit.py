@@ -1,10 +1,10 @@
 """Fits the coefficients of engines to measurements, with cross-validation by group.
 
-Every coefficient of an engine is its logarithm for all engines, plus what its class departs from
-that, plus what the engine departs from its class. Each departure is held near zero by a prior
+Every coefficient of an engine is its logarithm for all engines, plus the deviation of its class
+from that, plus the deviation of the engine from its class. A prior keeps each deviation near zero
 (partial pooling, Gelman and Hill, "Data Analysis Using Regression", 2006, ch. 12), so that an
-engine with few rows stays near its class, and a source that nobody has seen is predicted by what
-engines have in common. Priors start from physics and from single operators. The loss is robust:
+engine with few rows stays near its class, and an unknown source is predicted by what engines have
+in common. Priors start from physics and from single operators. The loss is robust:
 soft L1 of the error of the logarithm of time.
 """
 
@@ -32,7 +32,7 @@ from cost_analysis.inputs.profiles import load_engine
 
 @dataclass(frozen=True, slots=True)
 class Coefficient:
-    """A coefficient of engines, and what is believed of it before any row is seen.
+    """A coefficient of engines, and its prior.
 
     Attributes:
         name: Field of `Engine`, or of its attention as "attention.field".
@@ -72,19 +72,20 @@ COEFFICIENTS = (
         "step_host_time", 6e-4, 1e-6, 3e-2, 0.5, 0.3, 1.0, starts=(("graphs", 1e-4), ("vllm", 1e-3))
     ),
 )
-"""The coefficients that 16-bit rows tell. The starts are measured operators (floors, shares) and
-what Python costs a layer (eager); the widths say what engines share: their matrix products, mostly,
-which are the vendor's, less so their overheads. In a CUDA graph the light kernels of vidur's A100
-(`add`, `emb` at one token) take 2 to 3 us, and NVIDIA states 0.5 us between kernels ("Getting
-Started with CUDA Graphs", 2019); a loop in one process has little left to do for a step, while
-vLLM's scheduler leaves the device idle for milliseconds (vllm-project/vllm issue 6854: 4 to 13 ms
-with many requests). An all-reduce starts in 3.6 us and reaches 0.7 of the link (NCCL's figures)."""
+"""The coefficients that 16-bit rows determine. The starts are measured operators (floors, shares)
+and what Python costs a layer (eager); the widths state what engines share: mostly their matrix
+products, which are the vendor's, less so their overheads. In a CUDA graph the light kernels of
+vidur's A100 (`add`, `emb` at one token) take 2 to 3 us, and NVIDIA states 0.5 us between kernels
+("Getting Started with CUDA Graphs", 2019); a loop in one process has little left to do for a step,
+while vLLM's scheduler leaves the device idle for milliseconds (vllm-project/vllm issue 6854: 4 to
+13 ms with many requests). An all-reduce starts in 3.6 us and reaches 0.7 of the link (figures of
+NCCL)."""
 
 QUANTISED = (
     Coefficient("quantised_flops_share", 0.5, 0.02, 1.5, 0.7, 0.5, 0.5),
     Coefficient("quantised_bandwidth_share", 0.8, 0.05, 1.5, 0.5, 0.3, 0.5),
 )
-"""The coefficients that only rows with narrower weights tell; the others stay as fitted."""
+"""The coefficients that only rows with narrower weights determine; the others stay as fitted."""
 
 
 def with_coefficients(
@@ -174,7 +175,7 @@ def _merged(first: EngineFit, second: EngineFit) -> EngineFit:
 
 
 def _like(of_class: Engine, named: Engine) -> Engine:
-    """An engine with the coefficients of its class, and what is a fact about it and not fitted."""
+    """An engine with the coefficients of its class, and its own properties that are not fitted."""
     return replace(
         of_class,
         name=named.name,
@@ -184,20 +185,20 @@ def _like(of_class: Engine, named: Engine) -> Engine:
     )
 
 
-def _told_before(coefficients: Sequence[Coefficient]) -> list[Engine]:
-    """The engines that something is believed of before any of their rows is seen."""
+def _with_priors(coefficients: Sequence[Coefficient]) -> list[Engine]:
+    """The engines that have priors of their own."""
     names = {name for item in coefficients for name, _ in item.starts} - class_engines().keys()
     return [load_engine(name) for name in sorted(names)]
 
 
 class _Layout:
-    """Where the departures of the coefficients stand: all engines, each class, each engine."""
+    """The places of the deviations of the coefficients: all engines, each class, each engine."""
 
     def __init__(self, coefficients: Sequence[Coefficient], engines: Sequence[Engine]) -> None:
         self.coefficients = coefficients
         self.classes = sorted(class_engines())
-        told = (*engines, *_told_before(coefficients))
-        known = {engine.name: engine.engine_class for engine in told}
+        all_engines = (*engines, *_with_priors(coefficients))
+        known = {engine.name: engine.engine_class for engine in all_engines}
         self.names = sorted(known.keys() - set(self.classes))
         self.class_of_name = [known[name] for name in self.names]
         self.start = np.log(
@@ -219,9 +220,9 @@ class _Layout:
         own = [self.names.index(e.name) if e.name in self.names else -1 for e in engines]
         return np.array([self.classes.index(e.engine_class) for e in engines]), np.array(own)
 
-    def values(self, departures: Floats, classes: Places, own: Places) -> Floats:
+    def values(self, deviations: Floats, classes: Places, own: Places) -> Floats:
         """Logarithms of the coefficients, (engines, coefficients), not yet within their limits."""
-        blocks = departures.reshape(-1, len(self.coefficients))
+        blocks = deviations.reshape(-1, len(self.coefficients))
         named = blocks[1 + len(self.classes) :] + self.own_start
         named = np.vstack([named, np.zeros(len(self.coefficients))])
         values: Floats = self.start[classes] + blocks[0] + blocks[1 + classes] + named[own]
@@ -232,7 +233,7 @@ class _Layout:
         return np.clip(values, self.low, self.high)
 
     def spread_out(self, slopes: Floats, classes: Places, own: Places) -> Floats:
-        """Slopes by an engine's own coefficients as slopes by the departures that make them."""
+        """Slopes by an engine's own coefficients as slopes by the deviations that make them."""
         blocks = np.zeros((len(slopes), 1 + len(self.classes) + len(self.names), slopes.shape[1]))
         every = np.arange(len(slopes))
         blocks[:, 0] = slopes
@@ -291,15 +292,15 @@ class _Problem:
             begin = end
         return np.concatenate(errors)
 
-    def _residuals(self, departures: Floats) -> Floats:
-        values = self.layout.values(departures, self.classes, self.own)
+    def _residuals(self, deviations: Floats) -> Floats:
+        values = self.layout.values(deviations, self.classes, self.own)
         errors = self._errors(self.layout.clipped(values))
-        return np.concatenate([errors * self.weights, departures / self.layout.widths])
+        return np.concatenate([errors * self.weights, deviations / self.layout.widths])
 
-    def _jacobian(self, departures: Floats) -> Floats:
+    def _jacobian(self, deviations: Floats) -> Floats:
         """Derivatives: each row depends on its own coefficients only, so one step a coefficient."""
         layout = self.layout
-        values = layout.values(departures, self.classes, self.own)
+        values = layout.values(deviations, self.classes, self.own)
         inside = (values >= layout.low) & (values <= layout.high)
         values = layout.clipped(values)
         here, slopes = self._errors(values), np.empty_like(values)
@@ -319,12 +320,12 @@ class _Problem:
         values[:, :rows] = 2.0 * (np.sqrt(grown) - 1.0), grown**-0.5, -0.5 * grown**-1.5
         return values
 
-    def _fit(self, departures: Floats, jacobian: Floats) -> EngineFit:
+    def _fit(self, deviations: Floats, jacobian: Floats) -> EngineFit:
         layout = self.layout
         names = [*layout.classes, *layout.names]
         engines = [self._engine(name) for name in names]
         classes, own = layout.places(engines)
-        values = np.exp(layout.clipped(layout.values(departures, classes, own)))
+        values = np.exp(layout.clipped(layout.values(deviations, classes, own)))
         errors = self._standard_errors(jacobian, classes, own)
         return EngineFit(
             engines={

@@ -47,8 +47,8 @@ MEMORY_METRIC = "peak_memory_gib"
 METRICS = (*PREFILL_METRICS, *DECODE_METRICS, *REQUEST_METRICS, MEMORY_METRIC)
 
 PCIE = 64e9
-"""A PCIe 4.0 x16 slot, both directions together [B/s]: what joins the devices of a row that says
-so, whatever link the profile of the device states."""
+"""A PCIe 4.0 x16 slot, both directions together [B/s]: the link of the devices of a row that names
+it, whatever link the profile of the device states."""
 
 MOST_DEVICES = 8
 """Devices of one node; beyond it the link between nodes counts, which no profile states."""
@@ -96,9 +96,9 @@ class Measurement:
         Raises:
             InputError: A weight format that the model does not know.
         """
-        said = self.texts["weight_dtype"].strip().lower()
+        stated = self.texts["weight_dtype"].strip().lower()
         for start, name in FORMATS.items():
-            if said.startswith(start):
+            if stated.startswith(start):
                 wide = name if DTYPES[name].bits >= 16 else "fp16"
                 return Precision(name, wide, wide)
         raise InputError(f"weight format {self.texts['weight_dtype']!r} is not known")

@@ -47,7 +47,7 @@ class Baseline:
         """The weighted mean of a cost of the models.
 
         Args:
-            cost_of: From a model to its cost; models of weight 0 are not asked.
+            cost_of: From a model to its cost; not called for models of weight 0.
         """
         return sum(
             weight * cost_of(spec)
@@ -208,7 +208,7 @@ def _from_losses(spec: ModelSpec, law: ScalingLaw, losses: tuple[float, float]) 
 
 
 def size_multiple(law: ScalingLaw, before: float, after: float) -> float:
-    """Parameters that a drop of the loss is worth: ((before − E) / (after − E))^(1/alpha).
+    """Factor on N that lowers the loss as much: ((before − E) / (after − E))^(1/alpha).
 
     Args:
         law: For its floor E and exponent alpha.

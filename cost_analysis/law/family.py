@@ -1,4 +1,4 @@
-"""A range of models of one depth and one number of heads, from narrow to wide."""
+"""Models of one shape in other sizes: one depth and one number of heads, other widths."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def widened(spec: ModelSpec, size: float) -> ModelSpec:
     """The P = 1 model of `size` parameters without embeddings at the depth and shape of `spec`.
 
     The hidden size is a multiple of the heads and of 128, the MLP a multiple of 128 or, where the
-    count needs finer steps, of less; of the shapes that hit the count to within 1 % the one that
-    keeps the ratio of the widths best.
+    count needs finer steps, of a smaller power of two. Of the shapes whose count is right to
+    within 1 %, it is the one whose ratio of the widths is nearest to that of `spec`.
 
     Args:
         spec: The model whose depth, heads and vocabulary are kept.
@@ -100,7 +100,7 @@ def _candidates(spec: ModelSpec, hidden: int, size: float) -> Sequence[ModelSpec
 
 
 def spec_title(spec: ModelSpec) -> str:
-    """What a model is called in a sentence."""
+    """The name of a model in a sentence."""
     return spec.name.upper() or f"a model of hidden size {spec.hidden_size}"
 
 

@@ -7,7 +7,7 @@ resample of the runs is a row of weights, and many fits are one batch.
 With z = ln(N / N₀) + ln(1 + k·ln P), the law is E + C·exp(−α·z). Its coordinates here are the
 level u = ln(E + C), slope η = α·C / (E + C) and bend a = α·E / (E + C) of the law at z = 0, and
 the growth κ = ln(1 + k·ln P) at the largest P. In them ln(predicted) is nearly linear, so that
-Newton steps are long along the creases that absolute errors fold into the objective; and E = 0
+Newton steps are long along the creases that absolute errors make in the objective; and E = 0
 and k = 0 are plain bounds (a = 0, κ = 0) that a step can end on.
 
 Given alpha and k the law is linear in E and C, so a grid over those two with E and C fitted to
@@ -24,7 +24,7 @@ import numpy as np
 from cost_analysis.common.arrays import Array
 
 DELTA = 0.001
-"""Error in log loss where the Huber loss turns from square to linear, as published."""
+"""Error of the logarithm of the loss above which the Huber loss is linear, as published."""
 
 TINY = 1e-100
 """Lower limit that keeps a prediction above 0 where E is 0 and the power underflows."""
@@ -220,7 +220,7 @@ def minimum(points: Points, weights: Array, begin: Array) -> Array:
 
 
 def _descended(points: Points, weights: Array, begin: Array) -> Array:
-    """Damped Newton steps until no start gains from another."""
+    """Damped Newton steps, until no start improves any more."""
     best = _inside(begin)
     damping = np.full(len(best), 1e-2)
     active = np.arange(len(best))

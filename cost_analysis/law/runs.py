@@ -22,7 +22,7 @@ DATASETS = {"stack": "loss_stack_v2_python", "pile": "loss_pile"}
 """Data sets of the published runs and their columns."""
 
 DATASET_NAMES = {"stack": "Stack-V2-Python", "pile": "Pile"}
-"""What people call them."""
+"""Names that users may give, and the data set of each."""
 
 SMALLEST, LARGEST = 1e-100, 1e100
 """Limits of every value, so that products of a few stay floats."""
@@ -224,9 +224,9 @@ def evidence_warnings(
 
     Args:
         runs: The runs.
-        parameters: Parameters without embeddings, N, that the law is asked about.
+        parameters: Parameters without embeddings, N, at which the law is evaluated.
         streams: Parallel streams, P.
-        loss: Losses that it is asked about.
+        loss: Losses at which its inverse is evaluated.
     """
     sentences = []
     if streams is not None and np.max(streams) > runs.streams.max():

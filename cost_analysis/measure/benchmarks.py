@@ -1,8 +1,8 @@
 """Short benchmarks of this machine: matrix products, attention, elementwise kernels, floors.
 
-Configurations of one benchmark are run in turn, so that a slow moment slows all of them, and every
-figure keeps its samples. Layers are stock transformers layers, and each benchmark measures what the
-cost model has a term for.
+Configurations of one benchmark are run in turn, so that a slow moment affects all of them, and
+every figure keeps its samples. Layers are stock transformers layers, and each benchmark measures
+what the cost model has a term for.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Figure:
     samples: tuple[float, ...]
 
     def source(self, how: str) -> str:
-        """How it was found, for a profile."""
+        """How it was measured, for a profile."""
         low, high = min(self.samples), max(self.samples)
         return f"calibrated here: {how}; median of {len(self.samples)}, {low:.4g} to {high:.4g}"
 
@@ -120,11 +120,11 @@ def in_turn(
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A product of some rows: a start, and its weights at a rate.
+    """The time of a product of some rows: a constant, and its weights over a rate.
 
     Attributes:
         rate: Weights that go through it [B/s].
-        start: Time that it takes however small its weights are [s].
+        start: The constant: its time for the smallest weights [s].
     """
 
     rate: Figure

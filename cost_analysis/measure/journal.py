@@ -4,8 +4,8 @@ A run that is killed loses at most the line that it was writing; `open_journal` 
 incomplete last line and returns the rest, so that a run can go on where it stopped.
 
 The plan of a validation stands first: the base, the base with 2, 4 and 8 streams, and
-parameter-scaled models. The base is in every group, so that what slows the machine slows all that
-is compared.
+parameter-scaled models. The base is in every group, so that a slow moment of the machine affects
+all models that are compared.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ def groups(
         workload: The request.
         dtype: Type of weights and activations.
         available: Memory that may be used [B].
-        force: Run what does not seem to fit too.
+        force: Also run models that do not seem to fit.
     """
     base, *others = plan
     need = {member.label: needed_bytes(member, workload, dtype) for member in plan}
@@ -238,7 +238,7 @@ def _join(
 
 
 def too_large(need: float, available: float) -> str:
-    """What a model needs and what is there, in words."""
+    """The memory that a model needs and what is free, in words."""
     return f"needs {need / 2**30:.1f} GiB, {available / 2**30:.1f} GiB are free"
 
 

@@ -1,4 +1,4 @@
-"""The lines of a journal of measurements: a typed record for each kind, told by "kind".
+"""The lines of a journal of measurements: a typed record for each kind, which "kind" names.
 
 A field that is UNSET is left out of the line: it does not apply, as what only a GPU has on a
 machine whose processors are measured. A field that could not be read is None, and null in the line.
@@ -30,7 +30,7 @@ class RecordedMachine(msgspec.Struct, frozen=True, kw_only=True):
         affinity: Those of them that the process may run on.
         clock: Of the processors, the mean over them [Hz].
         max_clock: Highest that they are allowed [Hz].
-        governor: What decides on the clock.
+        governor: The kernel's policy for the clock.
         cpu_quota: Cores' worth of time that the control group grants; None means no limit.
         threads: Of the process.
         memory: Of the machine [B].
@@ -47,7 +47,7 @@ class RecordedMachine(msgspec.Struct, frozen=True, kw_only=True):
         max_memory_clock_hz: [Hz].
         mig: Whether the GPU is split into instances.
         device_memory_used_bytes: On the GPU before anything was loaded [B].
-        gpu_unread: Field to the driver's word for why it cannot be read.
+        gpu_unread: Field to the driver's name of the reason why it cannot be read.
     """
 
     cpu: str | None = None
@@ -81,7 +81,7 @@ class PlannedJob(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         job: Its name, unique in the plan.
-        label: What tables call the model; the base runs under it in every group.
+        label: Name of the model in tables; the base runs under it in every group.
         role: "base", "streams" or "parameters".
         group: Number of the group that is loaded together.
         base: Job of the base that it is compared with.
@@ -111,7 +111,7 @@ class Plan(Line, tag="plan", frozen=True, kw_only=True):
         device: "cpu" or a CUDA device.
         engine: "eager" or "graphs".
         threads: CPU threads; None means PyTorch's choice.
-        machine: Where.
+        machine: The machine that it was made on.
         command: The command that began it.
         versions: Of the programs that take part; None where one is not known.
         jobs: The models, in the order in which they are run.

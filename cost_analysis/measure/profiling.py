@@ -60,7 +60,7 @@ def _raise_failure(journal: Journal) -> None:
 def profile_of(
     rows: Sequence[Row], cost: Estimate, findings: Sequence[str], *, on_device: bool
 ) -> Profile:
-    """What the runs of a job say beside an estimate of it.
+    """The measurements of a job beside its estimate.
 
     Args:
         rows: The journal of the job.
@@ -124,7 +124,7 @@ class Place:
         mode: "eager" or "graphs".
         threads: CPU threads, or None.
         checkpoint: Folder or cached id of weights, or None.
-        is_predicted: Whether what is predicted is predicted on this very device.
+        is_predicted: Whether the prediction is for this device.
     """
 
     device: str
@@ -141,14 +141,14 @@ def profile(
     path: Path | None,
     progress: Callable[[], Progress],
 ) -> Profile:
-    """Run one configuration and put it beside its estimate.
+    """Run one configuration and compare it with its estimate.
 
     Args:
-        request: What is asked; its device and engine are what is predicted on.
+        request: The request; its device and engine are those of the prediction.
         place: Where and how it runs.
         limits: When the repeats end.
         path: Keeps the journal, unless None.
-        progress: Opens the bar that shows how far it is.
+        progress: Opens the progress bar.
 
     Raises:
         InputError: A precision that no run has, a device that is not there, too little memory.

@@ -1,6 +1,6 @@
 """Runs jobs in turn, each in a process of its own, and keeps every sample in a journal.
 
-The jobs of a group are loaded together and run A B A B …, so that a machine that slows down slows
+The jobs of a group are loaded together and run A B A B …, so that a machine that slows down affects
 all of them; ratios are taken round by round. A job that the journal has as finished is not run
 again.
 """
@@ -123,7 +123,7 @@ class Worker:
 def run_group(
     jobs: Sequence[Job], limits: Limits, journal: Journal, on_progress: OnProgress, meter: Meter
 ) -> None:
-    """Load jobs together and run them in turn until their medians are known or time is up.
+    """Load jobs together and run them in turn until their medians are precise or time is up.
 
     A job that the journal has as finished or failed is not run again; one that has some rounds goes
     on after the last round that all jobs have.

@@ -1,7 +1,7 @@
 """Times and memory of real forward passes, phase by phase.
 
-A job runs in a process of its own: its memory is its own, a job that runs out of memory takes
-nothing with it, and the parent takes the runs of several jobs in turn.
+A job runs in a process of its own: its memory can be measured, a job that runs out of memory ends
+alone, and the parent runs several jobs in turn.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ def serve(connection: Connection, job: Job) -> None:
         connection.send(_failed(job, f"out of memory: {str(error).splitlines()[0]}"))
     except InputError as error:
         connection.send(_failed(job, str(error)))
-    except RuntimeError as error:  # the CPU allocator and CUDA kernels say so only in words
+    except RuntimeError as error:  # the CPU allocator and CUDA kernels raise no error of their own
         connection.send(_failed(job, str(error).splitlines()[0]))
     except (EOFError, ConnectionError, KeyboardInterrupt):
         return  # the parent is gone or going

@@ -1,7 +1,8 @@
 """Whether a claim holds on the hardware at hand: verdicts on ratios of measured increases.
 
-Increases are those over the base of the same group, round by round, so that what slows the machine
-cancels. The wider model of equal loss lies between the measured ones, by the law, linear in N.
+Increases are those over the base of the same group, round by round, so that a slow moment of the
+machine cancels. The wider model of equal loss lies between the measured ones, by the law, linear
+in N.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Measured:
 
 
 def measured_increases(rows: Sequence[Row]) -> dict[str, Measured]:
-    """What a journal says of each model, by its label."""
+    """The measurements of each model of a journal, by its label."""
     jobs = {job.job: job for job in plan_of(rows).jobs}
     samples: dict[str, dict[int, Run]] = {}
     for run in counted_runs(rows):
@@ -89,7 +90,7 @@ def _ratios(metric: str, own: dict[int, Run], base: dict[int, Run], paired: bool
 
 
 def _has(metric: str, run: Run) -> bool:
-    """Whether a run tells a metric: energy may be unreadable, one token takes no decode step."""
+    """Whether a run has a metric: energy may be unreadable, one token takes no decode step."""
     if metric == "energy":
         return run.energy_joules is not None
     return metric != "tpot" or bool(run.steps)
@@ -137,7 +138,7 @@ class Increases:
 
     @property
     def stand_out(self) -> bool:
-        """Whether both increases stand out of the noise."""
+        """Whether both increases are larger than the noise."""
         return all(
             np.quantile(samples, 0.025) > 0 or np.quantile(samples, 0.975) < 0
             for samples in (self.streams_samples, self.wider_samples)
@@ -184,13 +185,13 @@ CLAIM_NAMES = {
     "tpot": "time per output token",
     "energy": "energy increase",
 }
-"""Claims, and what pages and figures call them."""
+"""Claims, and their names on pages and figures."""
 
 CLAIMED = ("memory", "latency")
 """Claims that the paper makes a figure for."""
 
 LEAST_ROUNDS = 5
-"""Fewer rounds say nothing of the noise."""
+"""Fewest rounds from which the noise can be estimated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,7 @@ class Verdict:
             parameters add something measurable, nan where neither do.
         low: Lower end of its 95 % interval.
         high: Upper end.
-        verdict: "holds", "does not hold here" or "cannot be told".
+        verdict: "holds", "does not hold here" or "cannot be determined".
         why: A sentence.
     """
 
@@ -220,7 +221,7 @@ class Verdict:
 
 
 def verdicts_of(rows: Sequence[Row]) -> tuple[dict[str, Measured], list[Verdict]]:
-    """What a journal alone says: the increases of its models, and its verdicts.
+    """The increases of a journal's models, and its verdicts.
 
     Raises:
         InputError: Rows that are not those of a validation.
@@ -254,7 +255,7 @@ def verdicts(
 
     Args:
         rows: The journal.
-        law: Says which size is of equal loss.
+        law: Gives the size of equal loss.
         plan: The models that were to be run.
         seed: Of the bootstrap.
 
@@ -306,25 +307,25 @@ def _predicted(
 
 
 def _judged(claim: str, streams: int, predicted: float | None, added: Increases) -> Verdict:
-    """What measured increases say of the paper's figure, or of an advantage at all."""
+    """The verdict of measured increases on the paper's figure, or on any advantage."""
     expected = 1.0 if predicted is None else predicted
     low, high = added.interval
     less = "streams" if added.streams < added.wider else "parameters"
     why = f"{less} add less: {_WHY[claim]}"
     if math.isnan(added.ratio):
-        word, why = "cannot be told", "neither streams nor parameters add anything"
+        word, why = "cannot be determined", "neither streams nor parameters add anything"
     elif claim == "memory":
         word = "holds" if added.ratio >= expected else "does not hold here"
     elif added.rounds < LEAST_ROUNDS:
-        word = "cannot be told"
+        word = "cannot be determined"
         why = (
             f"{added.rounds} rounds say nothing of the noise; give {LEAST_ROUNDS} --rounds or more"
         )
     elif not added.stand_out and low < expected <= high:
-        word = "cannot be told"
+        word = "cannot be determined"
         why = "an increase does not stand out of the noise; more rounds, or a quieter machine, tell"
     elif predicted is None and low <= 1 <= high:
-        word, why = "cannot be told", "both add about the same"
+        word, why = "cannot be determined", "both add about the same"
     else:
         word = "holds" if high >= expected else "does not hold here"
     return Verdict(claim, streams, expected, added.ratio, low, high, word, why)

@@ -22,7 +22,7 @@ from cost_analysis.search.queueing import Lengths, Server, under_load
 
 SECONDS_PER_HOUR = 3600.0
 MOST_CELLS = 800
-"""Combinations of device, weight format, batch and P of one plan: some seconds."""
+"""Most combinations of device, weight format, batch and P of one plan, which take some seconds."""
 
 AT_ONCE = 16
 """Values of P in one calculation, so that its memory stays within some 100 MB."""
@@ -30,7 +30,7 @@ AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a model may run on, in what format, and how much of it is asked at once.
+    """A system that a model may run on, with a storage format and a batch size.
 
     Attributes:
         system: What runs it, on one device.
@@ -56,7 +56,7 @@ class Space:
     Attributes:
         base: The model whose depth, heads and vocabulary all sizes have.
         streams: Numbers of streams, P.
-        setups: What they may run on.
+        setups: The systems that they may run on.
         law: Loss of N parameters at P streams.
         input_length: Prompt tokens of a request.
         output_length: Generated tokens.
@@ -75,7 +75,7 @@ class Space:
         """Sort the numbers of streams, and check that there are not too many combinations.
 
         Raises:
-            InputError: More than are worth waiting for, or a rate that is no rate.
+            InputError: More than `MOST_CELLS`, or a rate that is not above 0 and finite.
         """
         object.__setattr__(self, "streams", tuple(sorted(set(self.streams))))
         cells = len(self.setups) * len(self.streams)
@@ -101,7 +101,7 @@ class Candidates:
         parameters: Parameters without embeddings, N.
         loss: Loss by the law, the penalty of the weight format included.
         memory: Memory [B].
-        ttft: Time to first token [s]; nan where the load is beyond the device.
+        ttft: Time to first token [s]; nan where the device cannot carry the load.
         tpot: Time per output token after the first [s]; nan also for a single token.
         latency: Time of a request [s].
         requests: Sequences in flight: the batch, or the mean under the load.
@@ -139,8 +139,8 @@ class Candidates:
 def candidates(space: Space) -> Candidates:
     """Every model size at every P on every setup, up to the first that is too large.
 
-    A size is left out where it and the one below fit the memory at no P: what is left holds
-    every feasible configuration, and beside each cell's largest one the next.
+    A size is left out if neither it nor the next smaller one fits the memory at any P. What is
+    left holds every feasible configuration and, for each cell, the next size above the largest.
     """
     sizes = model_sizes(space.base)
     parts = [
@@ -224,7 +224,7 @@ def _load_costs(space: Space, setup: Setup, spec: ModelSpec) -> dict[str, Number
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """A device that a plan may choose, and what is known of it beside its speed.
+    """A device that a plan may choose, with its power and its price.
 
     Attributes:
         system: The device and what runs models on it; each setup has formats of its own.

@@ -65,8 +65,8 @@ class Axis:
     Attributes:
         name: What the command line calls it.
         read: How its values are read.
-        broadcasts: Its values are numbers of one array calculation; those of others are told
-            apart by a calculation each.
+        broadcasts: Whether its values are numbers of one array calculation; each value of
+            another axis needs a calculation of its own.
     """
 
     name: str
@@ -88,7 +88,7 @@ def _distinct(name: str, values: Iterator[Any]) -> tuple[Any, ...]:
 
 
 def _parts(name: str, value: Any) -> Iterator[Any]:
-    """What stands between commas, or in a list."""
+    """The values between commas, or in a list."""
     if isinstance(value, str):
         parts = [part.strip() for part in value.split(",")]
         if not all(parts):
@@ -169,7 +169,7 @@ PART_ROWS = 1 << 17
 """Rows of a part, which is what is written, and lost, as a whole."""
 
 MOST_ROWS = 10**11
-"""Rows of a grid: days of work."""
+"""Most rows of a grid, which take days."""
 
 AXES = (
     Axis("model", names),
@@ -218,7 +218,7 @@ def broadcasts(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A run of rows that one array calculation gives.
+    """Consecutive rows that one array calculation gives.
 
     Attributes:
         names: The value of each axis that does not broadcast.

@@ -16,7 +16,7 @@ GOALS = {
     "latency": "latency of the request",
     "memory": "memory of the fullest device",
 }
-"""What a layout can be best in."""
+"""What layouts can be ordered by."""
 
 MOST_DEVICES = 4096
 """Devices that layouts are listed for: beyond it there are hundreds of them."""

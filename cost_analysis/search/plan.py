@@ -1,4 +1,4 @@
-"""The best configuration within limits: the lowest loss, or the cheapest way to a loss.
+"""The best configuration within limits: the lowest loss, or the least cost of a given loss.
 
 The search is exhaustive: every candidate is evaluated, in one broadcast calculation a setup.
 """
@@ -21,11 +21,11 @@ Mask = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.intp]
 
 OBJECTIVES = ("memory", "latency", "energy", "cost")
-"""What the way to a target loss can be cheapest in."""
+"""What can be minimised for a given loss."""
 
 _COLUMNS = {"cost": "dollars"}
 ROUNDING = 1e-12
-"""A limit that is met but for rounding is met."""
+"""Relative error of a limit that still counts as met, for rounding."""
 
 
 class InfeasibleError(ValueError):
@@ -34,7 +34,7 @@ class InfeasibleError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a configuration must keep; None where nothing is asked.
+    """Limits that a configuration must keep; None means no limit.
 
     Attributes:
         ttft: Longest time to first token [s].
@@ -51,15 +51,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Limit:
-    """One limit and how every candidate stands to it.
+    """One limit, and whether each candidate keeps it.
 
     Attributes:
         name: "memory", "rate", "loss", "TTFT", "TPOT" or "latency".
         bound: The limit itself, (rows,).
-        values: What the candidates take, (rows,).
+        values: The values of the candidates, (rows,).
         kept: Which keep it, (rows,).
-        written: A value in words.
-        best: What the best among some would be called: "the smallest takes".
+        written: From a value to its text with the unit.
+        best: How a message names the best candidate: "the smallest takes".
     """
 
     name: str
@@ -142,7 +142,7 @@ def _check(space: Space, limits: Limits, objective: str) -> None:
 
 
 def _limits(space: Space, limits: Limits, found: Candidates) -> tuple[Limit, ...]:
-    """Every limit that was asked for, the hardest to argue with first."""
+    """Every limit that was given, in the order in which an infeasible one is looked for."""
     room = np.array([setup.memory_limit for setup in space.setups])[found.setup]
     asked = [
         Limit(
@@ -174,7 +174,7 @@ def _per_second(value: float) -> str:
 
 
 def _why_none(asked: tuple[Limit, ...]) -> str:
-    """The first limit that nothing keeps which keeps those before it."""
+    """The first limit that no candidate keeps which keeps all limits before it."""
     left = np.ones(len(asked[0].kept), np.bool_)
     for index, limit in enumerate(asked):
         if (left & limit.kept).any():
@@ -222,7 +222,7 @@ def _pareto(found: Candidates, feasible: Mask) -> Indices:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a plan is asked.
+    """A question that a plan answers.
 
     Attributes:
         space: What to choose from.

@@ -6,16 +6,16 @@ Requests arrive at random (Poisson) and are served by continuous batching. The s
   one server with random service times (Pollaczek-Khinchine), and for the decode step that runs.
 - What prefills leave of the time, a share 1 - rho, goes to decode steps. A request decodes in a
   batch of itself and the b others that are there on average (the arrival theorem), in steps of
-  s(1 + b), the time of a decode step of that batch. Before its first step it lets those prompts
-  pass that came during its own wait and prefill, rho times its time to first token.
-- So it decodes for T = (steps s(1 + b) + rho TTFT) / (1 - rho), and Little's law closes the
-  circle: b is the rate times T. Where s(n)/n falls with n this has one solution, or none: then
-  the load is beyond what the device carries.
+  s(1 + b), the time of a decode step of that batch. Before its first step it waits for the prompts
+  that arrived during its own wait and prefill, rho times its time to first token.
+- So it decodes for T = (steps s(1 + b) + rho TTFT) / (1 - rho), and by Little's law b is the rate
+  times T. Where s(n)/n falls with n these two equations have one solution, or none: then the load
+  is more than the device can carry.
 - The number in flight varies about its mean: as Poisson where requests don't slow each other, more
   the closer the device is to its limit, and more as each prompt stops the decoding of all others
-  (linear noise: arrivals and departures against the pull back to the mean). A gamma distribution of
-  that mean and variance says how many are there 99 % of the time at most, and memory is counted for
-  so many, each with the cache of its full length.
+  (linear noise approximation: arrivals and completions around a stable mean). The 99 % quantile of
+  a gamma distribution of that mean and variance is the number that memory is counted for, each
+  with the cache of its full length.
 """
 
 from __future__ import annotations
@@ -100,13 +100,13 @@ class Lengths:
 
 
 HALVINGS = 60
-"""Of an interval, until only rounding is left."""
+"""Bisections of an interval, until only rounding is left."""
 
 MOST_REQUESTS = 1024
 """Requests that an engine decodes together at most, unless the user says otherwise."""
 
 LEAST = 1e-9
-"""What is divided by is at least this much."""
+"""Smallest divisor."""
 
 QUANTILE = 2.326
 """Standard deviations above the mean below which a normal variable lies 99 % of the time."""
@@ -114,11 +114,11 @@ QUANTILE = 2.326
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Server:
-    """What serves: models on a device.
+    """Models on a device that serve requests.
 
     Attributes:
         spec: The models; its fields may be arrays that broadcast.
-        lengths: What is asked of them.
+        lengths: Lengths of the requests.
         system: What runs the models; its layout has no pipeline.
         most: Requests that are decoded together at most.
     """
@@ -147,7 +147,7 @@ class Server:
         return first, second
 
     def memory_bytes(self, requests: Number) -> Array:
-        """Memory of a device with so many requests in flight, one in its prefill [B]."""
+        """Memory of a device with a number of requests in flight, one in its prefill [B]."""
         longest = self.lengths.prompts.max()
         precision, layout = self.system.precision, self.system.layout
         alone = memory(self.spec, Workload(1, longest, 1), precision, layout)
@@ -156,7 +156,7 @@ class Server:
         return np.asarray(alone.weights + cache + np.maximum(alone.activations, decoding))
 
     def cache_bytes(self, requests: Number) -> Number:
-        """Cache of a device with so many requests that are decoding [B]."""
+        """Cache of a device with a number of requests that are decoding [B]."""
         tokens, system = self.lengths.cached_tokens, self.system
         return kv_cache_bytes(self.spec, requests, tokens, system.precision, system.layout)
 
@@ -189,7 +189,7 @@ class Server:
         return np.where(np.asarray(capacity) >= 1, low, 0.0)
 
     def closed_rate(self, requests: Number) -> Array:
-        """Requests a second with always so many in flight [1/s].
+        """Requests a second with a constant number in flight [1/s].
 
         Args:
             requests: Whole numbers from 1, broadcast against the models.
@@ -199,7 +199,7 @@ class Server:
         return np.asarray(1.0 / (prefill + decode))
 
     def closed_tpot(self, requests: Number) -> Array:
-        """Time per output token with always so many in flight [s]; nan for single tokens.
+        """Time per output token with a constant number in flight [s]; nan for single tokens.
 
         While a request decodes, each of the others is prefilled once.
         """
@@ -257,15 +257,15 @@ class _Queue:
 
     @property
     def noise(self) -> Array:
-        """Variance of arrivals less departures, over that of two Poisson processes.
+        """Variance of arrivals less completions, over that of two Poisson processes.
 
-        An arrival adds a request and, by its prefill, keeps others from leaving.
+        An arrival adds a request and, by its prefill, delays the completion of others.
         """
         load = np.asarray(self.rate) / self.free
         return np.asarray((1 + 1 + 2 * load * self.first + load**2 * self.second) / 2)
 
     def active(self, others: Array) -> Array:
-        """Probability that some request is decoding, with so many on average."""
+        """Probability that some request is decoding, given the mean number."""
         return (1 - np.exp(-others)) * (self.steps > 0)
 
     def ttft(self, others: Array, step: Array) -> Array:
@@ -279,7 +279,7 @@ class _Queue:
         return np.asarray((self.steps * step + passing) / self.free * (self.steps > 0))
 
     def requests(self, others: Array, step: Array) -> Array:
-        """Requests that would be decoding if so many were, by Little's law."""
+        """Requests that are decoding by Little's law, given the batch that they decode in."""
         return np.asarray(self.rate * self.decoding(others, step))
 
 
@@ -305,7 +305,7 @@ def under_load(server: Server, rate: Number, capacity: Number | None = None) -> 
 
 
 def _quantile(mean: Array, variance: Array) -> Array:
-    """What a gamma variable stays below 99 % of the time (Wilson and Hilferty, 1931)."""
+    """99 % quantile of a gamma distribution (Wilson and Hilferty, 1931)."""
     spread = variance / np.maximum(mean, LEAST) ** 2 / 9
     return np.asarray(mean * np.maximum(1 - spread + QUANTILE * np.sqrt(spread), 0) ** 3)
 
@@ -314,7 +314,7 @@ def _batch(server: Server, queue: _Queue, room: Array) -> tuple[Array, Array, Ar
     """The mean number of decoding requests b, the time of a step of batch 1 + b [s], the stiffness.
 
     The smallest whole batch beyond the solution, and between it and the one before along a line.
-    The stiffness is 1 - d ln T / d ln b there: how strongly the number is drawn to its mean.
+    The stiffness is 1 - d ln T / d ln b there: how strongly the number returns to its mean.
     """
 
     def excess(batch: Array) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""Streams against parameters in serving: what fits, speed against load, and who wins where."""
+"""Streams against parameters in serving: what fits, speed under load, and where each is faster."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from cost_analysis.law.equal_loss import Baseline, choose
 from cost_analysis.search.queueing import Lengths, Load, Server, under_load
 
 METRICS = ("ttft", "tpot", "latency")
-"""What streams and parameters are compared in."""
+"""Metrics in which streams and parameters are compared."""
 
 POINTS = 400
-"""Rates at which a contest is looked at, from light to full load."""
+"""Rates at which two models are compared, from light to full load."""
 
 LIGHTEST = 1e-3
 """The lightest load, as a share of the heaviest."""
@@ -82,7 +82,7 @@ class ServingView:
         streams: A model for each number of streams, the most last.
         wider: The model of equal loss with one stream; None where there are no streams.
         chosen: How the wider model was chosen.
-        contests: Who is faster where, a contest a metric.
+        contests: Which is faster at which load, one for each metric.
     """
 
     spec: ModelSpec
@@ -105,7 +105,7 @@ class ServingView:
 
     @property
     def rates(self) -> Array:
-        """Loads worth showing, from light to nearly full for each of the rivals [1/s]."""
+        """Loads that tables show, from light to nearly full for each of the rivals [1/s]."""
         loads = {float(f"{share * model.carried:.2g}") for share in SHARES for model in self.rivals}
         return np.array(sorted(loads - {0.0}))
 
@@ -121,9 +121,9 @@ def serving_view(
     """Serve a model with several numbers of streams, and the wider model of equal loss.
 
     Args:
-        server: The model and what is asked of it; its own streams do not count, and those with
-            few have fewer groups of the layout.
-        streams: Numbers of streams; the largest is held against the wider model.
+        server: The model and what is asked of it; `streams` replaces its own. Models with
+            fewer streams than the layout has groups use as many groups as they have streams.
+        streams: Numbers of streams; the largest is compared with the wider model.
         memory_limit: Memory that may be used [B]; None means the device's.
         baseline: "law", "measured", or the name of a model.
         dataset: Data set of the law and the measured losses.
@@ -162,8 +162,8 @@ def serving_view(
 def contest(streamed: Served, wider: Served, metric: str) -> Contest:
     """Where the first of two models stops being the faster one, or starts.
 
-    An overloaded model takes for ever. The first change is bracketed on a grid of rates and found
-    on a finer one, to 5e-5 of the rate.
+    The time of an overloaded model is infinite. The first change is bracketed on a grid of rates
+    and found on a finer one, to 5e-5 of the rate.
     """
     most = max(streamed.carried, wider.carried)
 

@@ -1,4 +1,4 @@
-"""Calculates the pieces of a grid, and sums them up: extremes and the Pareto front.
+"""Calculates the pieces of a grid, and summarises them: extremes and the Pareto front.
 
 A summary of a part is small and plain, so that it is kept beside the part and sent between
 processes; summaries of parts merge into that of the sweep.
@@ -53,7 +53,7 @@ def sweep(**axes: Any) -> pd.DataFrame:
         axes: Flags of the estimate: a value, a list, or text such as "1,2,4" and "1:256:x2".
 
     Returns:
-        The columns of `sweep_columns.COLUMNS`; the last axis moves fastest.
+        The columns of `columns.COLUMNS`; the last axis moves fastest.
 
     Raises:
         InputError: No such axis, values that make no sense, or too many rows for the memory.
@@ -226,7 +226,7 @@ def _spec(request: Request, numbers: Mapping[str, Any]) -> ModelSpec:
 
 
 LARGER_IS_BETTER = ("tokens_per_s", "device_free_bytes")
-"""Columns of which more is wanted; of all others less."""
+"""Columns of which a larger value is better; of all others a smaller one."""
 
 MEASURES = (
     "memory_total_bytes",
@@ -235,7 +235,7 @@ MEASURES = (
     "latency_total_s",
     "tokens_per_s",
 )
-"""Columns whose extremes are told."""
+"""Columns whose extremes are reported."""
 
 OBJECTIVES = ("memory_total_bytes", "latency_tpot_s", "tokens_per_s")
 """Columns of the Pareto front, unless others are asked for."""
@@ -248,7 +248,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What some rows of a sweep come to.
+    """The summary of some rows of a sweep.
 
     Attributes:
         rows: How many there are.
@@ -266,7 +266,7 @@ class Summary:
 
     @property
     def record(self) -> dict[str, Any]:
-        """The summary as JSON knows it; its rows are not copied."""
+        """The summary as a JSON object; its rows are not copied."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
@@ -288,7 +288,7 @@ def objectives_named(names: Sequence[str]) -> tuple[str, ...]:
 def summary_of(columns: Mapping[str, Values], objectives: Sequence[str] = OBJECTIVES) -> Summary:
     """The summary of some rows.
 
-    Only rows that fit their device are on the front: what does not run is no choice.
+    Only rows that fit their device are on the front: the others cannot run.
     """
     fits = columns["device_fits"]
     found = {name: columns[name] for name in MEASURES if not np.isnan(columns[name]).all()}

@@ -5,7 +5,7 @@ The file itself appears once, at the end: a file of that name is complete. A swe
 is continued with the parts that are missing.
 
 Parts of a Parquet file are Arrow files: to write and read one again takes a third of the time that
-Parquet takes, for about half as much disk more.
+Parquet takes, and about half as much more disk.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Target:
 
     @property
     def manifest(self) -> Path:
-        """What the parts belong to."""
+        """The file that says which sweep the parts belong to."""
         return self.folder / "sweep.json"
 
     def part(self, index: int) -> Path:
@@ -113,7 +113,7 @@ def prepare(target: Target, grid: Grid, *, resume: bool) -> list[int]:
     Args:
         target: Where to write.
         grid: What to write.
-        resume: Go on with what an earlier run left.
+        resume: Continue from the parts of an earlier run.
 
     Raises:
         InputError: Another sweep's parts are there, or parts and no `resume`.
@@ -152,18 +152,18 @@ def _check_same(target: Target, identity: Mapping[str, Any], *, resume: bool) ->
 def _identity(grid: Grid, target: Target) -> dict[str, Any]:
     """What makes two sweeps the same: the axes, and what their names stand for."""
     pieces = (grid.piece(place) for place in _first_of_each_combination(grid))
-    told = sha256()
+    digest = sha256()
     for piece in pieces:
         cost = outcome(piece).cost
-        told.update(repr((cost.hardware, cost.engine, cost.precision)).encode())
-        told.update(repr(_digest(cost)).encode())
+        digest.update(repr((cost.hardware, cost.engine, cost.precision)).encode())
+        digest.update(repr(_digest(cost)).encode())
     return {
         "version": VERSION,
         "axes": {name: list(values) for name, values in grid.axes.items()},
         "columns": [column.name for column in COLUMNS],
         "pareto": list(target.objectives),
         "part_rows": grid.part_rows,
-        "system": told.hexdigest(),
+        "system": digest.hexdigest(),
     }
 
 
@@ -261,15 +261,15 @@ def _schema() -> pyarrow.Schema:
         "switch": pa.bool_(),
         "number": pa.float64(),
     }
-    told = {c.name: c.text for c in COLUMNS}
+    texts = {c.name: c.text for c in COLUMNS}
     return pa.schema(
-        [pa.field(c.name, kinds[c.kind], metadata={"description": told[c.name]}) for c in COLUMNS]
+        [pa.field(c.name, kinds[c.kind], metadata={"description": texts[c.name]}) for c in COLUMNS]
     )
 
 
 @contextmanager
 def _parquet_writer(file: IO[bytes]) -> Iterator[pyarrow.parquet.ParquetWriter]:
-    """A writer of Parquet that tells names and counts by dictionaries, numbers by their bytes.
+    """A writer of Parquet: names and counts by dictionaries, numbers with their bytes split.
 
     The first bytes of all numbers are stored together, then the second ones, and so on: neighbours
     differ little in them, so that they take a fifth less of the disk and of the time.

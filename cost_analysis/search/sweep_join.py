@@ -39,7 +39,7 @@ class FinishedParts:
             self._changed.notify()
 
     def end(self) -> None:
-        """No more parts will be added; who waits for one is told so."""
+        """No more parts will be added: iteration ends with an error."""
         with self._changed:
             self._ended = True
             self._changed.notify()
@@ -52,7 +52,7 @@ class FinishedParts:
         """
         for index in range(self._count):
             with self._changed:
-                while not (self._ended or index in self._finished):
+                while not self._ended and index not in self._finished:
                     self._changed.wait()
                 if self._ended:
                     raise EndedEarlyError

@@ -2,7 +2,7 @@
 
 All three are executors with the interface of `concurrent.futures`, and take the same task:
 calculate a part, write it, and send its summary back. How many parts are handed out at once is
-bounded, so that a grid of any size waits in no queue.
+bounded, so that the queue does not grow with the grid.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RETRIES = 3
 """How often Dask repeats a part that failed."""
 
 MAXIMUM_CRASHES = 20
-"""Workers that may die over a part before Dask gives it up: it is not the part's fault."""
+"""Workers that may die during a part before Dask gives it up; mostly the part is not the cause."""
 
 CONNECTION_TIMEOUT = 10.0
 """How long a scheduler may take to answer [s]."""
@@ -45,7 +45,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """What calculates parts.
+    """The executor that calculates parts.
 
     Attributes:
         executor: Takes parts.
@@ -65,7 +65,7 @@ def run_parts(
         grid: The grid.
         target: Where to write; the workers must see its folder.
         parts: Numbers of the parts.
-        workers: What calculates.
+        workers: The executor.
         on_part: Called for each part that is done, as soon as it is.
 
     Raises:
@@ -135,7 +135,7 @@ class _ThisProcess(Executor):
 
 
 def _end_with_parent() -> None:
-    """Leave Ctrl-C to the parent, and end with it, however it ends."""
+    """Ignore Ctrl-C, which the parent handles, and exit when the parent ends in any way."""
     import multiprocessing
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -212,7 +212,7 @@ _CLIENT_LOGGERS = ("distributed", "distributed.client", "tornado.application")
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide what the client logs of connections that close: one sentence of ours says it."""
+    """Hide the client's log messages about closed connections, which our own error reports."""
     levels = {name: logging.getLogger(name).level for name in _CLIENT_LOGGERS}
     for name in levels:
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -1,6 +1,6 @@
 """This machine while it runs: NVML, energy, meters.
 
-nvml      what the NVIDIA driver says: the only place that calls NVML
+nvml      readings of the NVIDIA driver: the only module that calls NVML
 readings  records of a device at a time, without a driver
 machine   processors, memory, and energy counters
 energy    energy between two times, and what makes a measurement unsteady

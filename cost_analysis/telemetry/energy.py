@@ -1,7 +1,8 @@
 """The energy that a device took between two times, and what makes a measurement unsteady.
 
 It is the difference of the device's own counter where the window is long enough for the counter to
-have moved often; else the integral of the power readings; and where neither can tell, a sentence.
+have moved often; else the integral of the power readings; if neither can be used, a sentence says
+why.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ MINIMUM_UPDATES = 10
 """Updates of the energy counter that a window spans at least: an edge may be off by one of them."""
 
 STALL_TIME = 1.0
-"""A counter that does not move for so long stands still [s]; devices update it within 0.1 s."""
+"""Time without a change after which a counter has stopped [s]; devices update it within 0.1 s."""
 
 POWER_AVERAGE = 1.0
-"""Shortest window that power readings say anything about [s]: since Ampere, devices other than
+"""Shortest window for which power readings are meaningful [s]: since Ampere, devices other than
 GA100 answer with the average of a second (nvml.h, `nvmlDeviceGetPowerUsage`)."""
 
 Points = Sequence[tuple[float, float]]

@@ -36,7 +36,7 @@ class Machine:
         affinity: Those of them that this process may run on.
         clock: Of the processors now, the mean over them [Hz].
         max_clock: Highest that they are allowed [Hz]; None where the system does not say.
-        governor: What decides on the clock ("performance", "powersave", …), likewise.
+        governor: The kernel's policy for the clock ("performance", "powersave", …), likewise.
         cpu_quota: Cores' worth of time that its control group grants; None means no limit.
         threads: Of this process, now.
         memory: Of the machine [B].
@@ -182,7 +182,7 @@ def cpu_energy(root: Path = POWERCAP) -> CpuEnergy:
     """The processors' energy counters: packages and the memory beside them, which add up.
 
     Args:
-        root: Where Linux shows them; reading them takes a right that few users have.
+        root: Where Linux shows them; reading them needs permissions that few users have.
     """
     joules: dict[str, float] = {}
     ranges: dict[str, float] = {}
@@ -244,7 +244,7 @@ def _charged(group: Path) -> float:
 
 
 def _first(missing: dict[str, str], name: str, *ways: Callable[[], Any]) -> Any:
-    """What the first way that works gives; else None, and the reason noted."""
+    """The value of the first reader that works; else None, and the reason is kept."""
     reason = ""
     for way in ways:
         try:
@@ -257,7 +257,7 @@ def _first(missing: dict[str, str], name: str, *ways: Callable[[], Any]) -> Any:
 
 
 def _named(error: Exception) -> str:
-    """The reason of a failure, in the words that the NVIDIA driver uses too."""
+    """The reason of a failure, as a name that the NVIDIA driver uses too."""
     if isinstance(error, PermissionError):
         return "NO_PERMISSION"
     if isinstance(error, ImportError):
@@ -314,7 +314,7 @@ def _cpu_name() -> str:
 
 
 def _peak_by_psutil() -> float:
-    """Windows alone has it there."""
+    """Only Windows has it there."""
     return float(_psutil().Process().memory_info().peak_wset)
 
 

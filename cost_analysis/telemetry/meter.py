@@ -124,7 +124,7 @@ class Sampler:
 
     @property
     def rate(self) -> float:
-        """Readings per second as they came out, marks included."""
+        """Readings per second that were achieved, marks included."""
         samples = self.samples
         span = samples[-1].time - samples[0].time if samples else 0.0
         return (len(samples) - 1) / span if span > 0 else 0.0
@@ -185,7 +185,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class GpuReadings:
-    """What a GPU said during a run; what was not read is None.
+    """Readings of a GPU during a run; what was not read is None.
 
     Attributes:
         memory_used: On the device, at most [B].
@@ -214,7 +214,7 @@ class Readings:
         energy: Of one request [J]; None where it could not be read.
         source: "counter", "power" or "rapl", where `energy` is from; None likewise.
         missing: Why the energy was not read, or not by its counter.
-        gpu: What the GPU said; None where the processors are read.
+        gpu: Readings of the GPU; None where the processors are read.
     """
 
     energy: float | None
@@ -225,7 +225,7 @@ class Readings:
 
 @dataclass(frozen=True, slots=True)
 class SamplingCost:
-    """What the reading itself takes.
+    """The cost of taking the readings.
 
     Attributes:
         share: Processor time, as a share of one core.
@@ -292,7 +292,7 @@ class Meter:
             start = self._sampler.mark()
             result = work()
             window = self._sampler.window(start, self._sampler.mark())
-            # Where nothing is read at all, one reason says it.
+            # Where nothing is read at all, one reason is enough.
             reason = "; ".join(window.reasons[:1] if self._sampler.stopped else window.reasons)
             energy = _for_each(window.joules, requests)
             return result, Readings(energy, window.source, reason, _gpu_readings(window, pid))

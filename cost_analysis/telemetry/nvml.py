@@ -1,8 +1,8 @@
-"""What the NVIDIA driver says about a device, in SI units: the only place that calls NVML.
+"""Readings of the NVIDIA driver about a device, in SI units: the only module that calls NVML.
 
 The binding is nvidia-ml-py's `pynvml`, imported when a device is opened. Nothing here raises for
 what a driver lacks: a device that cannot be opened is an `Unavailable` with a sentence, and a
-reading that fails is absent, with the driver's own word for why (`NOT_SUPPORTED`, …).
+reading that fails is absent, with the driver's own name of the reason (`NOT_SUPPORTED`, …).
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ _SENTENCES = {
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """A device that cannot be asked.
+    """A device that cannot be read.
 
     Attributes:
-        code: The driver's word for it, or "NO_BINDING" or "NO_DEVICE".
+        code: The driver's name of the reason, or "NO_BINDING" or "NO_DEVICE".
         reason: One sentence.
     """
 
@@ -56,7 +56,7 @@ class Unavailable:
     reason: str
 
     def __enter__(self) -> Self:
-        """Itself: what runs with a device runs without one too."""
+        """Itself, so that code for a device runs without one too."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -262,13 +262,13 @@ def _unavailable(code: str, which: object) -> Unavailable:
 
 
 def _reason(nvml: ModuleType, error: Any) -> str:
-    """The driver's word for an error: "NOT_SUPPORTED"."""
+    """The driver's name of an error, such as "NOT_SUPPORTED"."""
     return _reasons(nvml).get(error.value, f"ERROR_{error.value}")
 
 
 @cache
 def _reasons(nvml: ModuleType) -> dict[int, str]:
-    """The driver's words by their numbers; looked up at every sample, so kept."""
+    """The driver's names of errors by their numbers; cached, since every sample looks them up."""
     prefix = "NVML_ERROR_"
     names = vars(nvml).items()
     return {value: name.removeprefix(prefix) for name, value in names if name.startswith(prefix)}

@@ -1,6 +1,6 @@
 """What is known of a device at a time, in SI units: records that hold no driver.
 
-What could not be read is None, and `missing` has the driver's own word for why.
+What could not be read is None, and `missing` has the driver's own name of the reason.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CLOCK_EVENTS = {
 GONE = frozenset(
     {"GPU_IS_LOST", "GPU_NOT_FOUND", "RESET_REQUIRED", "DRIVER_NOT_LOADED", "UNINITIALIZED"}
 )
-"""Reasons after which a device answers no more."""
+"""Reasons after which a device does not answer any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ def test_models_that_the_paper_does_not_have(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "message"),
     [
         (["greedy"], "unknown method 'greedy'"),
         (["loop:1"], "needs an amount of 2 or more"),
@@ -53,10 +53,10 @@ def test_models_that_the_paper_does_not_have(name: str) -> None:
         (["none.toml"], "cannot read method 'none.toml'"),
     ],
 )
-def test_what_is_no_method(asked: list[str], said: str) -> None:
+def test_what_is_no_method(asked: list[str], message: str) -> None:
     with pytest.raises(InputError, match=r".") as caught:
         contest(request_for("1.6b"), asked)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_one_stream_leaves_no_default_amount() -> None:
@@ -73,7 +73,7 @@ def test_a_method_of_ones_own(tmp_path: Path) -> None:
     assert own.name == "twice"
     twice = loop(SPEC, 2)
     assert replace(own, name=twice.name, source=twice.source) == twice
-    for content, said in (
+    for content, message in (
         ('source = "x"\npasses = 0', "passes is 0"),
         ('source = "x"\npasses = true', "must be a whole number"),
         ('source = "x"\ntokens = 0.0', "tokens is 0.0"),
@@ -84,7 +84,7 @@ def test_a_method_of_ones_own(tmp_path: Path) -> None:
         file.write_text(content)
         with pytest.raises(InputError, match=r".") as caught:
             read_spending(file, SPEC)
-        assert said in str(caught.value), content
+        assert message in str(caught.value), content
 
 
 def streamed(streams: int = 8, device: str = "a100", **workload: Any) -> Request:
@@ -97,20 +97,20 @@ def test_every_metric_is_of_three_estimates() -> None:
     found = comparison(request, baseline="2.8b", price_per_hour=3.6)
     specs = (request.spec.with_streams(1), request.spec, load_model("2.8b").spec)
     costs = [estimate_on(spec, request.workload, request.system) for spec in specs]
-    told = {metric.name: (metric.base, metric.streamed, metric.baseline)
+    values = {metric.name: (metric.base, metric.streamed, metric.baseline)
             for metric in found.metrics}  # fmt: skip
-    assert told["memory"] == tuple(cost.memory.total for cost in costs)
-    assert told["weights"] == tuple(cost.memory.weights for cost in costs)
-    assert told["kv_cache"] == tuple(cost.memory.kv_cache for cost in costs)
-    assert told["ttft"] == tuple(cost.ttft for cost in costs)
-    assert told["tpot"] == tuple(cost.tpot for cost in costs)
-    assert told["latency"] == tuple(cost.total for cost in costs)
+    assert values["memory"] == tuple(cost.memory.total for cost in costs)
+    assert values["weights"] == tuple(cost.memory.weights for cost in costs)
+    assert values["kv_cache"] == tuple(cost.memory.kv_cache for cost in costs)
+    assert values["ttft"] == tuple(cost.ttft for cost in costs)
+    assert values["tpot"] == tuple(cost.tpot for cost in costs)
+    assert values["latency"] == tuple(cost.total for cost in costs)
     rates = [2 * 20 / cost.total for cost in costs]
-    assert told["tokens_per_s"] == pytest.approx(rates)
-    assert told["tokens_per_joule"] == pytest.approx([rate / 400 for rate in rates])
+    assert values["tokens_per_s"] == pytest.approx(rates)
+    assert values["tokens_per_joule"] == pytest.approx([rate / 400 for rate in rates])
     # $3.6 an hour is a tenth of a cent a second.
     dollars = [1e-3 / rate * 1e6 for rate in rates]
-    assert told["dollars_per_million_tokens"] == pytest.approx(dollars)
+    assert values["dollars_per_million_tokens"] == pytest.approx(dollars)
     assert [metric.name for metric in found.metrics if not metric.less_is_better] == [
         "tokens_per_s", "tokens_per_joule",
     ]  # fmt: skip
@@ -151,7 +151,10 @@ def test_a_baseline_is_one_that_could_be_built() -> None:
 
 def test_what_a_comparison_stretches_is_said() -> None:
     smaller = comparison(streamed(), baseline="0.5b")
-    assert smaller.warnings[-1] == "the baseline is no larger than the base: ratios say nothing"
+    assert (
+        smaller.warnings[-1]
+        == "the baseline is no larger than the base: the ratios have no meaning"
+    )
     crowded = comparison(streamed(device="t4", batch_size=4096), baseline="2.8b")
     assert [sentence for sentence in crowded.warnings if "does not fit" in sentence] == [
         "the streamed model does not fit t4: its time is hypothetical",

@@ -39,8 +39,8 @@ def test_the_published_one_knows_neither_engines_nor_formats(
         SYSTEM, engine=load_engine("eager"), precision=Precision(),
         flops_efficiency=shares[0], bandwidth_efficiency=shares[1],
     )  # fmt: skip
-    told = request_cost("published", SPEC, WORK, other)
-    assert told == (paper.total_memory, paper.total_latency)
+    found = request_cost("published", SPEC, WORK, other)
+    assert found == (paper.total_memory, paper.total_latency)
 
 
 def test_requests_of_a_setting_are_all_pairs_of_batch_and_lengths() -> None:

@@ -49,12 +49,12 @@ def test_the_base_and_streams_cost_what_they_are_estimated_to(
     spec = load_model(name).spec
     way = parscale(spec, streams) if streams > 1 else base(spec)
     ours = method_cost(way, WORK, System(a100, graphs))
-    told = estimate(spec.with_streams(streams), WORK, a100, graphs)
-    assert ours.latency == told.total
-    assert ours.ttft == told.ttft
-    assert ours.flops == told.flops
-    assert ours.memory == told.memory.total
-    assert ours.parameters == told.parameters.total
+    expected = estimate(spec.with_streams(streams), WORK, a100, graphs)
+    assert ours.latency == expected.total
+    assert ours.ttft == expected.ttft
+    assert ours.flops == expected.flops
+    assert ours.memory == expected.memory.total
+    assert ours.parameters == expected.parameters.total
 
 
 def test_the_base_by_hand(a100: Hardware) -> None:

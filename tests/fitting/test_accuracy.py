@@ -156,8 +156,8 @@ def test_rows_of_a_batch_stand_beside_those_of_one_sequence(predicted: list[Pred
         grown = measured_seconds(large) / measured_seconds(small) * (8 if small.is_rate else 1)
         assert pair.measured == pytest.approx(grown)
         ours = [of[row.texts["id"]].predicted for row in (small, large)]
-        told = ours[1] / ours[0] if not small.is_rate else 8 * ours[0] / ours[1]
-        assert pair.predicted == pytest.approx(told)
+        expected = ours[1] / ours[0] if not small.is_rate else 8 * ours[0] / ours[1]
+        assert pair.predicted == pytest.approx(expected)
         assert pair.error == pytest.approx(pair.predicted / pair.measured - 1)
     assert all(pair.small.metric != MEMORY_METRIC for pair in found)
 

@@ -86,9 +86,9 @@ def test_a_fit_says_what_it_rests_on(rows: list[Measurement]) -> None:
     few = [row for row in rows if source(row) in ("GPTFAST", "ITREX")]
     fit = fit_engines(few, 2)
     errors = dict.fromkeys(("in the sample", *accuracy.FOLDS), fit.errors(few))
-    told = described(fit, few, errors)
+    result = described(fit, few, errors)
     assert "on 15 published rows (GPTFAST; a100-sxm-80gb, mi250x-gcd)" in (
-        told.engines["gpt-fast"].source
+        result.engines["gpt-fast"].source
     )
-    assert told.rows["gpt-fast"] == 15
-    assert set(told.engines) == {"gpt-fast", "graphs", "itrex", "cpu"}
+    assert result.rows["gpt-fast"] == 15
+    assert set(result.engines) == {"gpt-fast", "graphs", "itrex", "cpu"}

@@ -73,7 +73,7 @@ def test_why_a_row_cannot_be_represented(
 
 
 @pytest.mark.parametrize(
-    ("said", "formats"),
+    ("stated", "formats"),
     [
         ("fp16", ("fp16", "fp16", "fp16")),
         (" BF16 ", ("bf16", "bf16", "bf16")),
@@ -85,9 +85,9 @@ def test_why_a_row_cannot_be_represented(
     ],
 )
 def test_formats_as_sources_call_them(
-    tmp_path: Path, said: str, formats: tuple[str, str, str]
+    tmp_path: Path, stated: str, formats: tuple[str, str, str]
 ) -> None:
-    found = read(tmp_path, weight_dtype=said).precision
+    found = read(tmp_path, weight_dtype=stated).precision
     assert (found.weights, found.activations, found.kv_cache) == formats
     assert set(FORMATS.values()) >= {formats[0]}
 
@@ -96,12 +96,12 @@ def test_a_link_logits_and_the_class_that_a_row_states(tmp_path: Path) -> None:
     plain = read(tmp_path, hardware="a100-sxm-80gb", hardware_detail="", note="", engine="eager")
     assert plain.device.interconnect != PCIE
     assert (plain.logits, plain.engine_class) == ("last", "eager")
-    told = read(
+    result = read(
         tmp_path, hardware="epyc-9654", hardware_detail="PCIe interconnect",
         note="logits of all positions", engine="eager",
     )  # fmt: skip
-    assert told.device.interconnect == PCIE
-    assert (told.logits, told.engine_class) == ("all", "cpu")
+    assert result.device.interconnect == PCIE
+    assert (result.logits, result.engine_class) == ("all", "cpu")
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ def test_both_engines_compute_the_same() -> None:
             session.model(tokens, cache)
         position = torch.full((1, 1), 7)
         asked = session.model(tokens[:, :1], growing)
-        told = session.model(tokens[:, :1], fixed, positions=position)
-    torch.testing.assert_close(asked, told)
+        expected = session.model(tokens[:, :1], fixed, positions=position)
+    torch.testing.assert_close(asked, expected)
 
 
 def test_a_renewed_cache_forgets_the_last_request() -> None:

@@ -90,7 +90,7 @@ def test_noise_cannot_be_told() -> None:
     random = np.random.default_rng(0)
     noisy = {label: 1.0 + 0.3 * random.standard_normal(20) for label in LABELS}
     found = verdicts(journal(noisy, FLAT, PLAN), LAW, PLAN)
-    assert {v.verdict for v in found if v.claim != "memory"} == {"cannot be told"}
+    assert {v.verdict for v in found if v.claim != "memory"} == {"cannot be determined"}
 
 
 def test_streams_that_are_lost_in_the_noise_hold_where_the_interval_is_above_the_claim() -> None:
@@ -105,7 +105,7 @@ def test_streams_that_are_lost_in_the_noise_hold_where_the_interval_is_above_the
 
 def test_few_rounds_cannot_be_told() -> None:
     found = verdicts(journal(FLAT, FLAT, PLAN, rounds=3), LAW, PLAN)
-    assert {v.verdict for v in found if v.claim == "latency"} == {"cannot be told"}
+    assert {v.verdict for v in found if v.claim == "latency"} == {"cannot be determined"}
 
 
 def test_free_streams_and_dear_streams() -> None:
@@ -123,7 +123,7 @@ def test_where_nothing_increases_nothing_can_be_told() -> None:
     found = {(v.claim, v.streams): v for v in verdicts(journal(same, same, PLAN), LAW, PLAN)}
     for verdict in found.values():
         assert np.isnan([verdict.measured, verdict.low, verdict.high]).all()
-        assert verdict.verdict == "cannot be told"
+        assert verdict.verdict == "cannot be determined"
         assert verdict.why == "neither streams nor parameters add anything"
 
 

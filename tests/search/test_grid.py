@@ -48,7 +48,7 @@ def test_lists_and_ranges(value: Any, expected: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ("4:1", "ends before it begins"),
         ("1:4:0", "its step leads nowhere"),
@@ -71,10 +71,10 @@ def test_lists_and_ranges(value: Any, expected: tuple[int, ...]) -> None:
         (f"1:{MOST_VALUES + 1}", "more than 1,000,000 values"),
     ],
 )
-def test_what_is_no_axis_is_one_sentence(value: Any, said: str) -> None:
+def test_what_is_no_axis_is_one_sentence(value: Any, message: str) -> None:
     with pytest.raises(InputError, match="P") as caught:
         whole_numbers("P", value)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert len(str(caught.value)) < 200
 
 

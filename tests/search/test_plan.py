@@ -22,7 +22,6 @@ from cost_analysis import (
 from cost_analysis.common.arrays import single
 from cost_analysis.common.units import parse_quantity
 from cost_analysis.cost.estimate import estimate_on
-from cost_analysis.inputs.spec import DERIVED
 from cost_analysis.inputs.system import System
 from cost_analysis.law.family import family, size_of
 from cost_analysis.law.runs import published_runs
@@ -175,7 +174,7 @@ def ask(limits: Limits = NO_LIMITS, objective: str = "loss", **options: Any) -> 
 
 
 @pytest.mark.parametrize(
-    ("limits", "options", "said"),
+    ("limits", "options", "message"),
     [
         (Limits(), {"memory": 2e6}, "memory 1.91 MiB: the smallest takes"),
         (Limits(tpot=1e-4), {}, r"TPOT 100 us: the fastest that keeps the memory limit takes \d"),
@@ -185,16 +184,16 @@ def ask(limits: Limits = NO_LIMITS, objective: str = "loss", **options: Any) -> 
         (Limits(), {"rate": 1e4}, "keeps up with 1e[+]04 requests/s: the fastest that"),
     ],
 )  # fmt: skip
-def test_what_is_impossible_is_said(limits: Limits, options: dict[str, Any], said: str) -> None:
-    with pytest.raises(InfeasibleError, match=said):
+def test_what_is_impossible_is_named(limits: Limits, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InfeasibleError, match=message):
         ask(limits, **options)
 
 
 @pytest.mark.parametrize("name", ["ttft", "tpot", "latency"])
 def test_what_is_said_to_be_possible_is(name: str) -> None:
-    with pytest.raises(InfeasibleError) as said:
+    with pytest.raises(InfeasibleError) as caught:
         ask(Limits(**{name: 1e-6}))
-    fastest = parse_quantity(str(said.value).rsplit("takes ", 1)[1], "s")
+    fastest = parse_quantity(str(caught.value).rsplit("takes ", 1)[1], "s")
     with pytest.raises(InfeasibleError):
         ask(Limits(**{name: 0.99 * fastest}))
     assert ask(Limits(**{name: 1.01 * fastest})).feasible.any()
@@ -205,11 +204,8 @@ def test_under_load_each_row_is_the_steady_state_of_its_model() -> None:
     found = ask(Limits(latency=3.0), rate=2.0, input_length=300, output_length=40)
     table = found.found
     for row in (*found.ranking, *found.pareto[::200], 0, len(table) - 1):
-        spec = replace(
-            family()[3], hidden_size=int(table.hidden_size[row]),
-            intermediate_size=int(table.intermediate_size[row]), head_dim=DERIVED, name="",
-            streams=int(table.streams[row]),
-        )  # fmt: skip
+        widths = int(table.hidden_size[row]), int(table.intermediate_size[row])
+        spec = family()[3].with_widths(*widths).with_streams(int(table.streams[row]))
         server = Server(spec, Lengths(300, 40), DEVICES[0])
         room = server.capacity(single(DEVICES[0].hardware.memory))
         load = under_load(server, 2.0, room)
@@ -230,7 +226,7 @@ def test_a_limit_that_is_just_met_is_met() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "objective", "options", "said"),
+    ("limits", "objective", "options", "message"),
     [
         (Limits(tpot=1.0), "loss", {"output_length": 1}, "one output token has no time per"),
         (Limits(), "memory", {}, "needs a loss to reach"),
@@ -242,8 +238,10 @@ def test_a_limit_that_is_just_met_is_met() -> None:
         (Limits(), "loss", {"input_length": 0}, "input_length is 0"),
     ],
 )  # fmt: skip
-def test_bad_questions(limits: Limits, objective: str, options: dict[str, Any], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_bad_questions(
+    limits: Limits, objective: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
         ask(limits, objective, **options)
 
 

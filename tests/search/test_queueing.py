@@ -199,7 +199,7 @@ def test_means_over_lengths() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (([1, 2], [1, 2, 3]), "2 input lengths, 3 output lengths and 1 weights cannot be paired"),
         (([1, 2], 5, [0, 0]), "not all 0"),
@@ -209,6 +209,6 @@ def test_means_over_lengths() -> None:
         (([1.5], 5), "input_length holds 1.5"),
     ],
 )
-def test_lengths_that_make_no_sense(arguments: tuple[Any, ...], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_lengths_that_make_no_sense(arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         Lengths(*arguments)

@@ -54,7 +54,7 @@ KILLS = int(os.environ.get("KILLS", "3"))
 
 @pytest.mark.slow
 def test_a_killed_sweep_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    """SIGKILL at random times, then a last run; the file is that of a run that nobody killed."""
+    """SIGKILL at random times, then a last run; the file is that of an undisturbed run."""
     path, parts = tmp_path / "rows.csv", tmp_path / "rows.csv.parts"
     arguments = [*GRID, "--output", str(path), "--part_rows", "4", "--workers", "2"]
     seen = 0

@@ -1,4 +1,4 @@
-"""How parts are handed out, whoever calculates them, and what is said when no one does any more."""
+"""How parts are handed out to any executor, and the errors when an executor is gone."""
 
 from __future__ import annotations
 
