@@ -263,7 +263,7 @@ def crossover(
     penalty = compute_bound_penalty(float(fitted.law.multiplier(streams)), streams)
     notes = [
         f"baseline: {chosen.description}",
-        f"where compute is the limit, P = {streams} costs {penalty:.2f} times the compute of its "
+        f"where nothing rides free, P = {streams} costs {penalty:.2f} times the compute of its "
         f"baseline: P / (1 + k ln P)",
         "at the same batch, throughput crosses over where latency does",
         *chosen.warnings,

@@ -210,7 +210,7 @@ def crossover_page(
         (
             Table("Crossovers", headers, rows, left=(0, 1, 2, 3, 4)),
             Table(
-                "Streams × batch at no extra time (ridge point of a weight matrix)",
+                "Streams × batch that ride free (ridge point of a weight matrix)",
                 ("device", "token-streams"),
                 ridge_rows,
             ),
