@@ -124,7 +124,7 @@ class SweepFlags(Flags):
         "Output",
         "--part_rows",
         type=click.IntRange(1, 1 << 22),
-        default=1 << 18,
+        default=1 << 17,
         show_default=True,
         help="Rows that are written at once, and lost at most by each worker that is killed.",
     )
