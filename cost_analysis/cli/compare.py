@@ -14,7 +14,7 @@ import click
 
 from cost_analysis.cli.fit import IntervalFlags
 from cost_analysis.cli.flags import Flags, SectionedCommand, flag, takes_flags
-from cost_analysis.cli.option_types import FORMATS, NAMES, NUMBERS, POSITIVE
+from cost_analysis.cli.option_types import FORMATS, NAMES, NUMBERS, POSITIVE, WholeNumber
 from cost_analysis.cli.options import (
     DeviceFlags,
     LayoutFlags,
@@ -43,7 +43,7 @@ def _streams(lowest: int) -> Any:
     return flag(
         "Claim",
         "--P",
-        type=click.IntRange(lowest),
+        type=WholeNumber(lowest),
         default=8,
         show_default=True,
         metavar="N",

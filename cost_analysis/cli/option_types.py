@@ -81,10 +81,14 @@ class Formats(_PrecisionType):
             self.fail(str(error), param, ctx)
 
 
-class Count(click.IntRange):
-    """A whole number from 1, as large as a size may be."""
+class WholeNumber(click.IntRange):
+    """A whole number within limits, called so where something else is given."""
 
     name = "whole number"
+
+
+class Count(WholeNumber):
+    """A whole number from 1, as large as a size may be."""
 
     def __init__(self) -> None:
         """A count."""
