@@ -141,24 +141,21 @@ def test_only_the_part_that_is_printed_is_made(
 ) -> None:
     made: list[str] = []
 
-    def making(name: str, part: Any) -> Callable[[], Any]:
-        return lambda: made.append(name) or part
+    def part(name: str, content: Any) -> Any:
+        made.append(name)
+        return content
 
-    asked = OutputFlags(form=form, output="-")
     print_lazy_answer(
-        making("page", Page("a title")),
-        making("record", {"x": 1}),
-        making("rows", [{"x": 1}]),
-        asked,
+        lambda: part("page", Page("a title")),
+        lambda: part("record", {"x": 1}),
+        lambda: part("rows", [{"x": 1}]),
+        OutputFlags(form=form, output="-"),
     )
-    part = {"csv": "rows", "json": "record"}.get(form, "page")
-    assert made == [part]
-    assert (
-        capsys.readouterr().out
-        == {
-            "table": "a title\n",
-            "markdown": "## a title\n",
-            "json": '{\n  "x": 1\n}\n',
-            "csv": "x\n1\n",
-        }[form]
-    )
+    assert made == [{"csv": "rows", "json": "record"}.get(form, "page")]
+    printed = {
+        "table": "a title\n",
+        "markdown": "## a title\n",
+        "json": '{\n  "x": 1\n}\n',
+        "csv": "x\n1\n",
+    }
+    assert capsys.readouterr().out == printed[form]
