@@ -67,8 +67,10 @@ def test_the_limit_and_the_plan_are_drawn() -> None:
     question, found = planned()
     figure = plan.pareto((question, found))
     latency = figure.axes[1]
-    limits = [line for line in latency.lines if list(line.get_xdata()) == [1.0, 1.0]]
+    limits = [line for line in latency.lines if np.asarray(line.get_xdata()).tolist() == [1.0, 1.0]]
     assert len(limits) == 1
     best = found.ranking[0]
-    stars = [line.get_xydata().tolist() for line in latency.lines if line.get_marker() == "*"]
+    stars = [
+        np.asarray(line.get_xydata()).tolist() for line in latency.lines if line.get_marker() == "*"
+    ]
     assert stars == [[[found.found.latency[best], found.found.loss[best]]]]

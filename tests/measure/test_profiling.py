@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from typing import NoReturn
 
 import pytest
+from msgspec.structs import replace as changed
 
 from cost_analysis import InputError, Precision, Workload
 from cost_analysis.cost.estimate import Estimate, estimate_on
@@ -87,15 +87,9 @@ def test_repeats_of_a_round_count_too() -> None:
     loaded, warm, run = journal((9.0, 4.0))
     assert isinstance(run, Run)
     again = Timed(prefill=4.0, steps=(1.0, 1.0), total=6.0)
-    rows = [loaded, warm, replace_run(run, again)]
+    rows = [loaded, warm, changed(run, again=(again,))]
     found = profile_of(rows, estimated(), (), on_device=True)
     assert [phase.measured for phase in found.phases] == [3.0, 1.0, 5.0]
-
-
-def replace_run(run: Run, again: Timed) -> Run:
-    from msgspec.structs import replace as changed
-
-    return changed(run, again=(again,))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +102,7 @@ def replace_run(run: Run, again: Timed) -> Run:
 def test_what_cannot_be_run_is_refused_before_it_is_loaded(
     precision: Precision, device: str, sentence: str
 ) -> None:
-    def no_bar() -> AbstractContextManager[Any]:
+    def no_bar() -> NoReturn:
         raise AssertionError("a run began")
 
     place = Place(device, "eager", None, None, is_predicted=False)
