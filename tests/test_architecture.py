@@ -92,6 +92,15 @@ def test_every_package_says_what_its_modules_hold() -> None:
         assert modules <= listed, f"{folder.name} does not list {modules - listed}"
 
 
+def test_every_module_has_a_test_file_of_its_name() -> None:
+    """tests/<package>/test_<module>.py is where a reader looks for its tests."""
+    tested = [path for path in MODULES if path.stem != "__init__" and path.parent != PACKAGE]
+    expected = {ROOT / "tests" / path.parent.name / f"test_{path.name}" for path in tested}
+    assert len(expected) == len(tested) > 80
+    missing = {str(path.relative_to(ROOT)) for path in expected if not path.is_file()}
+    assert missing == set()
+
+
 @pytest.mark.parametrize("command", ["import cost_analysis", "import cost_analysis.cli.main"])
 def test_nothing_heavy_is_imported(command: str) -> None:
     assert loaded_after(command) == set()

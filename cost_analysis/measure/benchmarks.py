@@ -171,7 +171,8 @@ def _matrices(
 def _split(large: Samples, small: Samples, size: Mapping[str, int]) -> Product:
     """Rate and start from the times of a large and of a small product."""
     slope = np.maximum(large - small, 0.1 * large) / (size["large"] - size["small"])
-    start = np.clip(small - slope * size["small"], 0.0, 0.9 * small)
+    # In a disturbed sample the small product can take longer than the large one.
+    start = np.clip(small - slope * size["small"], 0.0, 0.9 * np.minimum(small, large))
     rate = size["large"] / (large - start)
     return Product(figure(rate.tolist()), figure(start.tolist()))
 

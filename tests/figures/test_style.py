@@ -26,10 +26,8 @@ from cost_analysis.figures.breakdown import breakdown_parts
 from cost_analysis.figures.costs import cost_grid
 from cost_analysis.figures.law import loss_curves, loss_surface
 from cost_analysis.figures.style import METADATA, STYLE
-from cost_analysis.search.plan import Limits
 from tests.helpers.figure_cases import (
     BASE,
-    STREAMS,
     curves,
     grid,
     measured_runs,
@@ -142,15 +140,6 @@ def test_users_settings_do_not_change_a_figure_and_are_kept() -> None:
 
 
 DEGENERATE: dict[str, Callable[[], Figure]] = {
-    "one stream planned": lambda: plan.pareto(planned((1,))),
-    "many streams planned": lambda: plan.pareto(planned(tuple(range(1, 13)))),
-    "under load": lambda: plan.pareto(planned((2, 8), 3.0, Limits())),
-    "tiny models only": lambda: plan.pareto(planned((1, 8), None, Limits(), 3e8)),
-    "one feasible size": lambda: plan.pareto(planned((1, 2), None, Limits(), 6e7)),
-    "one stream served": lambda: plan.throughput(served((1,))),
-    "single tokens": lambda: plan.throughput(served(STREAMS, (512, 1))),
-    "nothing fits": lambda: plan.throughput(served(STREAMS, (512, 128), 1e9)),
-    "one request fits": lambda: plan.throughput(served((1, 2), (9000, 128), 4e9)),
     "one curve": lambda: law.figure2([loss_curves("stack", (1,))]),
     "many curves": lambda: law.figure2([loss_curves("pile", stream_counts(256))]),
     "two streams": lambda: law.figure3([loss_surface("stack", 2)]),
@@ -160,12 +149,6 @@ DEGENERATE: dict[str, Callable[[], Figure]] = {
     "nothing increases": lambda: crossover_map.crossover(ratios("eager")),
     "one bar, no decode": lambda: breakdown_figure.breakdown(
         breakdown_parts(BASE, (1,), Workload(1, 64, 1), system())
-    ),
-    "one run of one claim": lambda: measured.measured(
-        {"a.jsonl": measured_runs()["paper-fp32.jsonl"][:1]}
-    ),
-    "many runs": lambda: measured.measured(
-        {str(i): measured_runs()["paper-bf16.jsonl"] for i in range(9)}
     ),
     "many bars": lambda: breakdown_figure.breakdown(
         breakdown_parts(BASE, stream_counts(256), Workload(), system())

@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -18,27 +17,13 @@ import pytest
 from cost_analysis import InputError, load_model
 from cost_analysis.inputs import models
 from cost_analysis.inputs.profiles import profile_names
-from tests.helpers.cases import CONFIGS, configuration, configured
+from tests.helpers.cases import CONFIGS, configuration
 from tests.helpers.program import process
 
 LLAMA = configuration("llama-3.2-1b")
 MIXTRAL = configuration("mixtral-8x7b")
 GEMMA = configuration("gemma-2-2b")
 ALIKE = {path.stem for path in CONFIGS.glob("*.json")} & set(profile_names("models"))
-
-
-@pytest.mark.parametrize(
-    ("config", "profile"),
-    [("mistral-7b-v0.3", "mistral-7b"), *((name, name) for name in sorted(ALIKE - {"qwen3-8b"}))],
-)
-def test_a_configuration_is_its_profile(config: str, profile: str) -> None:
-    assert replace(configured(config), name=profile) == load_model(profile).spec
-
-
-def test_a_parscale_checkpoint_has_its_streams() -> None:
-    spec = configured("parscale-1.8b-p8")
-    profile = load_model("ParScale-1.8B").spec
-    assert spec == replace(profile, streams=8, name=spec.name)
 
 
 def test_paths_without_a_file(tmp_path: Path, refusal: Callable[..., str]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cost_analysis import InputError, ModelSpec, Workload, parameters
-from cost_analysis.inputs.layers import Attention, LatentAttention, LayerGroup, Mlp
+from cost_analysis.inputs.layers import Attention, LayerGroup
 from tests.helpers.arrays import several
 from tests.helpers.cases import configured
 
@@ -89,17 +89,3 @@ def test_sizes_that_a_flag_changes_reach_every_layer() -> None:
 def test_only_one_kind_may_leave_its_count_out() -> None:
     with pytest.raises(InputError, match="kinds of layers"):
         ModelSpec(64, 64, 4, 4, layers=(LayerGroup(), LayerGroup(Attention(window=5))))
-
-
-def test_kinds_of_layers_are_checked() -> None:
-    bad: dict[str, Any] = {"bias": 1}
-    with pytest.raises(InputError, match="bias is 1; it must be true or false"):
-        Mlp(**bad)
-    with pytest.raises(InputError, match="window is 0; it must be a whole number"):
-        Attention(window=0)
-
-
-def test_description_and_widths_of_latent_attention() -> None:
-    kind = LatentAttention(kv_rank=512, rope_dim=64, plain_dim=128, value_dim=100)
-    assert str(kind) == "latent attention of rank 512"
-    assert (kind.latent, kind.key_dim) == (512 + 64, 64 + 128)

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
-from msgspec.structs import replace
 
 from cost_analysis import InputError
 from cost_analysis.inputs.spec import Workload
@@ -30,7 +29,6 @@ from cost_analysis.measure.journal_rows import (
     Request,
     Row,
     Run,
-    requests_of,
 )
 
 RUNS = sorted((Path(__file__).parents[2] / "profiles" / "runs").glob("*.jsonl"))
@@ -143,22 +141,6 @@ def without_null(content: dict[str, Any]) -> dict[str, Any]:
         for name, value in content.items()
         if value is not None
     }
-
-
-def test_what_applies_to_a_gpu_alone_is_left_out(tmp_path: Path) -> None:
-    run = Run(job="a", round=0, prefill=1.0, total=1.0, memory_before_bytes=1, memory_peak_bytes=2)
-    read = replace(run, watts=None, sm_clock_hz=1e9, again=(Request(prefill=1.0, total=1.0),))
-    with open_journal(tmp_path / "run.jsonl", resume=False) as journal:
-        journal.append(run)
-        journal.append(read)
-    without, with_gpu = map(json.loads, journal.path.read_text().splitlines())
-    assert set(without) == {
-        "kind", "job", "round", "energy_joules", "energy_source", "energy_missing", "prefill",
-        "steps", "total", "memory_before_bytes", "memory_peak_bytes",
-    }  # fmt: skip
-    assert with_gpu.keys() - without.keys() == {"watts", "sm_clock_hz", "again"}
-    assert with_gpu["watts"] is None
-    assert len(requests_of(read)) == 2
 
 
 def test_what_is_no_number_is_not_written(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from cost_analysis import InputError, load_engine, load_hardware, load_model
 from cost_analysis.inputs.layout import Layout
 from cost_analysis.inputs.system import System
-from cost_analysis.report.serving import batch_rows, load_rows
+from cost_analysis.report.serving import batch_rows
 from cost_analysis.search.queueing import Lengths, Server
 from cost_analysis.search.serving import METRICS, ServingView, read_lengths, serving_view
 
@@ -87,22 +87,6 @@ def test_a_contest_ends_where_the_other_becomes_faster(metric: str) -> None:
 
 def test_one_token_has_no_contest_of_its_time_per_token() -> None:
     assert {each.metric for each in view((1, 4), (200, 1)).contests} == {"ttft", "latency"}
-
-
-def test_rows_of_loads_and_of_batches() -> None:
-    found = view()
-    rows = load_rows(found, np.array([0.5, 2.0]))
-    assert [(row["model"], row["requests_per_s"]) for row in rows] == [
-        (name, rate) for name in ("P = 1", "P = 4", "wider") for rate in (0.5, 2.0)
-    ]
-    load = found.streams[1].load(2.0)
-    (row,) = (r for r in rows if (r["model"], r["requests_per_s"]) == ("P = 4", 2.0))
-    assert row["ttft_s"] == pytest.approx(float(load.ttft))
-    assert row["latency_s"] == pytest.approx(float(load.latency))
-    batches = [row for row in batch_rows(found) if row["model"] == "P = 1"]
-    assert [row["batch_size"] for row in batches] == found.streams[0].batches.tolist()
-    for row in batches:
-        assert row["tokens_per_s"] == pytest.approx(40 * row["requests_per_s"])
 
 
 def test_questions_that_make_no_sense() -> None:
