@@ -207,18 +207,18 @@ def compare(
 def _compare_methods(
     request: Request, methods: tuple[str, ...], rival: RivalFlags, output: OutputFlags
 ) -> None:
-    from cost_analysis.compare.comparison import contest
-    from cost_analysis.report.comparison import contest_page, contest_records
+    from cost_analysis.compare.comparison import method_comparison
+    from cost_analysis.report.comparison import method_records, methods_page
 
-    found = contest(
+    found = method_comparison(
         request,
         methods,
         baseline=rival.baseline,
         dataset=rival.dataset,
         quality=Path(rival.quality) if rival.quality else None,
     )
-    rows = contest_records(found)
-    print_answer(contest_page(found), rows, rows, output)
+    rows = method_records(found)
+    print_answer(methods_page(found), rows, rows, output)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -273,11 +273,13 @@ def methods(
     """Ways of spending compute: what each costs over the base."""
 
     def compute() -> Drawing:
-        from cost_analysis.compare.comparison import contest
+        from cost_analysis.compare.comparison import method_comparison
         from cost_analysis.figures.costs import methods
 
         request = request_from(model, workload, system)
-        found = contest(request, asked.names, baseline=asked.baseline, dataset=asked.dataset)
+        found = method_comparison(
+            request, asked.names, baseline=asked.baseline, dataset=asked.dataset
+        )
         return methods, found
 
     draw("methods", compute, picture)

@@ -173,7 +173,7 @@ DENSE = "dense"
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
+class MethodComparison:
     """Methods on one request.
 
     Attributes:
@@ -189,14 +189,14 @@ class Contest:
     quality: Mapping[str, str]
 
 
-def contest(
+def method_comparison(
     request: Request,
     methods: Sequence[str],
     *,
     baseline: str = "law",
     dataset: str = "stack",
     quality: Path | None = None,
-) -> Contest:
+) -> MethodComparison:
     """The cost of a request by several methods, beside its model with one stream.
 
     Args:
@@ -218,7 +218,7 @@ def contest(
         method_cost(way, request.workload, request.system.of_streams(way.spec.streams))
         for way in ways
     )
-    return Contest(request, costs, ("base", *methods), _read_quality(quality))
+    return MethodComparison(request, costs, ("base", *methods), _read_quality(quality))
 
 
 def _way(asked: str, request: Request, baseline: str, dataset: str) -> Spending:

@@ -125,7 +125,7 @@ LAST = {"batch_size": 65_536, "input_length": 1_048_576, "P": 256}
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
+class CrossoverSearch:
     """A streamed model against the parameter-scaled model of equal loss, in one metric.
 
     Attributes:
@@ -248,9 +248,9 @@ def crossings(
     """
     found = []
     for model, metric in product(cost_models, METRICS):
-        contest = Contest(spec, baseline, law, setting, system, model, metric)
+        search = CrossoverSearch(spec, baseline, law, setting, system, model, metric)
         for axis in AXES:
-            solution = contest.solve(axis)
+            solution = search.solve(axis)
             meaning = _meaning(axis, solution, tokens_of(setting))
             name = system.hardware.name
             found.append(Crossing(axis, metric, model, name, solution, meaning))

@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from cost_analysis.common.arrays import Array
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.units import GIB
-from cost_analysis.compare.comparison import Contest
+from cost_analysis.compare.comparison import MethodComparison
 from cost_analysis.compare.cost_models import Setting, mean_cost
 from cost_analysis.cost.estimate import ratio_of_increases
 from cost_analysis.figures.style import (
@@ -163,7 +163,7 @@ def trade_off_caption(grid: CostGrid) -> str:
     return text
 
 
-def methods_caption(found: Contest) -> str:
+def methods_caption(found: MethodComparison) -> str:
     """Which request the methods answer."""
     request = found.request
     work, system = request.workload, request.system
@@ -188,7 +188,7 @@ ROOM = 1.9
 """Width of an axis beyond its largest ratio, for the numbers behind the bars."""
 
 
-def methods(found: Contest) -> Figure:
+def methods(found: MethodComparison) -> Figure:
     """A panel a cost, a bar a method, its length the logarithm of the ratio to the base."""
     names = [cost.spending.name for cost in found.costs[1:]]
     figure = new_figure(1.3 + 0.3 * max(len(names), 3))

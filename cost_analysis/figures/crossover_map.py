@@ -89,7 +89,7 @@ def crossover_map(
     Raises:
         InputError: P is 1, or the baseline is no larger than the base: nothing increases.
     """
-    _check_contest(streamed, baseline)
+    _check_comparison(streamed, baseline)
     batch, prompt = _whole_steps(*MAP_BATCH), _whole_steps(*MAP_PROMPT)
     work = Workload(batch[None], prompt[:, None], output_length)
     cost_of = partial(_costs_over, work=work, system=system, cost_model=cost_model)
@@ -109,7 +109,7 @@ def crossover_map(
     )
 
 
-def _check_contest(streamed: ModelSpec, baseline: Baseline) -> None:
+def _check_comparison(streamed: ModelSpec, baseline: Baseline) -> None:
     if streamed.streams < 2:
         raise InputError(f"P is {streamed.streams}; streams cross over from P = 2")
     if not baseline.parameters > size_of(streamed.with_streams(1)):

@@ -238,13 +238,13 @@ def _load_curve(axes: Axes, model: Served, style: dict[str, Any]) -> None:
 
 def _mark_change(axes: Axes, view: ServingView) -> None:
     """The load at which the faster one changes."""
-    for contest in view.contests:
-        if contest.metric == "latency" and contest.ends is not None:
-            axes.axvline(contest.ends, **CHANGE)
-            first = f"P = {view.spec.streams}" if contest.wins_light else "P = 1 of its loss"
+    for crossover in view.crossovers:
+        if crossover.metric == "latency" and crossover.ends is not None:
+            axes.axvline(crossover.ends, **CHANGE)
+            first = f"P = {view.spec.streams}" if crossover.wins_light else "P = 1 of its loss"
             axes.annotate(
-                f"{first} is faster\nup to {contest.ends:.3g}/s",
-                (contest.ends, 0.97),
+                f"{first} is faster\nup to {crossover.ends:.3g}/s",
+                (crossover.ends, 0.97),
                 xycoords=("data", "axes fraction"),
                 xytext=(-5, 0),
                 textcoords="offset points",

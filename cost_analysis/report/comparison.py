@@ -14,7 +14,7 @@ from cost_analysis.common.units import (
     format_ratio,
     format_seconds,
 )
-from cost_analysis.compare.comparison import Comparison, Contest, Metric
+from cost_analysis.compare.comparison import Comparison, MethodComparison, Metric
 from cost_analysis.compare.methods import MethodCost
 from cost_analysis.inputs.spec import ModelSpec
 from cost_analysis.law.family import size_of
@@ -169,7 +169,7 @@ _RATIOS = (
 """Headings and attributes of the costs that are given as multiples of the base's."""
 
 
-def contest_page(found: Contest) -> Page:
+def methods_page(found: MethodComparison) -> Page:
     """What each method costs, and how many times the base's that is."""
     work, first = found.request.workload, found.costs[0]
     tables = [_cost_table(found), _ratio_table(found)]
@@ -186,7 +186,7 @@ def contest_page(found: Contest) -> Page:
     )
 
 
-def _cost_table(found: Contest) -> Table:
+def _cost_table(found: MethodComparison) -> Table:
     rows = tuple(
         (
             cost.spending.name,
@@ -204,7 +204,7 @@ def _cost_table(found: Contest) -> Table:
     return Table("Cost", (*headers, *(["quality"] if found.quality else [])), rows)
 
 
-def _ratio_table(found: Contest) -> Table:
+def _ratio_table(found: MethodComparison) -> Table:
     first = found.costs[0]
     rows = tuple(
         (cost.spending.name, *(_times_of_first(cost, first, name) for _, name in _RATIOS))
@@ -222,7 +222,7 @@ def _ratio(value: Number, of: Number) -> float | None:
     return None if not of > 0 else float(value / of)
 
 
-def _notes(found: Contest) -> list[str]:
+def _notes(found: MethodComparison) -> list[str]:
     notes = [f"{cost.spending.name}: {cost.spending.source}" for cost in found.costs[1:]]
     notes.append(
         "what a method gains is not reported: no published law covers them all, and more need not "
@@ -235,7 +235,7 @@ def _notes(found: Contest) -> list[str]:
     return notes
 
 
-def contest_records(found: Contest) -> list[Record]:
+def method_records(found: MethodComparison) -> list[Record]:
     """A flat record a method."""
     first = found.costs[0]
     return [

@@ -17,7 +17,7 @@ from cost_analysis.law.family import size_of
 from cost_analysis.report.layouts import devices_in_words
 from cost_analysis.report.plan import engine_note
 from cost_analysis.report.render import Page, Record, Table, whole
-from cost_analysis.search.serving import Contest, Served, ServingView
+from cost_analysis.search.serving import LoadCrossover, Served, ServingView
 
 
 def load_rows(view: ServingView, rates: Array) -> list[Record]:
@@ -81,11 +81,11 @@ def serving_record(view: ServingView, rate: float | None) -> Record:
         "batch": [_finite(row) for row in batch_rows(view)],
         "contests": [
             {
-                "metric": contest.metric,
-                "streams_win_light_load": contest.wins_light,
-                "changes_at_per_s": contest.ends,
+                "metric": crossover.metric,
+                "streams_win_light_load": crossover.wins_light,
+                "changes_at_per_s": crossover.ends,
             }
-            for contest in view.contests
+            for crossover in view.crossovers
         ],
     }
 
@@ -154,7 +154,7 @@ def _called(view: ServingView) -> str:
 def verdict(view: ServingView) -> list[str]:
     """Who wins at which load, in lines."""
     streamed = view.streams[-1]
-    lines = [f"{_winner(contest)}" for contest in view.contests if _winner(contest)]
+    lines = [f"{_winner(crossover)}" for crossover in view.crossovers if _winner(crossover)]
     carried = ", ".join(
         f"{model.name} {_three(model.carried)}" for model in view.models if model.carried > 0
     )
@@ -168,13 +168,13 @@ def _three(value: float) -> str:
     return f"{value:#.3g}".rstrip(".")
 
 
-def _winner(contest: Contest) -> str:
+def _winner(crossover: LoadCrossover) -> str:
     """Who is faster where, in one metric."""
-    name = {"ttft": "First token", "tpot": "Tokens", "latency": "Whole request"}[contest.metric]
-    first, then = ("streams", "parameters") if contest.wins_light else ("parameters", "streams")
-    if contest.ends is None:
+    name = {"ttft": "First token", "tpot": "Tokens", "latency": "Whole request"}[crossover.metric]
+    first, then = ("streams", "parameters") if crossover.wins_light else ("parameters", "streams")
+    if crossover.ends is None:
         return f"{name}: {first} are faster at every load"
-    return f"{name}: {first} are faster up to {_three(contest.ends)} requests/s, then {then}"
+    return f"{name}: {first} are faster up to {_three(crossover.ends)} requests/s, then {then}"
 
 
 def _room_table(view: ServingView) -> Table:

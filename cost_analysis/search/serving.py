@@ -57,7 +57,7 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
+class LoadCrossover:
     """Where the streamed model is faster than the wider one in a metric.
 
     Attributes:
@@ -82,7 +82,7 @@ class ServingView:
         streams: A model for each number of streams, the most last.
         wider: The model of equal loss with one stream; None where there are no streams.
         chosen: How the wider model was chosen.
-        contests: Which is faster at which load, one for each metric.
+        crossovers: Which is faster at which load, one for each metric.
     """
 
     spec: ModelSpec
@@ -91,7 +91,7 @@ class ServingView:
     streams: tuple[Served, ...]
     wider: Served | None
     chosen: Baseline | None
-    contests: tuple[Contest, ...]
+    crossovers: tuple[LoadCrossover, ...]
 
     @property
     def models(self) -> tuple[Served, ...]:
@@ -155,11 +155,11 @@ def serving_view(
     metrics = [metric for metric in METRICS if metric != "tpot" or server.lengths.steps]
     if models[-1].carried == wider.carried == 0:
         metrics = []
-    contests = tuple(contest(models[-1], wider, metric) for metric in metrics)
-    return ServingView(streamed, server.lengths, limit, models, wider, chosen, contests)
+    crossovers = tuple(load_crossover(models[-1], wider, metric) for metric in metrics)
+    return ServingView(streamed, server.lengths, limit, models, wider, chosen, crossovers)
 
 
-def contest(streamed: Served, wider: Served, metric: str) -> Contest:
+def load_crossover(streamed: Served, wider: Served, metric: str) -> LoadCrossover:
     """Where the first of two models stops being the faster one, or starts.
 
     The time of an overloaded model is infinite. The first change is bracketed on a grid of rates
@@ -178,10 +178,10 @@ def contest(streamed: Served, wider: Served, metric: str) -> Contest:
     won = wins(rates)
     changes = np.flatnonzero(won[1:] != won[:-1])
     if not len(changes):
-        return Contest(metric, bool(won[0]), None)
+        return LoadCrossover(metric, bool(won[0]), None)
     rates = np.linspace(rates[changes[0]], rates[changes[0] + 1], POINTS)
     finer = wins(rates)
-    return Contest(metric, bool(won[0]), float(rates[np.flatnonzero(finer != finer[0])[0]]))
+    return LoadCrossover(metric, bool(won[0]), float(rates[np.flatnonzero(finer != finer[0])[0]]))
 
 
 def read_lengths(path: str) -> Lengths:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cost_analysis import InputError, ModelSpec, load_model
-from cost_analysis.compare.comparison import comparison, contest, read_spending
+from cost_analysis.compare.comparison import comparison, method_comparison, read_spending
 from cost_analysis.compare.methods import loop
 from cost_analysis.cost.estimate import estimate_on
 from cost_analysis.inputs.request import Request, make_request, model_asked
@@ -29,7 +29,7 @@ def request_for(name: str, streams: int = 8) -> Request:
 @pytest.mark.parametrize("name", ["llama-3.1-8b", "qwen3-4b", "gpt2"])
 def test_models_that_the_paper_does_not_have(name: str) -> None:
     asked = ["parscale", "best-of-n", "longer:2", "loop:2", "plt:2", "phd"]
-    found = contest(request_for(name), asked)
+    found = method_comparison(request_for(name), asked)
     assert found.asked == ("base", *asked)
     by_name = dict(zip(found.asked, found.costs, strict=True))
     first = by_name["base"]
@@ -55,15 +55,15 @@ def test_models_that_the_paper_does_not_have(name: str) -> None:
 )
 def test_what_is_no_method(asked: list[str], message: str) -> None:
     with pytest.raises(InputError, match=r".") as caught:
-        contest(request_for("1.6b"), asked)
+        method_comparison(request_for("1.6b"), asked)
     assert message in str(caught.value)
 
 
 def test_one_stream_leaves_no_default_amount() -> None:
     with pytest.raises(InputError, match="needs an amount of 2 or more: loop:8, or --P 8"):
-        contest(request_for("1.6b", 1), ["loop"])
+        method_comparison(request_for("1.6b", 1), ["loop"])
     with pytest.raises(InputError, match="give --P 2 or more"):
-        contest(request_for("1.6b", 1), ["dense"])
+        method_comparison(request_for("1.6b", 1), ["dense"])
 
 
 def test_a_method_of_ones_own(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_comparisons_that_make_no_sense() -> None:
 
 
 def test_dense_is_the_wider_model_of_the_streams() -> None:
-    found = contest(request_for("1.6b"), ["dense", "parscale"])
+    found = method_comparison(request_for("1.6b"), ["dense", "parscale"])
     base, dense, streams = found.costs
     assert dense.parameters > 1.5 * base.parameters
     assert dense.kv_cache > base.kv_cache
@@ -185,7 +185,7 @@ def test_dense_is_the_wider_model_of_the_streams() -> None:
 def test_quality_of_ones_own(tmp_path: Path) -> None:
     file = tmp_path / "quality.csv"
     file.write_text("method,quality\nbase,43\nloop:2,64.4\n")
-    found = contest(request_for("1.6b"), ["loop:2"], quality=file)
+    found = method_comparison(request_for("1.6b"), ["loop:2"], quality=file)
     assert found.quality == {"base": "43", "loop:2": "64.4"}
     with pytest.raises(InputError, match="asked for twice: loop:2, loop:2"):
-        contest(request_for("1.6b"), ["loop:2", "loop:2"])
+        method_comparison(request_for("1.6b"), ["loop:2", "loop:2"])

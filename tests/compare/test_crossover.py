@@ -22,7 +22,7 @@ from cost_analysis.common.arrays import single
 from cost_analysis.compare.claims import Law, fitted_laws
 from cost_analysis.compare.cost_models import Setting, request_cost
 from cost_analysis.compare.crossover import (
-    Contest,
+    CrossoverSearch,
     compute_bound_penalty,
     crossings,
     first_loss,
@@ -77,18 +77,18 @@ def test_solutions_equal_a_scan(
 ) -> None:
     spec = load_model(size).spec.with_streams(streams)
     baseline = law_baseline(spec, law)
-    contest = Contest(spec, baseline, law, setting, system, cost_model, metric)
+    search = CrossoverSearch(spec, baseline, law, setting, system, cost_model, metric)
 
     def scan(axis: str, lowest: int, last: int) -> int | None:
         values = np.arange(lowest, last + 1)
-        lost = np.flatnonzero(contest.advantage(axis, values.astype(np.float64)) < 0)
+        lost = np.flatnonzero(search.advantage(axis, values.astype(np.float64)) < 0)
         return int(values[lost[0]]) if len(lost) else None
 
     for axis in ("batch_size", "input_length", "prompt_share"):
         last = min(UP_TO, tokens_of(setting) - 1) if axis == "prompt_share" else UP_TO
-        solved = first_loss(partial(contest.advantage, axis), 1, last)
+        solved = first_loss(partial(search.advantage, axis), 1, last)
         assert solved.first == scan(axis, 1, last)
-    solved = first_loss(partial(contest.advantage, "P"), 2, 64)
+    solved = first_loss(partial(search.advantage, "P"), 2, 64)
     assert solved.first == scan("P", 2, 64)
 
 
@@ -101,7 +101,7 @@ def test_advantage_is_what_two_single_requests_say(cost_model: str, metric: str)
     spec = load_model("1.6b").spec.with_streams(4)
     baseline = law_baseline(spec, LAWS[0])
     setting = Setting((1, 4), (64, 512), (128, 32))
-    contest = Contest(spec, baseline, LAWS[0], setting, system, cost_model, metric)
+    search = CrossoverSearch(spec, baseline, LAWS[0], setting, system, cost_model, metric)
 
     def cost(prompt: int, output: int, one: ModelSpec) -> float:
         memory, latency = request_cost(cost_model, one, Workload(7, prompt, output), system)
@@ -109,7 +109,7 @@ def test_advantage_is_what_two_single_requests_say(cost_model: str, metric: str)
 
     pairs = [partial(cost, 64, 128), partial(cost, 512, 32)]
     single = np.mean([baseline.cost(of) - of(spec) for of in pairs])
-    (solved,) = contest.advantage("batch_size", np.array([7.0]))
+    (solved,) = search.advantage("batch_size", np.array([7.0]))
     assert solved == pytest.approx(single, rel=1e-9)
 
 
@@ -139,8 +139,8 @@ def test_published_latency_crosses_at_batch_7(system: System, laws: dict[str, La
     spec = BASE.with_streams(8)
     baseline = measured_baseline(spec, published_runs("stack"))
     law = laws["stack"].fitted.law
-    contest = Contest(spec, baseline, law, Setting((1,)), system, "published", "latency")
-    assert contest.solve("batch_size").first == 7
+    search = CrossoverSearch(spec, baseline, law, Setting((1,)), system, "published", "latency")
+    assert search.solve("batch_size").first == 7
 
 
 @pytest.mark.golden

@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 
 from cost_analysis import Workload
-from cost_analysis.compare.comparison import Comparison, Metric, comparison, contest
+from cost_analysis.compare.comparison import Comparison, Metric, comparison, method_comparison
 from cost_analysis.inputs.request import Request, make_request, model_asked
 from cost_analysis.inputs.system import named_system
 from cost_analysis.report.comparison import (
     comparison_page,
     comparison_record,
-    contest_page,
-    contest_records,
+    method_records,
+    methods_page,
     metric_record,
     verdict,
 )
@@ -87,8 +87,10 @@ def test_the_page_and_the_record_say_the_same(found: Comparison) -> None:
 
 @pytest.mark.parametrize("output_length", [1, 64])
 def test_methods_are_multiples_of_the_base(output_length: int) -> None:
-    contested = contest(request(output_length=output_length), ["parscale", "loop:2", "best-of-n"])
-    rows = contest_records(contested)
+    found = method_comparison(
+        request(output_length=output_length), ["parscale", "loop:2", "best-of-n"]
+    )
+    rows = method_records(found)
     assert [row["method"] for row in rows] == ["base", "parscale", "loop:2", "best-of-n"]
     base = rows[0]
     assert [base[f"{name}_over_base"] for name in ("memory", "latency", "flops")] == [1, 1, 1]
@@ -97,6 +99,6 @@ def test_methods_are_multiples_of_the_base(output_length: int) -> None:
         assert parts == pytest.approx(row["memory_bytes"])
         assert row["memory_over_base"] == pytest.approx(row["memory_bytes"] / base["memory_bytes"])
         assert (row["tpot_s"] is None) == (output_length == 1)
-    text = printed(contest_page(contested))
+    text = printed(methods_page(found))
     assert "Over the base" in text
     assert "loop R = 2" in text

@@ -20,7 +20,7 @@ from cost_analysis.report.serving import (
     verdict,
 )
 from cost_analysis.search.queueing import Lengths, Server
-from cost_analysis.search.serving import Contest, ServingView, serving_view
+from cost_analysis.search.serving import LoadCrossover, ServingView, serving_view
 from tests.helpers.data import ROOT
 from tests.helpers.pages import printed
 
@@ -92,8 +92,8 @@ def test_more_streams_need_more_for_each_request() -> None:
 
 
 def test_the_verdict_says_who_is_faster_where() -> None:
-    contests = (Contest("ttft", False, None), Contest("latency", True, 4.567))
-    lines = verdict(replace(view(), contests=contests))
+    crossovers = (LoadCrossover("ttft", False, None), LoadCrossover("latency", True, 4.567))
+    lines = verdict(replace(view(), crossovers=crossovers))
     assert lines[:2] == [
         "First token: parameters are faster at every load",
         "Whole request: streams are faster up to 4.57 requests/s, then parameters",

@@ -39,7 +39,7 @@ def test_models_are_the_streams_and_a_wider_one_of_equal_loss() -> None:
     assert found.wider.server.spec == found.chosen.specs[0]
     assert all(0 < model.room <= 64 for model in found.models)
     alone = view((1,))
-    assert (alone.wider, alone.chosen, alone.contests) == (None, None, ())
+    assert (alone.wider, alone.chosen, alone.crossovers) == (None, None, ())
     assert alone.models == alone.rivals == alone.streams
 
 
@@ -56,16 +56,16 @@ def test_a_model_that_does_not_fit_carries_nothing() -> None:
     found = view((1, 4), (200, 40), 1e9)
     assert [model.room for model in found.models] == [0, 0, 0]
     assert [model.carried for model in found.models] == [0, 0, 0]
-    assert found.contests == ()
+    assert found.crossovers == ()
     assert not len(found.rates)
     assert batch_rows(found) == []
 
 
 @pytest.mark.property
 @pytest.mark.parametrize("metric", METRICS)
-def test_a_contest_ends_where_the_other_becomes_faster(metric: str) -> None:
+def test_a_crossover_is_where_the_other_becomes_faster(metric: str) -> None:
     found = view()
-    (contest,) = (each for each in found.contests if each.metric == metric)
+    (crossover,) = (each for each in found.crossovers if each.metric == metric)
     streamed, wider = found.rivals
 
     def wins(rate: float) -> bool:
@@ -76,17 +76,17 @@ def test_a_contest_ends_where_the_other_becomes_faster(metric: str) -> None:
         return ours < theirs
 
     heaviest = max(streamed.carried, wider.carried)
-    assert wins(1e-3 * heaviest) == contest.wins_light
-    if contest.ends is None:
+    assert wins(1e-3 * heaviest) == crossover.wins_light
+    if crossover.ends is None:
         rates = np.geomspace(1e-3 * heaviest, 0.999 * heaviest, 50)
-        assert {wins(float(rate)) for rate in rates} == {contest.wins_light}
+        assert {wins(float(rate)) for rate in rates} == {crossover.wins_light}
     else:
-        assert wins(0.999 * contest.ends) == contest.wins_light
-        assert wins(1.001 * contest.ends) != contest.wins_light
+        assert wins(0.999 * crossover.ends) == crossover.wins_light
+        assert wins(1.001 * crossover.ends) != crossover.wins_light
 
 
-def test_one_token_has_no_contest_of_its_time_per_token() -> None:
-    assert {each.metric for each in view((1, 4), (200, 1)).contests} == {"ttft", "latency"}
+def test_one_token_has_no_crossover_of_its_time_per_token() -> None:
+    assert {each.metric for each in view((1, 4), (200, 1)).crossovers} == {"ttft", "latency"}
 
 
 def test_questions_that_make_no_sense() -> None:
