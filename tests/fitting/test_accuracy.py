@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from typing import Any
 
@@ -31,27 +30,7 @@ from cost_analysis.fitting.measurements import (
 )
 from cost_analysis.fitting.predictions import class_engines, measured_seconds
 from cost_analysis.inputs.spec import ModelSpec
-from tests.helpers.data import DATA
-
-HELD_OUT = DATA / "held_out_times.csv"
-
-
-@pytest.fixture(scope="module")
-def rows() -> list[Measurement]:
-    kept, refused = represented(read_measurements())
-    assert not refused
-    return [row for row in kept if row.metric != MEMORY_METRIC]
-
-
-@pytest.fixture(scope="module")
-def recorded() -> dict[str, dict[str, str]]:
-    """What `fit-latency --format csv` printed: predicted / measured time of every row."""
-    with HELD_OUT.open(newline="") as file:
-        return {row["id"]: row for row in csv.DictReader(file)}
-
-
-def source(row: Measurement) -> str:
-    return row.texts["source_id"]
+from tests.helpers.measured import source
 
 
 @pytest.mark.golden

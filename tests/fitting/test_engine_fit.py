@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from cost_analysis.fitting import accuracy
-from cost_analysis.fitting.accuracy import described, represented
+from cost_analysis.fitting.accuracy import described
 from cost_analysis.fitting.engine_fit import COEFFICIENTS, EngineFit, fit_engines, with_coefficients
-from cost_analysis.fitting.measurements import MEMORY_METRIC, Measurement, read_measurements
+from cost_analysis.fitting.measurements import Measurement
 from cost_analysis.fitting.predictions import (
     class_engines,
     engine_of,
@@ -19,27 +18,7 @@ from cost_analysis.fitting.predictions import (
     rows_of,
     stacked_engine,
 )
-from tests.helpers.data import DATA
-
-HELD_OUT = DATA / "held_out_times.csv"
-
-
-@pytest.fixture(scope="module")
-def rows() -> list[Measurement]:
-    kept, refused = represented(read_measurements())
-    assert not refused
-    return [row for row in kept if row.metric != MEMORY_METRIC]
-
-
-@pytest.fixture(scope="module")
-def recorded() -> dict[str, dict[str, str]]:
-    """What `fit-latency --format csv` printed: predicted / measured time of every row."""
-    with HELD_OUT.open(newline="") as file:
-        return {row["id"]: row for row in csv.DictReader(file)}
-
-
-def source(row: Measurement) -> str:
-    return row.texts["source_id"]
+from tests.helpers.measured import source
 
 
 @pytest.mark.golden

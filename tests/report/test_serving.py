@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
 
-from cost_analysis import load_engine, load_hardware, load_model
-from cost_analysis.inputs.system import System
 from cost_analysis.report.render import PLAIN_WIDTH
 from cost_analysis.report.serving import (
     batch_rows,
@@ -19,23 +16,10 @@ from cost_analysis.report.serving import (
     serving_record,
     verdict,
 )
-from cost_analysis.search.queueing import Lengths, Server
-from cost_analysis.search.serving import LoadCrossover, ServingView, serving_view
+from cost_analysis.search.serving import LoadCrossover
 from tests.helpers.data import ROOT
 from tests.helpers.pages import printed
-
-BASE = load_model("1.6b").spec
-H100 = System(load_hardware("h100"), load_engine("graphs"))
-
-
-@cache
-def view(
-    streams: tuple[int, ...] = (4, 1),
-    lengths: tuple[int, int] = (200, 40),
-    memory: float | None = None,
-) -> ServingView:
-    server = Server(BASE, Lengths(*lengths), H100, most=64)
-    return serving_view(server, streams, memory_limit=memory)
+from tests.helpers.serving import view
 
 
 def test_rows_of_loads_and_of_batches() -> None:

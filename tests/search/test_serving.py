@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from cost_analysis import InputError, load_engine, load_hardware, load_model
+from cost_analysis import InputError
 from cost_analysis.inputs.layout import Layout
-from cost_analysis.inputs.system import System
 from cost_analysis.report.serving import batch_rows
 from cost_analysis.search.queueing import Lengths, Server
-from cost_analysis.search.serving import METRICS, ServingView, read_lengths, serving_view
-
-BASE = load_model("1.6b").spec
-H100 = System(load_hardware("h100"), load_engine("graphs"))
-
-
-@cache
-def view(
-    streams: tuple[int, ...] = (4, 1),
-    lengths: tuple[int, int] = (200, 40),
-    memory: float | None = None,
-) -> ServingView:
-    server = Server(BASE, Lengths(*lengths), H100, most=64)
-    return serving_view(server, streams, memory_limit=memory)
+from cost_analysis.search.serving import METRICS, read_lengths, serving_view
+from tests.helpers.serving import BASE, H100, view
 
 
 def test_models_are_the_streams_and_a_wider_one_of_equal_loss() -> None:
