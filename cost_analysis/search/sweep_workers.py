@@ -129,7 +129,7 @@ class _ThisProcess(Executor):
         future: Future[Result] = Future()
         try:
             future.set_result(task(*arguments, **options))
-        except Exception as error:
+        except Exception as error:  # as every executor: kept for who asks for the result
             future.set_exception(error)
         return future
 
