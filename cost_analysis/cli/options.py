@@ -14,7 +14,7 @@ from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.layout import Layout
 from cost_analysis.inputs.request import ModelAsked, Request, make_request, model_asked
 from cost_analysis.inputs.spec import ModelSpec, Workload
-from cost_analysis.inputs.system import DEFAULT_DEVICE, DEFAULT_ENGINES, System, named_system
+from cost_analysis.inputs.system import KERNELS, DEFAULT_DEVICE, DEFAULT_ENGINES, System, named_system
 
 PROGRAM = "parscale-cost"
 
@@ -178,10 +178,23 @@ class EngineFlags(Flags):
         metavar="SHARE",
         help="Share of the memory bandwidth that is reached, instead of the engine's.",
     )
+    kernels: str | None = flag(
+        DEVICE,
+        "--kernels",
+        type=click.Choice(KERNELS),
+        help="Where times of kernels are from: curves fitted to measured ones, the tables of these "
+        "(extra 'kernels'), or the roofs alone. [default: fitted where the device was measured]",
+    )
 
     def on(self, device: str) -> System:
         """This engine on a device, in bf16."""
-        return named_system(device, self.engine, self.flops_efficiency, self.bandwidth_efficiency)
+        return named_system(
+            device,
+            self.engine,
+            self.flops_efficiency,
+            self.bandwidth_efficiency,
+            self.kernels,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,7 +277,7 @@ class LinkFlags(Flags):
     def applied(self, system: System) -> System:
         """A system whose devices are joined by these links."""
         links = _given(self, [item.name for item in fields(self)])
-        return replace(system, hardware=replace(system.hardware, **links))
+        return replace(system, hardware=system.hardware.with_links(links))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

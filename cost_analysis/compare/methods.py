@@ -240,7 +240,7 @@ def method_cost(spending: Spending, workload: Workload, system: System) -> Metho
     prompts = work.batch_size if spending.prompt_shared else samples
     asked = _Asked(spending, work, precision, prompts, samples)
     divided = asked.passes(layout)
-    prefill, decode = phases(divided, system.hardware, system.engine)
+    prefill, decode = phases(divided, system)
     held = memory(spending.spec, work, precision, layout)
     whole = divided if layout.is_single else asked.passes(SINGLE)
     return MethodCost(

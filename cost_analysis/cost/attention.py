@@ -14,6 +14,7 @@ from cost_analysis.cost.kernels import Kernels
 from cost_analysis.cost.operator import QUERIES_PER_BLOCK, Operator, is_present, masked_pairs
 from cost_analysis.inputs.layers import Attention, LatentAttention
 from cost_analysis.inputs.weights import cached_positions
+from cost_analysis.kernels import shapes
 
 
 def latent_operators(layers: Kernels, kind: LatentAttention) -> list[Operator]:
@@ -134,7 +135,34 @@ def latent_scores(layers: Kernels, kind: LatentAttention) -> Operator:
         compute=one.compute,
         kind=one.kind,
         blocks=one.blocks,
+        shape=_latent_shape(layers, kind, context),
     )
+
+
+def _latent_shape(
+    layers: Kernels, kind: LatentAttention, context: Number
+) -> shapes.LatentAttention | None:
+    """The sizes by which measured kernels are found; None where latents are expanded inside."""
+    model, cache = layers.model, _cache_format(layers)
+    if not cache or _expands_inside(layers, kind):
+        return None
+    return shapes.LatentAttention(
+        model.stream_sequences,
+        layers.step.queries,
+        context,
+        model.query_heads,
+        as_float(kind.latent),
+        cache,
+        not layers.step.fills_prefix,
+    )
+
+
+def _cache_format(layers: Kernels) -> str:
+    """The name of the cache's format among measured kernels; "" for a format without any."""
+    cache, accumulate = layers.model.formats.cache, layers.model.formats.accumulate
+    if accumulate.bits > 16 or cache.bits > 16:
+        return ""
+    return "bf16" if cache.bits == 16 else "fp8" if cache.unit == "fp8" else ""
 
 
 def latent_position(layers: Kernels, kind: LatentAttention) -> Operator:
@@ -225,6 +253,25 @@ def scores_and_values(layers: Kernels, kind: Attention | LatentAttention) -> Ope
         compute=one.compute,
         kind=one.kind,
         blocks=one.blocks,
+        shape=_shape(layers, kind, context),
+    )
+
+
+def _shape(layers: Kernels, kind: Attention, context: Number) -> shapes.Attention | None:
+    """The sizes by which measured kernels are found; None where there are none of the cache."""
+    model, step, cache = layers.model, layers.step, _cache_format(layers)
+    if not cache:
+        return None
+    return shapes.Attention(
+        model.stream_sequences,
+        step.queries,
+        context,
+        model.query_heads,
+        model.key_value / model.head_dim,
+        model.head_dim,
+        0.0 if kind.window is None else as_float(kind.window),
+        cache,
+        not step.fills_prefix,
     )
 
 

@@ -13,6 +13,7 @@ from cost_analysis.cost.operator import Operator
 from cost_analysis.inputs.dtypes import DType
 from cost_analysis.inputs.layers import Experts
 from cost_analysis.inputs.layout import is_one
+from cost_analysis.kernels.shapes import AllReduce
 
 
 def distinct_groups(number: Number, per_token: Number, groups: Number) -> Number:
@@ -39,6 +40,7 @@ def _exchange(
     sent: Number,
     messages: Number,
     spans: Number | None = None,
+    shape: AllReduce | None = None,
 ) -> list[Operator]:
     """An exchange of a group, in each of some layers.
 
@@ -50,6 +52,7 @@ def _exchange(
         sent: Bytes that each device sends [B].
         messages: Messages, one after another.
         spans: Devices from the first to the last of the group; None where they are neighbours.
+        shape: Of a sum, its sizes.
     """
     launched = minimum(group - 1.0, 1.0)  # one if the group has several devices
     return [
@@ -61,6 +64,7 @@ def _exchange(
             kernels=launched * layers.count,
             kind="exchange",
             spans=group if spans is None else spans,
+            shape=shape,
         )
     ]
 
@@ -83,7 +87,8 @@ def sum_embeddings(layers: Kernels) -> list[Operator]:
 def _reduction(layers: Kernels, part: str, held: Number) -> list[Operator]:
     group = layers.model.layout.tensor_parallel
     sent, messages = 2.0 * held * (group - 1.0) / group, 2.0 * (group - 1.0)
-    return _exchange(layers, "all-reduce", part, group, sent=sent, messages=messages)
+    shape = AllReduce(held, group)
+    return _exchange(layers, "all-reduce", part, group, sent=sent, messages=messages, shape=shape)
 
 
 def gather_logits(layers: Kernels, values: Number) -> list[Operator]:

@@ -15,7 +15,7 @@ from cost_analysis.cost.latency import Phase, Pipeline, decode_phase, make_pipel
 from cost_analysis.cost.memory import Memory, memory
 from cost_analysis.cost.operator import Growth, Operator
 from cost_analysis.cost.published import PublishedCost, published_on
-from cost_analysis.cost.roofline import Speeds
+from cost_analysis.cost.roofline import speeds_of
 from cost_analysis.inputs.device import Hardware
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.engine import Engine
@@ -192,9 +192,9 @@ def passes(
     )
 
 
-def phases(work: Passes, hardware: Hardware, engine: Engine) -> tuple[Phase, Phase]:
+def phases(work: Passes, system: System) -> tuple[Phase, Phase]:
     """The times of the prefill and of all decode steps."""
-    speeds = Speeds(hardware, engine)
+    speeds = speeds_of(system)
     prefill = prefill_phase(work.prefill, work.layers, speeds)
     decode = decode_phase(work.first_step, work.growth, work.steps, work.layers, speeds)
     if work.pipeline is None:
@@ -240,7 +240,7 @@ def estimate_on(spec: ModelSpec, workload: Workload, system: System) -> Estimate
     """
     check_layout(system.layout, spec, system.hardware)
     work = passes(spec, workload, system.precision, system.layout)
-    prefill, decode = phases(work, system.hardware, system.engine)
+    prefill, decode = phases(work, system)
     return Estimate(
         spec=spec,
         workload=workload,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cost_analysis.common.arrays import Number, as_float
 from cost_analysis.cost.operator import Kernel, Operator, is_present
-from cost_analysis.inputs.dtypes import Precision
+from cost_analysis.inputs.dtypes import DType, Precision
 from cost_analysis.inputs.layout import SINGLE, Layout, Share
 from cost_analysis.inputs.spec import ModelSpec
 
@@ -161,6 +161,9 @@ class Kernels:
             inputs * outputs * (2.0 * count),
             formats.compute if quantised else formats.head_compute,
             stored,
+            inputs,
+            outputs,
+            kernel_format(stored),
         )
         return kernel
 
@@ -200,3 +203,18 @@ class Kernels:
         if not self.model.spec.frame.post_norms:
             return []
         return [self.norm(f"norm after {'MLP' if part == 'mlp' else part}", part)]
+
+
+def kernel_format(stored: DType) -> str:
+    """The name of a format among measured kernels (`kernels.shapes.FORMATS`); "" for fp32.
+
+    Engines turn 16-bit activations into fp8 as they multiply them with fp8 weights, but keep them
+    where weights are int8 or int4.
+    """
+    if stored.bits > 16:
+        return ""
+    if stored.bits == 16:
+        return "bf16"
+    if stored.unit == "fp8":
+        return "fp8-block" if stored.scales and stored.scales.outputs > 1 else "fp8"
+    return stored.name if stored.unit == "fp4" else stored.unit

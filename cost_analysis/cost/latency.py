@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from cost_analysis.common.arrays import (
+    Label,
     Number,
     as_float,
     ceil,
@@ -28,6 +29,8 @@ from cost_analysis.cost.operator import Growth, Operator, arithmetic_sum
 from cost_analysis.cost.roofline import OperatorTime, Speeds
 from cost_analysis.inputs.layout import Layout, Stage, micro_batches, stages
 from cost_analysis.inputs.spec import ModelSpec
+from cost_analysis.kernels.shapes import Attention, LatentAttention
+from cost_analysis.kernels.times import MODELLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +81,10 @@ def decode_phase(
 ) -> Phase:
     """The time of all decode steps, each at its own context length.
 
-    FLOPs and bytes grow linearly from step to step; time is a maximum of linear functions, so its
-    sum has a closed form that splits the steps where the limiting roof changes. The tests compare
-    it with the sum over single steps.
+    FLOPs and bytes grow linearly from step to step. Modelled time is a maximum of linear functions,
+    so its sum has a closed form that splits the steps where the limiting roof changes; that of
+    measured attention is integrated numerically. The tests compare both with the sum over single
+    steps.
 
     Args:
         first: Operators of the first step (`forward_pass` with one query).
@@ -91,7 +95,8 @@ def decode_phase(
     """
     engine = speeds.engine
     grows = {growth.operator.name: growth for growth in growths}
-    times, roofs = [], []
+    times: list[OperatorTime] = []
+    kinds: list[_Roofs | _Measured] = []
     floors: Number = 0.0
     step: Number = 0.0
     grown: Number = 0.0
@@ -101,12 +106,12 @@ def decode_phase(
             times.append(speeds.time(operator, steps))
             step = step + times[-1].seconds
             continue
-        overhead = speeds.overhead(operator)
-        roofs.append(_roofs(operator, growth, speeds))
-        times.append(_grown(operator, growth, roofs[-1], overhead, steps, speeds))
-        floors, grown = floors + overhead, grown + times[-1].seconds
+        kind = _kind(operator, growth, speeds)
+        kinds.append(kind)
+        times.append(_grown(operator, growth, kind, steps, speeds))
+        floors, grown = floors + kind.overhead, grown + times[-1].seconds
     slack = layers * engine.layer_host_time - step - floors
-    waiting = _waiting(slack, _AllKinds(tuple(roofs)), steps) + engine.step_host_time * steps
+    waiting = _AllKinds(tuple(kinds)).waiting(slack, steps) + engine.step_host_time * steps
     times.append(waiting_time("host", waiting, speeds))
     return Phase("decode", tuple(times), step * steps + grown + waiting)
 
@@ -130,6 +135,8 @@ class _Roofs(NamedTuple):
         transfer: Time at the memory roof in the first step [s].
         transfer_slope: Increase for each further step [s].
         growth: Its growth, which may end.
+        overhead: Floor of its kernels in each step, beyond the roofs [s].
+        origin: "modelled".
     """
 
     compute: Number
@@ -137,6 +144,8 @@ class _Roofs(NamedTuple):
     transfer: Number
     transfer_slope: Number
     growth: Growth
+    overhead: Number
+    origin: Label = MODELLED
 
     def sum(self, steps: Number) -> Number:
         """Time of the first steps [s]."""
@@ -167,7 +176,59 @@ class _Roofs(NamedTuple):
         return minimum(by_compute, by_transfer)
 
 
-def _roofs(first: Operator, growth: Growth, speeds: Speeds) -> _Roofs:
+NODES = (
+    (0.5 - 0.4305681557970263, 0.17392742256872693),
+    (0.5 - 0.16999052179242813, 0.3260725774312731),
+    (0.5 + 0.16999052179242813, 0.3260725774312731),
+    (0.5 + 0.4305681557970263, 0.17392742256872693),
+)
+"""Places and weights of Gauss's quadrature with four nodes on [0, 1] (Abramowitz and Stegun, table
+25.4): the time of a step is close to a polynomial of its context, over a decode of any length."""
+
+
+class _Measured(NamedTuple):
+    """A measured attention that grows with every step, whose sums are integrals.
+
+    Attributes:
+        first: The operator in the first step.
+        growth: Its growth, which may end.
+        speeds: Times of its kernels.
+        origin: Of the time of its first step.
+    """
+
+    first: Operator
+    growth: Growth
+    speeds: Speeds
+    origin: Label
+    overhead: float = 0.0
+
+    def sum(self, steps: Number) -> Number:
+        """Time of the first steps [s]."""
+        growing = self.growth.growing(steps)
+        grown = sum((each * self.at(step) for step, each in _nodes(growing)), 0.0)
+        if self.growth.is_endless:
+            return grown
+        return grown + self.at(self.growth.steps) * (steps - growing)
+
+    def at(self, step: Number) -> Number:
+        """Time of one step, counted from 0, whole or not [s]."""
+        shape = self.first.shape
+        assert isinstance(shape, Attention | LatentAttention)
+        context = shape.context + self.growth.growing(step)
+        grown = replace(self.first, shape=shape._replace(context=context))
+        return self.speeds.time(grown).seconds
+
+
+def _nodes(steps: Number) -> list[tuple[Number, Number]]:
+    """Steps, and how many each stands for, so that sums over 0 … steps − 1 become integrals."""
+    return [(place * steps - 0.5, weight * steps) for place, weight in NODES]
+
+
+def _kind(first: Operator, growth: Growth, speeds: Speeds) -> _Roofs | _Measured:
+    """An attention that grows with every step, by measured kernels where there are any."""
+    measured = speeds.measured(first)
+    if measured is not None:
+        return _Measured(first, growth, speeds, measured.origin)
     added = growth.operator
     return _Roofs(
         speeds.compute(first),
@@ -175,34 +236,48 @@ def _roofs(first: Operator, growth: Growth, speeds: Speeds) -> _Roofs:
         speeds.transfer(first),
         speeds.transfer(added),
         growth,
+        speeds.overhead(first),
     )
 
 
 def _grown(
-    first: Operator,
-    growth: Growth,
-    roofs: _Roofs,
-    floor_of_one: Number,
-    steps: Number,
-    speeds: Speeds,
+    first: Operator, growth: Growth, kind: _Roofs | _Measured, steps: Number, speeds: Speeds
 ) -> OperatorTime:
     """All steps of an operator that grows with every step."""
-    overhead = floor_of_one * steps
-    return OperatorTime(growth.total(first, steps), speeds, overhead, overhead + roofs.sum(steps))
+    overhead = kind.overhead * steps
+    seconds = overhead + kind.sum(steps)
+    total = growth.total(first, steps)
+    return OperatorTime(total, speeds, overhead, seconds, origin=kind.origin)
 
 
 class _AllKinds(NamedTuple):
     """Attentions of several kinds, which grow at the same time.
 
     Attributes:
-        kinds: The roofs of each kind.
+        kinds: Each kind.
     """
 
-    kinds: tuple[_Roofs, ...]
+    kinds: tuple[_Roofs | _Measured, ...]
+
+    def waiting(self, slack: Number, steps: Number) -> Number:
+        """Time that the device waits for the host, over all steps.
+
+        `slack` is the host's time less that of all other operators. The attention grows, so the
+        device waits in the first steps only, while the attention takes less than the slack.
+        """
+        if any(isinstance(kind, _Measured) for kind in self.kinds):
+            each = ((maximum(slack - self.at(step), 0.0), share) for step, share in _nodes(steps))
+            return sum((waited * share for waited, share in each), 0.0)
+        count = self.steps_below(slack, steps)
+        return maximum(slack * count - self.sum(count), 0.0)
 
     def sum(self, steps: Number) -> Number:
         """Time of the first steps [s]."""
-        return sum((roofs.sum(steps) for roofs in self.kinds), 0.0)
+        return sum((kind.sum(steps) for kind in self.kinds), 0.0)
+
+    def at(self, step: Number) -> Number:
+        """Time of one step, counted from 0 [s]."""
+        return sum((kind.at(step) for kind in self.kinds), 0.0)
 
     def steps_below(self, limit: Number, steps: Number) -> Number:
         """How many of the first steps take less than a limit.
@@ -210,12 +285,13 @@ class _AllKinds(NamedTuple):
         A single kind without a window has a closed form; otherwise bisection finds the count, since
         no step takes less than the one before.
         """
-        if len(self.kinds) == 1 and self.kinds[0].growth.is_endless:
-            return self.kinds[0].steps_below(limit, steps)
+        only = self.kinds[0]
+        if len(self.kinds) == 1 and only.growth.is_endless and isinstance(only, _Roofs):
+            return only.steps_below(limit, steps)
         low, high = steps * 0.0, steps  # the count is in [low, high]
         for _ in range(STEP_BITS):
             middle = floor((low + high) / 2.0)
-            below = sum((roofs.at(middle) for roofs in self.kinds), 0.0) < limit
+            below = self.at(middle) < limit
             inside = middle < high
             low = where(below & inside, middle + 1.0, low)
             high = where(below, high, middle)
@@ -224,16 +300,6 @@ class _AllKinds(NamedTuple):
 
 STEP_BITS = 32
 """Bisections that suffice for the largest number of steps of a workload (`LARGEST_SIZE`)."""
-
-
-def _waiting(slack: Number, roofs: _AllKinds, steps: Number) -> Number:
-    """Time that the device waits for the host, over all steps.
-
-    `slack` is the host's time less that of all other operators. The attention grows, so the device
-    waits in the first steps only, while the attention takes less than the slack.
-    """
-    count = roofs.steps_below(slack, steps)
-    return maximum(slack * count - roofs.sum(count), 0.0)
 
 
 def _steps_below(limit: Number, start: Number, slope: Number, steps: Number) -> Number:

@@ -17,11 +17,12 @@ from cost_analysis.common.arrays import (
     whole_power,
 )
 from cost_analysis.cost.communication import all_reduce, combine, dispatch
-from cost_analysis.cost.kernels import Kernels
+from cost_analysis.cost.kernels import Kernels, kernel_format
 from cost_analysis.cost.operator import Operator
 from cost_analysis.inputs.layers import Experts, Mlp
 from cost_analysis.inputs.layout import is_one
 from cost_analysis.inputs.weights import expert_width
+from cost_analysis.kernels import shapes
 
 
 def expected_experts(number: Number, per_token: Number, token_streams: Number) -> Number:
@@ -131,17 +132,32 @@ def _experts(layers: Kernels, kind: Experts) -> list[Operator]:
         bias=number if kind.router_bias else 0.0,
         quantised=False,
     )
+    whole = _shape(layers, kind, inner)
     summed = (as_float(kind.per_token) + 1.0) * hidden
+    activation = layers.elementwise("experts: activation", "mlp", widened + inner)
+    weighted = layers.elementwise("experts: weighted sum", "mlp", summed)
     return [
         router.over(rows),
         *dispatch(layers, kind),
-        into.of_several(routed, reached),
-        layers.elementwise("experts: activation", "mlp", widened + inner).over(routed),
-        out.of_several(routed, reached),
+        into.of_several(routed, reached, whole),
+        activation.over(routed).inside(whole),
+        out.of_several(routed, reached).inside(whole),
         *combine(layers, kind),
-        layers.elementwise("experts: weighted sum", "mlp", summed).over(rows),
+        weighted.over(rows).inside(whole),
         *(_dense(layers, as_float(kind.shared_width), of="shared: ") if kind.shared_width else ()),
     ]
+
+
+def _shape(layers: Kernels, kind: Experts, inner: Number) -> shapes.Experts | None:
+    """The sizes by which measured kernels of experts are found; None in a format without any."""
+    model, number = layers.model, as_float(kind.number)
+    name = kernel_format(model.formats.matrix)
+    if not name:
+        return None
+    groups = model.layout.expert_parallel
+    everyones = layers.step.rows * groups
+    held, per_token = number / groups, as_float(kind.per_token)
+    return shapes.Experts(everyones, model.hidden, inner, number, held, per_token, name)
 
 
 def _load(layers: Kernels, kind: Experts) -> tuple[Number, Number]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import add, attrgetter
 from typing import NamedTuple, TypeVar, dataclass_transform
 
 from cost_analysis.common.arrays import Number, maximum, minimum
 from cost_analysis.inputs.dtypes import DType
+from cost_analysis.kernels.shapes import Experts, Product, Shape
 
 T = TypeVar("T")
 
@@ -49,6 +50,10 @@ class Operator:
         blocks: Blocks of an attention kernel that does not divide the context: heads, times groups
             of `QUERIES_PER_BLOCK` queries.
         spans: Devices from the first to the last of the group that takes part in an exchange.
+        shape: Sizes of one of its kernels, by which measured ones are found; None where it has no
+            such kernel.
+        is_inside: Where its shape has measured kernels, it runs inside them, as another operator
+            with that shape does: the activation between the products of experts.
     """
 
     name: str
@@ -69,6 +74,8 @@ class Operator:
     rows: Number = 0.0
     blocks: Number = 0.0
     spans: Number = 0.0
+    shape: Shape | None = None
+    is_inside: bool = False
 
     @property
     def kernel_flops(self) -> Number:
@@ -115,7 +122,13 @@ class Operator:
             self.rows,
             self.blocks,
             self.spans,
+            self.shape,
+            self.is_inside,
         )
+
+    def inside(self, shape: Shape | None) -> Operator:
+        """The operator as a part of measured kernels of a shape, which another stands for."""
+        return replace(self, shape=shape, is_inside=shape is not None)
 
     def plus(self, other: Operator) -> Operator:
         """The operator and another of its kind as one."""
@@ -158,6 +171,9 @@ class Kernel:
         row_flops: FLOPs for a row.
         compute: Data type of its matrix product; None where it has none.
         stored: Format of its weights; None where it has no matrix product.
+        inputs: Width of the input of its product.
+        outputs: Width of the output.
+        format: Name of the weights' format among measured kernels; "" where there is none.
     """
 
     name: str
@@ -168,6 +184,9 @@ class Kernel:
     row_flops: Number = 0.0
     compute: DType | None = None
     stored: DType | None = None
+    inputs: Number = 0.0
+    outputs: Number = 0.0
+    format: str = ""
 
     def over(
         self, rows: Number, *, row_bytes: Number | None = None, cache_bytes: Number = 0.0
@@ -189,20 +208,27 @@ class Kernel:
                 activation_bytes=moved,
                 kernels=self.kernels,
             )
-        return self._product(rows, self.weight_bytes, moved, rows)
+        shape = Product(rows, self.inputs, self.outputs, self.format) if self.format else None
+        return self._product(rows, self.weight_bytes, moved, rows, shape)
 
-    def of_several(self, rows: Number, matrices: Number) -> Operator:
+    def of_several(self, rows: Number, matrices: Number, shape: Experts | None = None) -> Operator:
         """Products with several matrices, each with rows of its own, in one grouped kernel.
 
         Args:
             rows: Rows of all matrices.
             matrices: Matrices that have any rows.
+            shape: Sizes of the whole of both products, of the operator that stands for them.
         """
         weights = self.weight_bytes * matrices
-        return self._product(rows, weights, rows * self.row_bytes, rows / matrices)
+        return self._product(rows, weights, rows * self.row_bytes, rows / matrices, shape)
 
     def _product(
-        self, rows: Number, weight_bytes: Number, moved: Number, rows_of_one: Number
+        self,
+        rows: Number,
+        weight_bytes: Number,
+        moved: Number,
+        rows_of_one: Number,
+        shape: Shape | None,
     ) -> Operator:
         """A matrix product: all rows, bytes of weights and activations, rows of each matrix."""
         return Operator(
@@ -216,6 +242,7 @@ class Kernel:
             kind="product",
             stored=self.stored,
             rows=rows_of_one,
+            shape=shape,
         )
 
 

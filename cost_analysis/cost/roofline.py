@@ -1,9 +1,11 @@
 """Seconds of one operator on a device under an engine, and the roof that limits it.
 
-A kernel takes the engine's floor, plus the time of its FLOPs and its bytes (Williams, Waterman and
-Patterson, "Roofline", CACM 2009): with default coefficients the larger of the two. The peak is the
-dense one of its data type; causal attention has the FLOPs of the triangle that a fused kernel
-computes. Times are affine in the context, so that many decode steps have a closed form.
+Where the device has measured kernels of the engine (`kernels`), these give the time of products,
+attention, experts and sums over devices. Every other kernel takes the engine's floor, plus the time
+of its FLOPs and its bytes (Williams, Waterman and Patterson, "Roofline", CACM 2009): with default
+coefficients the larger of the two. The peak is the dense one of its data type; causal attention has
+the FLOPs of the triangle that a fused kernel computes. Modelled times are affine in the context, so
+that many decode steps have a closed form.
 """
 
 from __future__ import annotations
@@ -11,11 +13,14 @@ from __future__ import annotations
 from functools import reduce
 from typing import NamedTuple
 
-from cost_analysis.common.arrays import Label, Number, maximum, minimum, square_root, where
+from cost_analysis.common.arrays import Label, Number, holds, maximum, minimum, square_root, where
 from cost_analysis.cost.operator import Operator, record
 from cost_analysis.inputs.device import Hardware, ProductRates
 from cost_analysis.inputs.dtypes import DType
 from cost_analysis.inputs.engine import Engine
+from cost_analysis.inputs.system import System
+from cost_analysis.kernels.lookup import kernel_times
+from cost_analysis.kernels.times import MODELLED, KernelTime, KernelTimes
 
 
 class _Protocol(NamedTuple):
@@ -60,6 +65,7 @@ class OperatorTime:
         overhead: Floor of its kernels, or waiting for the host.
         seconds: Time of one run.
         runs: Runs in the phase.
+        origin: Where the time is from: "modelled", or as of `KernelTime`.
     """
 
     operator: Operator
@@ -67,6 +73,7 @@ class OperatorTime:
     overhead: Number
     seconds: Number
     runs: Number = 1.0
+    origin: Label = MODELLED
 
     @property
     def hardware(self) -> Hardware:
@@ -134,19 +141,23 @@ class Speeds:
     Attributes:
         hardware: The device.
         engine: What runs the model on it.
+        kernels: Its measured kernels; None where only the roofs are known.
     """
 
-    def __init__(self, hardware: Hardware, engine: Engine) -> None:
-        """The speeds of an engine on a device."""
-        self.hardware, self.engine = hardware, engine
+    def __init__(
+        self, hardware: Hardware, engine: Engine, kernels: KernelTimes | None = None
+    ) -> None:
+        """The speeds of an engine on a device; arguments as the attributes."""
+        self.hardware, self.engine, self.kernels = hardware, engine, kernels
         self._bytes_rate = engine.bytes_rate(hardware)
         self._known: dict[tuple[str, str | None, str | None], _Rates] = {}
 
     def __eq__(self, other: object) -> bool:
-        """Whether another is of the same engine on the same device."""
-        return isinstance(other, Speeds) and (self.hardware, self.engine) == (
+        """Whether another is of the same engine and kernels on the same device."""
+        return isinstance(other, Speeds) and (self.hardware, self.engine, self.kernels) == (
             other.hardware,
             other.engine,
+            other.kernels,
         )
 
     def time(self, operator: Operator, runs: Number = 1.0) -> OperatorTime:
@@ -156,10 +167,36 @@ class Speeds:
             operator: An operator of a pass (`forward_pass`), or of its growth (`context_growth`).
             runs: Runs in the phase.
         """
+        measured = self.measured(operator)
+        if measured is not None:
+            each = operator.kernels
+            overhead, seconds = each * measured.start, each * measured.seconds
+            return OperatorTime(operator, self, overhead, seconds, runs, measured.origin)
         rates = self._rates(operator)
         overhead = operator.kernels * rates.floor
         seconds = overhead + self._roofs(operator, rates)
         return OperatorTime(operator, self, overhead, seconds, runs)
+
+    def measured(self, operator: Operator) -> KernelTime | None:
+        """The time of one of its kernels as measured ones tell, with the engine's gap.
+
+        An operator inside the kernels of another takes no time of its own. None where nothing was
+        measured.
+        """
+        if self.kernels is None or operator.shape is None:
+            return None
+        if operator.kind == "exchange" and not self._is_measured_link(operator):
+            return None
+        found = self.kernels.time(operator.shape)
+        if found is None or operator.is_inside:
+            return found and KernelTime(0.0, 0.0, found.origin)
+        gap, times = self.engine.kernel_gap, self.engine.kernel_factor
+        return KernelTime(found.seconds * times + gap, found.start * times + gap, found.origin)
+
+    def _is_measured_link(self, operator: Operator) -> bool:
+        """Whether all devices of an exchange are joined by the link that was measured."""
+        within = self.hardware.is_within_a_node(operator.spans)
+        return self.hardware.has_measured_link and holds(within)
 
     def _roofs(self, operator: Operator, rates: _Rates) -> Number:
         """Time beyond the floor of its kernels: at the slower roof, or with both roofs combined."""
@@ -229,6 +266,16 @@ class Speeds:
             return _Rates(floor, flops, rate * engine.quantised_bandwidth_share)
         measured = hardware.product_rates.get(compute.unit) if compute else None
         return _Rates(floor, flops, rate, measured)
+
+
+def speeds_of(system: System) -> Speeds:
+    """The speeds of a system's engine on its device.
+
+    Raises:
+        InputError: Measured kernels were asked for that are not there.
+    """
+    hardware, engine = system.hardware, system.engine
+    return Speeds(hardware, engine, kernel_times(hardware, engine, system.kernels))
 
 
 def _widens(stored: DType | None, compute: DType | None, hardware: Hardware) -> bool:

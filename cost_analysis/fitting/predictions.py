@@ -26,6 +26,7 @@ from cost_analysis.inputs.engine import ENGINE_SHARES, ENGINE_TIMES, AttentionKe
 from cost_analysis.inputs.layout import Layout
 from cost_analysis.inputs.profiles import load_engine, profile_names
 from cost_analysis.inputs.spec import ModelSpec, Workload
+from cost_analysis.inputs.system import System
 
 Floats = npt.NDArray[np.float64]
 
@@ -57,7 +58,7 @@ class Rows:
 
     def predicted(self, engine: Engine) -> Floats:
         """Seconds that an engine, whose figures may be arrays over the rows, would take."""
-        prefill, decode = phases(self.work, self.hardware, engine)
+        prefill, decode = phases(self.work, System(self.hardware, engine))
         seconds: Floats = self.prefill * prefill.seconds + self.decode * decode.seconds
         return seconds
 

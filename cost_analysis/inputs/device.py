@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from cost_analysis.common.arrays import (
     Condition,
@@ -96,6 +97,8 @@ class Hardware:
         reached_bandwidth: Share of the bandwidth that its best large reads reach.
         product_rates: Matrix products as measured on this device, by data type; they replace both
             roofs and an engine's shares of them.
+        kernels: Name of the device whose measured kernels hold for this one; "" without any.
+        has_measured_link: Its interconnect is the one over which sums were measured.
         kind: "gpu", "cpu" or "soc".
         vendor: Maker.
         architecture: Generation.
@@ -114,6 +117,8 @@ class Hardware:
     reached_flops: Number = 1.0
     reached_bandwidth: Number = 1.0
     product_rates: Mapping[str, ProductRates] = field(default_factory=dict)
+    kernels: str = ""
+    has_measured_link: bool = True
     kind: str = "gpu"
     vendor: str = ""
     architecture: str = ""
@@ -168,6 +173,11 @@ class Hardware:
     def link_among(self, devices: int) -> str:
         """What joins a group of neighbouring devices: "interconnect" or "network"."""
         return "interconnect" if holds(self.is_within_a_node(devices)) else "network"
+
+    def with_links(self, links: Mapping[str, Any]) -> Hardware:
+        """The device with other links, by the names of `LINKS`; those were not measured."""
+        own = self.has_measured_link and links.keys() <= {"devices_per_node", "network"}
+        return replace(self, **links, has_measured_link=own)
 
     def at_datasheet(self, *, flops: bool, bandwidth: bool) -> Hardware:
         """The device with shares of 1 in place of measured ones, for a user's efficiencies."""

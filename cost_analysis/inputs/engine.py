@@ -51,6 +51,23 @@ class AttentionKernels:
 
 
 @dataclass(frozen=True, slots=True)
+class KernelSources:
+    """Whose measured kernels an engine runs: an engine with tables of kernels, or none.
+
+    Attributes:
+        products: Of its matrix products: "vllm", "sglang", "tensorrt-llm", or "".
+        attention: Of its attention.
+        experts: Of its mixtures of experts.
+        exchanges: Of its sums over devices.
+    """
+
+    products: str = ""
+    attention: str = ""
+    experts: str = ""
+    exchanges: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Spread:
     """Measured times as multiples of the predicted ones.
 
@@ -108,6 +125,10 @@ class Engine:
         link_latency: Time that every all-reduce takes at least [s].
         layer_host_time: Time the host needs to launch one layer [s]; a pass cannot be faster.
         step_host_time: Time the host adds to every pass, e.g. for sampling [s].
+        kernels: Whose measured kernels it runs, on devices that have them; the shares above are
+            those of all other kernels.
+        kernel_factor: Time of these kernels in a whole run, over that of the kernel alone.
+        kernel_gap: Time from one of these kernels to the next [s].
         source: Where the figures are from, or the measurements that they were fitted on.
         engine_class: "eager", "graphs", "native" or "cpu", where the engine was fitted as one
             of them; the engine of that name is the class itself.
@@ -130,6 +151,9 @@ class Engine:
     link_latency: Number = 0.0
     layer_host_time: Number = 0.0
     step_host_time: Number = 0.0
+    kernels: KernelSources = KernelSources()
+    kernel_factor: Number = 1.0
+    kernel_gap: Number = 0.0
     source: str = ""
     engine_class: str = ""
     words: tuple[str, ...] = ()
@@ -169,9 +193,16 @@ _SHARES = (
     "quantised_flops_share",
     "quantised_bandwidth_share",
     "link_share",
+    "kernel_factor",
 )
 ENGINE_SHARES = ("flops_efficiency", "bandwidth_efficiency", *_SHARES)
 """Fields of `Engine` that are shares of a rate."""
 
-ENGINE_TIMES = ("kernel_floor", "link_latency", "layer_host_time", "step_host_time")
+ENGINE_TIMES = (
+    "kernel_floor",
+    "kernel_gap",
+    "link_latency",
+    "layer_host_time",
+    "step_host_time",
+)
 """Fields of `Engine` that are times [s]."""

@@ -34,6 +34,7 @@ from cost_analysis.inputs.engine import (
     ENGINE_TIMES,
     AttentionKernels,
     Engine,
+    KernelSources,
     Spread,
 )
 
@@ -76,6 +77,13 @@ def attention_kernels(value: object) -> AttentionKernels:
     times = {name: time(content.pop(name)) for name in ("floor",) if name in content}
     check_known(content, AttentionKernels)
     return AttentionKernels(**times, **{name: number(item) for name, item in content.items()})
+
+
+def kernel_sources(value: object) -> KernelSources:
+    """The table of the measured kernels that an engine runs."""
+    content = texts(value)
+    check_known(content, KernelSources)
+    return KernelSources(**content)
 
 
 def spread(value: object) -> Spread | None:
@@ -187,6 +195,7 @@ def _hardware(table: Table, name: str) -> Callable[[], Hardware]:
         vendor=table.take("vendor", text, ""),
         architecture=table.take("architecture", text, ""),
         kind=table.take("kind", text, "gpu"),
+        kernels=table.take("kernels", text, ""),
         interconnect=table.take("interconnect", quantity("B/s"), None),
         devices_per_node=table.take("devices_per_node", size, None),
         network=table.take("network", quantity("B/s"), None),
@@ -225,10 +234,14 @@ def _generations() -> dict[str, dict[str, float]]:
 
 
 def _engine(table: Table, name: str) -> Callable[[], Engine]:
-    shares = ("elementwise_share", "quantised_flops_share", "quantised_bandwidth_share")
+    shares = (
+        "elementwise_share",
+        "quantised_flops_share",
+        "quantised_bandwidth_share",
+        "kernel_factor",
+    )
     fields: dict[str, Any] = {field: table.take(field, number, 1.0) for field in shares}
-    times = ("kernel_floor", "link_latency", "layer_host_time", "step_host_time")
-    fields |= {field: table.take(field, time, 0.0) for field in times}
+    fields |= {field: table.take(field, time, 0.0) for field in ENGINE_TIMES}
     fields |= {field: table.take(field, switch, False) for field in ("device_shares", "soft_roofs")}
     return partial(
         Engine,
@@ -242,6 +255,7 @@ def _engine(table: Table, name: str) -> Callable[[], Engine]:
         engine_class=table.take("engine_class", text, ""),
         words=table.take("words", words, tuple[str, ...]()),
         spread=table.take("spread", spread, None),
+        kernels=table.take("kernels", kernel_sources, KernelSources()),
         **fields,
     )
 
@@ -262,10 +276,20 @@ def engine_text(engine: Engine, uncertainty: Mapping[str, float]) -> str:
         profile["words"] = list(engine.words)
     for name in _SWITCHES:
         profile[name] = getattr(engine, name)
+    measured = engine.kernels != KernelSources()
     for name in _NUMBERS:
+        if name.startswith("kernel_") and name != "kernel_floor" and not measured:
+            continue
         profile[name] = _figure(name, getattr(engine, name), uncertainty.get(name))
     source = " ".join(engine.source.split())  # as it is read; early tomlkit changes line ends
     profile["source"] = tomlkit.string(source, multiline=True)
+    if measured:
+        profile.add(tomlkit.nl())
+        profile["kernels"] = {
+            item.name: getattr(engine.kernels, item.name)
+            for item in fields(KernelSources)
+            if getattr(engine.kernels, item.name)
+        }
     profile.add(tomlkit.nl())
     profile["attention"] = _attention_table(engine.attention, uncertainty)
     if engine.spread is not None:

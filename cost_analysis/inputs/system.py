@@ -5,15 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from cost_analysis.common.arrays import Number
+from cost_analysis.common.errors import InputError, unknown_name
 from cost_analysis.inputs.device import Hardware
 from cost_analysis.inputs.dtypes import Precision
-from cost_analysis.inputs.engine import Engine
+from cost_analysis.inputs.engine import Engine, KernelSources
 from cost_analysis.inputs.layout import SINGLE, Layout
 from cost_analysis.inputs.profiles import load_engine, load_hardware
 
 DEFAULT_DEVICE = "a100-sxm-80gb"
 DEFAULT_ENGINES = {"gpu": "graphs", "cpu": "cpu"}
 """The default engine of each kind of device; of other kinds, without measurements, "ideal"."""
+
+
+KERNELS = ("fitted", "measured", "modelled")
+"""How times of kernels are known: by curves that were fitted to measured ones, by interpolation in
+the tables of measured ones, or by the roofs of the device alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,7 @@ class System:
         flops_efficiency: Share of the peak that the user gave, or None. The engine already has it;
             the published cost model needs it separately.
         bandwidth_efficiency: Likewise of the bandwidth.
+        kernels: How times of kernels are known, one of `KERNELS`.
     """
 
     hardware: Hardware
@@ -36,6 +43,7 @@ class System:
     layout: Layout = SINGLE
     flops_efficiency: float | None = None
     bandwidth_efficiency: float | None = None
+    kernels: str = KERNELS[0]
 
     def of_streams(self, streams: Number) -> System:
         """The system for a number of streams, which may be smaller than that of stream groups."""
@@ -48,6 +56,7 @@ def named_system(
     engine: str | None = None,
     flops_efficiency: float | None = None,
     bandwidth_efficiency: float | None = None,
+    kernels: str | None = None,
 ) -> System:
     """A device and what runs models on it, in bf16, by the names of their profiles.
 
@@ -56,17 +65,47 @@ def named_system(
         engine: An engine profile or the path of one; None means the device kind's default.
         flops_efficiency: Replaces the engine's, unless None.
         bandwidth_efficiency: Replaces the engine's, unless None.
+        kernels: How times of kernels are known, one of `KERNELS`; None means fitted curves, or the
+            roofs alone where an efficiency is given, which is a share of these.
 
     Raises:
-        InputError: No such device or engine, or a share outside (0, 1].
+        InputError: No such device or engine, a share outside (0, 1], or measured kernels that the
+            device or the engine does not have.
     """
+    by_shares = flops_efficiency is not None or bandwidth_efficiency is not None
+    if kernels is None:
+        kernels = "modelled" if by_shares else KERNELS[0]
+    elif kernels not in KERNELS:
+        raise unknown_name("kind of kernel times", kernels, KERNELS)
+    elif by_shares and kernels != "modelled":
+        raise InputError(
+            f"--kernels {kernels} has no share of the roofs; leave the efficiencies out"
+        )
     hardware = load_hardware(gpu_config).at_datasheet(
         flops=flops_efficiency is not None, bandwidth=bandwidth_efficiency is not None
     )
     name = engine or DEFAULT_ENGINES.get(hardware.kind, "ideal")
-    return System(
+    system = System(
         hardware,
         load_engine(name).with_efficiency(flops_efficiency, bandwidth_efficiency),
         flops_efficiency=flops_efficiency,
         bandwidth_efficiency=bandwidth_efficiency,
+        kernels=kernels,
     )
+    if kernels == "measured":
+        _check_measured(system)
+    return system
+
+
+def _check_measured(system: System) -> None:
+    """Refuse to look for measured kernels of a device or an engine that has none."""
+    if not system.hardware.kernels:
+        raise InputError(
+            f"device {system.hardware.name} has no measured kernels; `parscale-cost kernels` lists "
+            "the devices that have"
+        )
+    if system.engine.kernels == KernelSources():
+        raise InputError(
+            f"engine {system.engine.name} has no measured kernels; vllm, sglang and tensorrt-llm "
+            "have"
+        )

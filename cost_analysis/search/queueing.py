@@ -31,7 +31,7 @@ from cost_analysis.cost.activations import activation_bytes
 from cost_analysis.cost.estimate import estimate_on, passes
 from cost_analysis.cost.latency import decode_phase
 from cost_analysis.cost.memory import kv_cache_bytes, memory
-from cost_analysis.cost.roofline import Speeds
+from cost_analysis.cost.roofline import speeds_of
 from cost_analysis.inputs.spec import ModelSpec, Workload
 from cost_analysis.inputs.system import System
 
@@ -132,7 +132,7 @@ class Server:
         """Time of a decode step of a batch at the mean context [s]."""
         asked, system = Workload(batch, self.lengths.context, 2), self.system
         work = passes(self.spec, asked, system.precision, system.layout)
-        speeds = Speeds(system.hardware, system.engine)
+        speeds = speeds_of(system)
         step = decode_phase(work.first_step, work.growth, work.steps, work.layers, speeds)
         return np.asarray(step.seconds)
 

@@ -200,7 +200,7 @@ def _request(named: tuple[tuple[str, Any], ...], numbers: tuple[tuple[str, int],
         given.pop(name, None)
     model = model_asked(given.pop("model", None), given)
     system = named_system(**names)
-    hardware = replace(system.hardware, **rates)
+    hardware = system.hardware.with_links(rates)
     system = replace(system, hardware=hardware, precision=Precision(**precision))
     return make_request(model, Workload(**workload), system, engine_assumed="engine" not in names)
 

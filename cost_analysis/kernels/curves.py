@@ -1,0 +1,251 @@
+"""Curves that were fitted to measured kernels: one TOML file a device and engine in the profiles.
+
+`profiles/kernels/<device>/<engine>.toml` has a table for each family and format, `[product.bf16]`:
+the fields of the curve's class, its source, and the errors on shapes that its fit had not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cost_analysis.common.arrays import Number, single
+from cost_analysis.common.errors import InputError
+from cost_analysis.common.files import Table, mapping, number, parse, text
+from cost_analysis.inputs.engine import KernelSources
+from cost_analysis.inputs.profiles import profiles_folder
+from cost_analysis.kernels.shapes import (
+    AllReduce,
+    Attention,
+    Experts,
+    LatentAttention,
+    Product,
+    Shape,
+)
+from cost_analysis.kernels.times import FITTED, KernelTime
+
+if TYPE_CHECKING:
+    from tomlkit.items import Table as TomlTable
+
+
+class Curve(Protocol):
+    """A fitted curve: a frozen data class of numbers and tuples of numbers."""
+
+    def seconds(self, shape: Any, *, warm: bool = False) -> Number:
+        """Time of one call [s]; `warm` where its weights or cache are in the device's cache."""
+
+
+FAMILIES: Mapping[str, str] = {
+    "product": "products",
+    "decode": "attention",
+    "prompt": "attention",
+    "latent_decode": "attention",
+    "latent_prompt": "attention",
+    "experts": "experts",
+    "all_reduce": "exchanges",
+}
+"""Families of curves, and the field of `KernelSources` that says whose an engine runs."""
+
+_SMALLEST: Mapping[str, Shape] = {
+    "product": Product(1.0, 32.0, 32.0, ""),
+    "decode": Attention(1.0, 1.0, 1.0, 1.0, 1.0, 64.0, 0.0, "", True),
+    "prompt": Attention(1.0, 1.0, 1.0, 1.0, 1.0, 64.0, 0.0, "", False),
+    "latent_decode": LatentAttention(1.0, 1.0, 1.0, 1.0, 576.0, "", True),
+    "latent_prompt": LatentAttention(1.0, 1.0, 1.0, 1.0, 576.0, "", False),
+    "experts": Experts(1.0, 64.0, 64.0, 1.0, 1.0, 1.0, ""),
+    "all_reduce": AllReduce(2.0, 2.0),
+}
+"""Shapes so small that only the start of a kernel is left."""
+
+
+def key_of(shape: Shape) -> tuple[str, str]:
+    """The family and format of a shape, as tables and curves are found by."""
+    if isinstance(shape, Product):
+        return "product", shape.weights
+    if isinstance(shape, Attention):
+        return "decode" if shape.decodes else "prompt", shape.cache
+    if isinstance(shape, LatentAttention):
+        return "latent_decode" if shape.decodes else "latent_prompt", shape.cache
+    if isinstance(shape, Experts):
+        return "experts", shape.weights
+    return "all_reduce", "bf16"
+
+
+@dataclass(frozen=True, slots=True)
+class FittedCurve:
+    """A curve with where it comes from.
+
+    Attributes:
+        curve: The curve.
+        source: The table that it was fitted to.
+        errors: Errors on shapes that a fit had not seen, by name: "median", "ninety", and of the
+            time at 8 rows over that at 1 "eight".
+        start: Time of the smallest kernel [s].
+    """
+
+    curve: Curve
+    source: str = ""
+    errors: Mapping[str, float] = field(default_factory=dict)
+    start: float = 0.0
+
+
+Curves = Mapping[tuple[str, str], FittedCurve]
+"""The curves of an engine on a device, by family and format."""
+
+
+def curve_class(family: str) -> type[Any]:
+    """The class of the curves of a family."""
+    from cost_analysis.kernels.attention import DecodeCurve, PromptCurve
+    from cost_analysis.kernels.exchanges import ReduceCurve
+    from cost_analysis.kernels.experts import ExpertCurve
+    from cost_analysis.kernels.products import ProductCurve
+
+    classes: dict[str, type[Any]] = {
+        "product": ProductCurve,
+        "decode": DecodeCurve,
+        "prompt": PromptCurve,
+        "experts": ExpertCurve,
+        "all_reduce": ReduceCurve,
+    }
+    return classes[family]
+
+
+@cache
+def load_curves(device: str, engine: str) -> Curves:
+    """The curves of an engine on a device; none where the profiles have none.
+
+    Raises:
+        InputError: A file that is damaged.
+    """
+    path = curves_path(profiles_folder(), device, engine)
+    return read_curves(path) if path.is_file() else {}
+
+
+def curves_path(folder: Path, device: str, engine: str) -> Path:
+    """The file of the curves of an engine on a device, in a folder of profiles."""
+    return folder / "kernels" / device / f"{engine}.toml"
+
+
+def read_curves(path: Path) -> Curves:
+    """The curves of a file.
+
+    Raises:
+        InputError: A file that cannot be read, or that does not hold curves.
+    """
+    found = {}
+    table = Table(path, parse(path))
+    for family in FAMILIES:
+        for name, content in table.take(family, mapping, dict[str, Any]()).items():
+            try:
+                found[family, name] = _curve(family, mapping(content))
+            except InputError as error:
+                raise InputError(f"{path}, {family}.{name}: {error}") from None
+    table.refuse_the_rest()
+    return found
+
+
+def _curve(family: str, content: dict[str, Any]) -> FittedCurve:
+    source = text(content.pop("source", ""))
+    errors = {name: number(item) for name, item in mapping(content.pop("errors", {})).items()}
+    kind = curve_class(family)
+    names = {item.name for item in fields(kind)}
+    if content.keys() != names:
+        wrong = ", ".join(sorted(content.keys() ^ names))
+        raise InputError(f"its fields must be those of {kind.__name__}; see {wrong}")
+    numbers = {name: _numbers(value) for name, value in content.items()}
+    curve: Curve = kind(**numbers)
+    return FittedCurve(curve, source, errors, single(curve.seconds(_SMALLEST[family])))
+
+
+def _numbers(value: object) -> float | tuple[float, ...]:
+    return tuple(map(number, value)) if isinstance(value, list) else number(value)
+
+
+class FittedKernels:
+    """Times of an engine's kernels on a device by fitted curves."""
+
+    def __init__(self, device: str, sources: KernelSources) -> None:
+        """The kernels of the engines that `sources` names, on the device of that name."""
+        self.device, self.sources = device, sources
+        self._curves = {
+            key: curve
+            for family, kind in FAMILIES.items()
+            if (engine := getattr(sources, kind))
+            for key, curve in load_curves(device, engine).items()
+            if key[0] == family
+        }
+
+    def __eq__(self, other: object) -> bool:
+        """Whether another is of the same kernels."""
+        return isinstance(other, FittedKernels) and (self.device, self.sources) == (
+            other.device,
+            other.sources,
+        )
+
+    def __hash__(self) -> int:
+        """By device and sources."""
+        return hash((self.device, self.sources))
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._curves)
+
+    def time(self, shape: Shape) -> KernelTime | None:
+        """The time of a shape; None without a curve of its family and format."""
+        found = self._curves.get(key_of(shape))
+        return found and KernelTime(found.curve.seconds(shape), found.start, FITTED)
+
+
+def curves_text(curves: Curves, header: Sequence[str]) -> str:
+    """The TOML of the curves of an engine on a device.
+
+    Args:
+        curves: The curves.
+        header: Lines of a comment at the top.
+    """
+    import tomlkit
+
+    document = tomlkit.document()
+    for line in header:
+        document.add(tomlkit.comment(line))
+    for family in FAMILIES:
+        names = sorted(name for kind, name in curves if kind == family)
+        if names:
+            document[family] = _family_table([(name, curves[family, name]) for name in names])
+    return tomlkit.dumps(document)
+
+
+def _family_table(curves: Sequence[tuple[str, FittedCurve]]) -> TomlTable:
+    import tomlkit
+
+    table = tomlkit.table(is_super_table=True)
+    for name, fitted in curves:
+        item = tomlkit.table()
+        item["source"] = fitted.source
+        errors = tomlkit.inline_table()
+        errors.update({error: rounded(value) for error, value in fitted.errors.items()})
+        item["errors"] = errors
+        curve: Any = fitted.curve
+        for each in fields(curve):
+            value = getattr(curve, each.name)
+            item[each.name] = (
+                [rounded(number) for number in value]
+                if isinstance(value, tuple)
+                else rounded(value)
+            )
+        table[name] = item
+    return table
+
+
+def rounded(value: float, digits: int = 4) -> float:
+    """A number to some significant digits."""
+    return float(f"{value:.{digits}g}")
+
+
+Loader = Callable[[str, KernelSources], FittedKernels]
+
+fitted_kernels: Loader = cache(FittedKernels)
+"""The fitted kernels of a device and some sources, read once."""
