@@ -19,7 +19,7 @@ from cost_analysis.inputs.device import Hardware, ProductRates
 from cost_analysis.inputs.dtypes import DType
 from cost_analysis.inputs.engine import Engine
 from cost_analysis.inputs.system import System
-from cost_analysis.kernels.lookup import kernel_times
+from cost_analysis.kernels.sources import kernel_times
 from cost_analysis.kernels.times import MODELLED, KernelTime, KernelTimes
 
 

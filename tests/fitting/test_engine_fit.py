@@ -36,7 +36,7 @@ def test_it_finds_the_coefficients_that_made_the_data(rows: list[Measurement]) -
     fit = fit_engines(made)
     assert np.abs(fit.errors(made)).max() < 0.05
     for name, value in truth.items():
-        assert getattr(fit.engines["vllm"], name) == pytest.approx(value, rel=0.25), name
+        assert getattr(fit.engines["vllm-2024"], name) == pytest.approx(value, rel=0.25), name
 
 
 @pytest.mark.golden

@@ -100,7 +100,7 @@ def test_rows_together_are_rows_alone() -> None:
 
 
 def test_an_engine_is_named_by_its_words() -> None:
-    assert engine_of(row(engine_detail="vLLM 0.4.2")).name == "vllm"
+    assert engine_of(row(engine_detail="vLLM 0.4.2")).name == "vllm-2024"
     assert engine_of(row(engine_detail="pytorch-labs/gpt-fast, int4")).name == "gpt-fast"
     assert engine_of(row(engine_detail="nobody knows it")) == class_engines()["graphs"]
     # Engines of processors are only asked there.
