@@ -14,7 +14,13 @@ from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.layout import Layout
 from cost_analysis.inputs.request import ModelAsked, Request, make_request, model_asked
 from cost_analysis.inputs.spec import ModelSpec, Workload
-from cost_analysis.inputs.system import KERNELS, DEFAULT_DEVICE, DEFAULT_ENGINES, System, named_system
+from cost_analysis.inputs.system import (
+    KERNELS,
+    DEFAULT_DEVICE,
+    DEFAULT_ENGINES,
+    System,
+    named_system,
+)
 
 PROGRAM = "parscale-cost"
 

@@ -69,7 +69,14 @@ COEFFICIENTS = (
     Coefficient("link_latency", 3e-6, 1e-6, 2e-4, 0.5, 0.2, 0.4),
     Coefficient("layer_host_time", 1e-6, 1e-7, 2e-3, 0.5, 1.0, 0.2, starts=(("eager", 7e-4),)),
     Coefficient(
-        "step_host_time", 6e-4, 1e-6, 3e-2, 0.5, 0.3, 1.0, starts=(("graphs", 1e-4), ("vllm-2024", 1e-3))
+        "step_host_time",
+        6e-4,
+        1e-6,
+        3e-2,
+        0.5,
+        0.3,
+        1.0,
+        starts=(("graphs", 1e-4), ("vllm-2024", 1e-3)),
     ),
 )
 """The coefficients that 16-bit rows determine. The starts are measured operators (floors, shares)
@@ -181,6 +188,7 @@ def _like(of_class: Engine, named: Engine) -> Engine:
         name=named.name,
         words=named.words,
         description=named.description,
+        kernels=named.kernels,
         attention=replace(of_class.attention, filling_blocks=named.attention.filling_blocks),
     )
 

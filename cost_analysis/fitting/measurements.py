@@ -117,7 +117,7 @@ class Measurement:
         """
         device = _device(self.texts["hardware"])
         slots = "PCIe interconnect" in self.texts["hardware_detail"]
-        return replace(device, interconnect=PCIE) if slots else device
+        return device.with_links({"interconnect": PCIE}) if slots else device
 
     @property
     def engine_class(self) -> str:

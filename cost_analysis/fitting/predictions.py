@@ -22,7 +22,13 @@ from cost_analysis.fitting.measurements import (
 )
 from cost_analysis.inputs.device import Hardware
 from cost_analysis.inputs.dtypes import DTYPES
-from cost_analysis.inputs.engine import ENGINE_SHARES, ENGINE_TIMES, AttentionKernels, Engine
+from cost_analysis.inputs.engine import (
+    ENGINE_SHARES,
+    ENGINE_TIMES,
+    AttentionKernels,
+    Engine,
+    KernelSources,
+)
 from cost_analysis.inputs.layout import Layout
 from cost_analysis.inputs.profiles import load_engine, profile_names
 from cost_analysis.inputs.spec import ModelSpec, Workload
@@ -67,8 +73,20 @@ def rows_of(measurements: Sequence[Measurement]) -> list[Rows]:
     """Measurements of time in as few groups as their switches, formats and logits allow."""
     groups = defaultdict(list)
     for place, row in enumerate(measurements):
-        groups[row.switches["gated_mlp"], row.precision, row.logits].append(place)
+        model = row.switches["gated_mlp"], row.precision, row.logits
+        groups[(*model, *_kernels_of(row))].append(place)
     return [_rows([measurements[place] for place in places], places) for places in groups.values()]
+
+
+def _kernels_of(row: Measurement) -> tuple[object, ...]:
+    """What rows with measured kernels must share: the device, and whose kernels their engine runs.
+
+    Rows of devices or engines without any share all of these.
+    """
+    device, sources = row.device, engine_of(row).kernels
+    if not device.kernels or sources == KernelSources():
+        return ()
+    return device.name, device.has_measured_link, sources
 
 
 def _rows(rows: list[Measurement], places: list[int]) -> Rows:
@@ -126,7 +144,14 @@ def _weights(rows: Sequence[Measurement], workload: Workload) -> tuple[Floats, F
 
 
 def stacked_hardware(devices: Sequence[Hardware]) -> Hardware:
-    """Devices as one whose figures are arrays, (devices,)."""
+    """Devices as one whose figures are arrays, (devices,).
+
+    Where all are of one kind, only their links are.
+    """
+    first = devices[0]
+    links: Any = _column(device.interconnect or NO_LINK for device in devices)
+    if len({device.name for device in devices}) == 1:
+        return replace(first, interconnect=links)
     named = ("memory", "bandwidth", "reached_flops", "reached_bandwidth")
     figures: dict[str, Any] = {
         name: _column(getattr(device, name) for device in devices) for name in named
@@ -137,7 +162,6 @@ def stacked_hardware(devices: Sequence[Hardware]) -> Hardware:
             peak[dtype.unit] = _column(device.matmul_peak(dtype) for device in devices)
         except InputError:
             continue  # a type that one of them cannot compute
-    links: Any = _column(device.interconnect or NO_LINK for device in devices)
     return Hardware("rows", "rows", peak=peak, interconnect=links, **figures)
 
 

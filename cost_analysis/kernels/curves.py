@@ -7,7 +7,7 @@ the fields of the curve's class, its source, and the errors on shapes that its f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -36,6 +36,9 @@ class Curve(Protocol):
 
     def seconds(self, shape: Any, *, warm: bool = False) -> Number:
         """Time of one call [s]; `warm` where its weights or cache are in the device's cache."""
+
+    def on_relative(self, bandwidth: float, peak: float) -> Curve:
+        """The curve on a device whose bandwidth and peak are multiples of this one's."""
 
 
 FAMILIES: Mapping[str, str] = {
@@ -164,14 +167,29 @@ def _numbers(value: object) -> float | tuple[float, ...]:
     return tuple(map(number, value)) if isinstance(value, list) else number(value)
 
 
+Rates = tuple[float, float]
+"""Bandwidth and peak as multiples of those of another device."""
+
+
+def _on_relative(fitted: FittedCurve, rates: Rates) -> FittedCurve:
+    """A curve on a device of the same chip with another memory or clock."""
+    return replace(fitted, curve=fitted.curve.on_relative(*rates))
+
+
 class FittedKernels:
     """Times of an engine's kernels on a device by fitted curves."""
 
-    def __init__(self, device: str, sources: KernelSources) -> None:
-        """The kernels of the engines that `sources` names, on the device of that name."""
-        self.device, self.sources = device, sources
+    def __init__(self, device: str, sources: KernelSources, rates: Rates = (1.0, 1.0)) -> None:
+        """The kernels of the engines that `sources` names.
+
+        Args:
+            device: Name of the device that they were measured on.
+            sources: Whose kernels.
+            rates: Bandwidth and peak of a relative of that device, as multiples of its own.
+        """
+        self.device, self.sources, self.rates = device, sources, rates
         self._curves = {
-            key: curve
+            key: curve if rates == (1.0, 1.0) else _on_relative(curve, rates)
             for family, kind in FAMILIES.items()
             if (engine := getattr(sources, kind))
             for key, curve in load_curves(device, engine).items()
@@ -180,14 +198,15 @@ class FittedKernels:
 
     def __eq__(self, other: object) -> bool:
         """Whether another is of the same kernels."""
-        return isinstance(other, FittedKernels) and (self.device, self.sources) == (
-            other.device,
-            other.sources,
-        )
+        return isinstance(other, FittedKernels) and self._identity == other._identity
 
     def __hash__(self) -> int:
-        """By device and sources."""
-        return hash((self.device, self.sources))
+        """By device, sources and rates."""
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple[object, ...]:
+        return self.device, self.sources, self.rates
 
     def __bool__(self) -> bool:
         """Whether there are any."""
@@ -245,7 +264,7 @@ def rounded(value: float, digits: int = 4) -> float:
     return float(f"{value:.{digits}g}")
 
 
-Loader = Callable[[str, KernelSources], FittedKernels]
+Loader = Callable[[str, KernelSources, Rates], FittedKernels]
 
 fitted_kernels: Loader = cache(FittedKernels)
 """The fitted kernels of a device and some sources, read once."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+from cost_analysis.common.arrays import single
 from cost_analysis.inputs.device import Hardware
+from cost_analysis.inputs.dtypes import dtype_named
 from cost_analysis.inputs.engine import Engine, KernelSources
-from cost_analysis.kernels.curves import fitted_kernels
+from cost_analysis.inputs.profiles import load_hardware
+from cost_analysis.kernels.curves import Rates, fitted_kernels
 from cost_analysis.kernels.times import KernelTimes
 
 
@@ -25,4 +30,21 @@ def kernel_times(hardware: Hardware, engine: Engine, kernels: str) -> KernelTime
         from cost_analysis.kernels.measured import measured_kernels
 
         return measured_kernels(hardware.kernels, engine.kernels)
-    return fitted_kernels(hardware.kernels, engine.kernels) or None
+    return fitted_kernels(hardware.kernels, engine.kernels, _rates(hardware)) or None
+
+
+def _rates(hardware: Hardware) -> Rates:
+    """Bandwidth and 16-bit peak of a device over those of the one that was measured.
+
+    They differ where a device has the chip of another with other memory: an A100 of 40 GB.
+    """
+    if hardware.name == hardware.kernels:
+        return 1.0, 1.0
+    measured, wide = _measured_device(hardware.kernels), dtype_named("bf16")
+    bandwidth = single(hardware.bandwidth / measured.bandwidth)
+    return bandwidth, single(hardware.matmul_peak(wide) / measured.matmul_peak(wide))
+
+
+@cache
+def _measured_device(name: str) -> Hardware:
+    return load_hardware(name)
