@@ -15,9 +15,9 @@ from cost_analysis.inputs.layout import Layout
 from cost_analysis.inputs.request import ModelAsked, Request, make_request, model_asked
 from cost_analysis.inputs.spec import ModelSpec, Workload
 from cost_analysis.inputs.system import (
-    KERNELS,
     DEFAULT_DEVICE,
     DEFAULT_ENGINES,
+    KERNELS,
     System,
     named_system,
 )

@@ -6,7 +6,7 @@ The schema is that of `profiles/measurements.csv`; the README lists its columns.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
