@@ -78,6 +78,8 @@ COEFFICIENTS = (
         1.0,
         starts=(("graphs", 1e-4), ("vllm-2024", 1e-3)),
     ),
+    Coefficient("kernel_factor", 1.0, 0.5, 2.0, 0.03, 0.03, 0.08),
+    Coefficient("kernel_gap", 5e-7, 1e-8, 1e-5, 0.5, 0.3, 0.5),
 )
 """The coefficients that 16-bit rows determine. The starts are measured operators (floors, shares)
 and what Python costs a layer (eager); the widths state what engines share: mostly their matrix
