@@ -5,8 +5,8 @@ Shapes here have arrays of one dimension, all of the same length, as sizes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import singledispatch
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from cost_analysis.common.arrays import Array
 from cost_analysis.common.errors import InputError
 from cost_analysis.inputs.dtypes import DType, dtype_named
+from cost_analysis.kernels.library import Library, device_named, read_yaml
 from cost_analysis.kernels.shapes import (
     AllReduce,
     Attention,
@@ -23,7 +24,7 @@ from cost_analysis.kernels.shapes import (
     Product,
     Shape,
 )
-from cost_analysis.kernels.tables import Library, Table, device_named, read_yaml
+from cost_analysis.kernels.tables import Table
 from cost_analysis.kernels.timings import (
     LATENT_WIDTH,
     all_reduce_table,
@@ -136,47 +137,12 @@ class Read(NamedTuple):
     table: Table
 
 
-@singledispatch
-def coordinates(shape: Shape) -> Coordinates:
-    """Where shapes lie in their table."""
-    raise TypeError(f"no kernel table of {type(shape).__name__}")
-
-
-@singledispatch
-def work(shape: Shape, roofs: Roofs) -> Work:
-    """The least work of shapes.
-
-    Args:
-        shape: The shapes.
-        roofs: Of their device.
-    """
-    raise TypeError(f"no kernel table of {type(shape).__name__}")
-
-
-@singledispatch
-def read(shape: Shape, device: str, engine: str, library: Library) -> Read:
-    """The table of the kind and formats of a shape.
-
-    Args:
-        shape: Any shape of the kind.
-        device: Our name of the device.
-        engine: Our name of the engine.
-        library: Where the tables are.
-
-    Raises:
-        InputError: There is none, or it lacks the format.
-    """
-    raise TypeError(f"no kernel table of {type(shape).__name__}")
-
-
-@coordinates.register
-def _(shape: Product) -> Coordinates:
+def _product_coordinates(shape: Product) -> Coordinates:
     rows = np.asarray(shape.rows)
     return Coordinates(_columns(shape.outputs, shape.inputs), _columns(rows), np.ones_like(rows))
 
 
-@work.register
-def _(shape: Product, roofs: Roofs) -> Work:
+def _product_work(shape: Product, roofs: Roofs) -> Work:
     rows, inputs, outputs = map(np.asarray, shape[:3])
     stored = _stored(shape.weights)
     is_narrow = shape.weights in ("fp8", "fp8-block", "nvfp4")
@@ -186,15 +152,13 @@ def _(shape: Product, roofs: Roofs) -> Work:
     return Work(flops, np.asarray(moved), roofs.peak(shape.weights), roofs.bandwidth)
 
 
-@read.register
-def _(shape: Product, device: str, engine: str, library: Library) -> Read:
+def _product_read(shape: Product, device: str, engine: str, library: Library) -> Read:
     found = product_table(device, engine, shape.weights, library)
     measured = Product(found.rows, found.inputs, found.outputs, shape.weights)
     return Read(measured, found.seconds, found.table)
 
 
-@coordinates.register
-def _(shape: Attention) -> Coordinates:
+def _attention_coordinates(shape: Attention) -> Coordinates:
     """Blocks of the kernel: sequences times KV heads in a decode step, times heads in a prompt.
 
     The tables have few KV heads: beyond them, the same number of blocks has the same ratio.
@@ -208,8 +172,7 @@ def _(shape: Attention) -> Coordinates:
     )
 
 
-@work.register
-def _(shape: Attention, roofs: Roofs) -> Work:
+def _attention_work(shape: Attention, roofs: Roofs) -> Work:
     sequences, queries, context, heads, kv_heads, width, window = map(np.asarray, shape[:7])
     window = np.where(window > 0, window, context)
     past = context - queries
@@ -233,15 +196,13 @@ def attended(queries: Array, past: Array, window: Array) -> Array:
     return rising * past + rising * (rising + 1.0) / 2.0 + (queries - rising) * window
 
 
-@read.register
-def _(shape: Attention, device: str, engine: str, library: Library) -> Read:
+def _attention_read(shape: Attention, device: str, engine: str, library: Library) -> Read:
     found = attention_table(device, engine, shape.cache, decodes=shape.decodes, library=library)
     measured = Attention(*found[:7], shape.cache, shape.decodes)
     return Read(measured, found.seconds, found.table)
 
 
-@coordinates.register
-def _(shape: LatentAttention) -> Coordinates:
+def _latent_coordinates(shape: LatentAttention) -> Coordinates:
     sequences, queries, context, heads, latent = map(np.asarray, shape[:5])
     other = np.maximum(latent / LATENT_WIDTH, LATENT_WIDTH / latent)
     return Coordinates(
@@ -251,8 +212,7 @@ def _(shape: LatentAttention) -> Coordinates:
     )
 
 
-@work.register
-def _(shape: LatentAttention, roofs: Roofs) -> Work:
+def _latent_work(shape: LatentAttention, roofs: Roofs) -> Work:
     sequences, queries, context, heads, latent = map(np.asarray, shape[:5])
     pairs = attended(queries, context - queries, context)
     narrower = latent * (LATENT_VALUES / LATENT_WIDTH)
@@ -263,23 +223,20 @@ def _(shape: LatentAttention, roofs: Roofs) -> Work:
     return Work(flops, np.asarray(moved), roofs.peak("bf16"), roofs.bandwidth)
 
 
-@read.register
-def _(shape: LatentAttention, device: str, engine: str, library: Library) -> Read:
+def _latent_read(shape: LatentAttention, device: str, engine: str, library: Library) -> Read:
     found = latent_table(device, engine, shape.cache, decodes=shape.decodes, library=library)
     latent = np.full_like(found.heads, LATENT_WIDTH)
     measured = LatentAttention(*found[:4], latent, shape.cache, shape.decodes)
     return Read(measured, found.seconds, found.table)
 
 
-@coordinates.register
-def _(shape: Experts) -> Coordinates:
+def _expert_coordinates(shape: Experts) -> Coordinates:
     tokens, hidden, inner, experts, held, per_token = map(np.asarray, shape[:6])
     share = per_token / experts
     return Coordinates(_columns(hidden, inner, held, share), _columns(tokens), np.ones_like(tokens))
 
 
-@work.register
-def _(shape: Experts, roofs: Roofs) -> Work:
+def _expert_work(shape: Experts, roofs: Roofs) -> Work:
     tokens, hidden, inner, experts, held, per_token = map(np.asarray, shape[:6])
     stored = _stored(shape.weights)
     share = np.minimum(per_token / experts, 1.0)
@@ -291,37 +248,57 @@ def _(shape: Experts, roofs: Roofs) -> Work:
     return Work(flops, np.asarray(moved), roofs.peak(shape.weights), roofs.bandwidth)
 
 
-@read.register
-def _(shape: Experts, device: str, engine: str, library: Library) -> Read:
+def _expert_read(shape: Experts, device: str, engine: str, library: Library) -> Read:
     found = expert_table(device, engine, shape.weights, library)
     measured = Experts(*found[:6], shape.weights)
     gated = found.matrices == 3.0
     return Read(part_of(measured, gated), found.seconds[gated], found.table)
 
 
-@coordinates.register
-def _(shape: AllReduce) -> Coordinates:
+def _all_reduce_coordinates(shape: AllReduce) -> Coordinates:
     size = np.asarray(shape.bytes)
     return Coordinates(_columns(shape.devices), _columns(size), np.ones_like(size))
 
 
-@work.register
-def _(shape: AllReduce, roofs: Roofs) -> Work:
+def _all_reduce_work(shape: AllReduce, roofs: Roofs) -> Work:
     """Each device sends and receives 2 (n - 1) / n of the sum (ring all-reduce)."""
     size, devices = map(np.asarray, shape)
     sent = 2.0 * (devices - 1.0) / devices * size
     return Work(np.zeros_like(sent), sent, roofs.peak("bf16"), roofs.link)
 
 
-@read.register
-def _(shape: AllReduce, device: str, engine: str, library: Library) -> Read:
+def _all_reduce_read(_: AllReduce, device: str, engine: str, library: Library) -> Read:
     found = all_reduce_table(device, engine, library)
     return Read(AllReduce(found.bytes, found.devices), found.seconds, found.table)
 
 
+class Family(NamedTuple):
+    """How one kind of kernel is looked up.
+
+    Attributes:
+        coordinates: Where shapes lie in their table.
+        work: The least work of shapes on a device.
+        read: The table of the kind and formats of a shape, for a device and an engine.
+    """
+
+    coordinates: Callable[[Any], Coordinates]
+    work: Callable[[Any, Roofs], Work]
+    read: Callable[[Any, str, str, Library], Read]
+
+
+FAMILIES: Mapping[type, Family] = {
+    Product: Family(_product_coordinates, _product_work, _product_read),
+    Attention: Family(_attention_coordinates, _attention_work, _attention_read),
+    LatentAttention: Family(_latent_coordinates, _latent_work, _latent_read),
+    Experts: Family(_expert_coordinates, _expert_work, _expert_read),
+    AllReduce: Family(_all_reduce_coordinates, _all_reduce_work, _all_reduce_read),
+}
+"""The kinds of kernels that have tables."""
+
+
 SLACK = 2.0**28
-"""Bytes that a kernel may have found in caches: twice the largest second-level cache [B]. What reads
-more than that faster than memory allows is no measurement of this device."""
+"""Bytes that a kernel may have found in caches: twice the largest second-level cache [B]. What
+reads more than that faster than memory allows is no measurement of this device."""
 
 
 def is_possible(shape: Shape, seconds: Array, roofs: Roofs) -> npt.NDArray[np.bool_]:
@@ -336,7 +313,7 @@ def is_possible(shape: Shape, seconds: Array, roofs: Roofs) -> npt.NDArray[np.bo
     """
     if isinstance(shape, Experts):
         return np.ones(len(seconds), bool)
-    least = work(shape, roofs)
+    least = FAMILIES[type(shape)].work(shape, roofs)
     computed = seconds * least.peak >= least.flops
     possible: npt.NDArray[np.bool_] = computed & (seconds * least.bandwidth >= least.bytes - SLACK)
     return possible
@@ -352,15 +329,34 @@ def format_of(shape: Shape) -> str:
 S = TypeVar("S", Product, Attention, LatentAttention, Experts, AllReduce, Shape)
 
 
-def part_of(shape: S, chosen: npt.NDArray[np.bool_]) -> S:
-    """The chosen ones of some shapes."""
+def flat(shape: Shape) -> tuple[Shape, tuple[int, ...]]:
+    """A shape with arrays of one dimension as sizes, and the dimensions that these have together.
+
+    Args:
+        shape: Sizes as numbers or arrays that broadcast.
+    """
     fields: dict[str, Any] = shape._asdict()
-    sizes = {name: value[chosen] for name, value in fields.items() if is_size(value)}
+    names = [name for name, value in fields.items() if _is_size(value)]
+    sizes = np.broadcast_arrays(*(np.asarray(fields[name], float) for name in names))
+    changed: dict[str, Any] = {
+        name: size.reshape(-1) for name, size in zip(names, sizes, strict=True)
+    }
+    return shape._replace(**changed), sizes[0].shape
+
+
+def part_of(shape: S, chosen: npt.NDArray[np.bool_]) -> S:
+    """The chosen ones of some shapes.
+
+    Args:
+        shape: Shapes with arrays of one dimension as sizes.
+        chosen: Which of them.
+    """
+    fields: dict[str, Any] = shape._asdict()
+    sizes = {name: value[chosen] for name, value in fields.items() if _is_size(value)}
     return shape._replace(**sizes)
 
 
-def is_size(value: object) -> bool:
-    """Whether a field of a shape is a size, not a format or a switch."""
+def _is_size(value: object) -> bool:
     return not isinstance(value, str | bool)
 
 

@@ -1,7 +1,7 @@
 """Interpolation between measured shapes: one method for every table.
 
-What is interpolated is the ratio of the measured time to the time that the roofs of the device would
-allow, in logarithms of the sizes: it is smooth where the time is not.
+What is interpolated is the ratio of the measured time to the time that the roofs of the device
+would allow, in logarithms of the sizes: it is smooth where the time is not.
 
 A table is taken as *curves*. Some sizes of a shape were varied one by one on a grid: rows of a
 product, sequences and context of attention, tokens of experts. They are the *axes*. The other
@@ -27,12 +27,12 @@ import numpy.typing as npt
 from cost_analysis.common.arrays import Array
 
 NEIGHBOURS = 12
-"""Members in the regression for a member that was not measured: among 4, 6, 12, 20 and 24 it has the
-smallest errors on members left out, over products, attention and experts of four GPUs."""
+"""Members in the regression for a member that was not measured: among 4, 6, 12, 20 and 24 it has
+the smallest errors on members left out, over products, attention and experts of four GPUs."""
 
 RIDGE = 1e-3
-"""Share of the spread of the neighbours that is added to the regression, so that it is defined where
-they do not differ in some size."""
+"""Share of the spread of the neighbours that is added to the regression, so that it is defined
+where they do not differ in some size."""
 
 REACH = np.log(2.0)
 """A member further from the nearest measured one than a factor of two is extrapolated."""
@@ -108,8 +108,9 @@ class Curves:
 
         inside = np.clip(members, self.members.min(axis=0), self.members.max(axis=0))
         outside = np.abs(members - inside).max(axis=1)
-        distances, near = cKDTree(self.members).query(inside, min(NEIGHBOURS, len(self.members)))
-        distances, near = distances.reshape(len(inside), -1), near.reshape(len(inside), -1)
+        among = min(NEIGHBOURS, len(self.members))
+        found = cKDTree(self.members).query(inside, np.arange(1, among + 1))
+        distances, near = np.asarray(found[0]), np.asarray(found[1])
         weights = _regression_weights(self.members[near] - inside[:, None], distances)
         exact = distances[:, 0] <= TOLERANCE
         weights[exact] = 0.0

@@ -13,19 +13,18 @@ import numpy as np
 
 from cost_analysis.common.arrays import Array, Label, Number
 from cost_analysis.kernels.families import (
+    FAMILIES,
     Roofs,
-    coordinates,
     find_roofs,
+    flat,
     format_of,
     is_possible,
-    is_size,
     part_of,
-    read,
-    work,
 )
 from cost_analysis.kernels.interpolation import Curves, make_curves
+from cost_analysis.kernels.library import Library, engine_named, find_library
 from cost_analysis.kernels.shapes import Attention, Shape
-from cost_analysis.kernels.tables import Library, Table, engine_named, find_library
+from cost_analysis.kernels.tables import Table
 
 MEASURED, INTERPOLATED, EXTRAPOLATED = "measured", "interpolated", "extrapolated"
 """Labels of times: on a grid point, between grid points, beyond them."""
@@ -108,13 +107,10 @@ class MeasuredKernels:
         Raises:
             InputError: There is no table, or it lacks the format.
         """
-        fields = shape._asdict()
-        names = [name for name, value in fields.items() if is_size(value)]
-        sizes = np.broadcast_arrays(*(np.asarray(fields[name], float) for name in names))
-        flat = {name: size.reshape(-1) for name, size in zip(names, sizes, strict=True)}
-        timed = self._flat_seconds(shape._replace(**flat))
-        if sizes[0].shape:
-            return Timed(*(np.reshape(column, sizes[0].shape) for column in timed))
+        shapes, dimensions = flat(shape)
+        timed = self._flat_seconds(shapes)
+        if dimensions:
+            return Timed(*(np.reshape(column, dimensions) for column in timed))
         seconds, label, beyond = (np.asarray(column)[0] for column in timed)
         return Timed(float(seconds), str(label), float(beyond))
 
@@ -132,7 +128,8 @@ class MeasuredKernels:
         decodes = getattr(shape, "decodes", False)
         key = (type(shape), format_of(shape), decodes, window)
         if key not in self._tables:
-            measured, seconds, table = read(shape, self.device, self.engine, self.library)
+            reader = FAMILIES[type(shape)].read
+            measured, seconds, table = reader(shape, self.device, self.engine, self.library)
             if isinstance(measured, Attention):
                 own = np.asarray(measured.window) == window
                 if not own.any():
@@ -145,8 +142,10 @@ class MeasuredKernels:
         possible = is_possible(shape, seconds, self._roofs)
         shape, seconds = part_of(shape, possible), seconds[possible]
         start = float(np.quantile(seconds, SHORTEST))
-        members, axes, _ = coordinates(shape)
-        curves = make_curves(members, axes, seconds / (work(shape, self._roofs).seconds + start))
+        family = FAMILIES[type(shape)]
+        members, axes, _ = family.coordinates(shape)
+        least = family.work(shape, self._roofs).seconds
+        curves = make_curves(members, axes, seconds / (least + start))
         return Measured(curves, start, table, len(possible), int((~possible).sum()))
 
     def _flat_seconds(self, shape: Shape) -> Timed:
@@ -180,9 +179,10 @@ class MeasuredKernels:
         return Timed(seconds, label, beyond)
 
     def _timed(self, shape: Shape, table: Measured, further: Number = 1.0) -> Timed:
-        members, axes, apart = coordinates(shape)
+        family = FAMILIES[type(shape)]
+        members, axes, apart = family.coordinates(shape)
         found = table.curves.at(members, axes)
-        roof = work(shape, self._roofs).seconds + table.start
+        roof = family.work(shape, self._roofs).seconds + table.start
         beyond = np.maximum(np.maximum(found.beyond, apart), further)
         inside = np.where(found.is_exact, MEASURED, INTERPOLATED)
         label = np.where(beyond > 1.0, EXTRAPOLATED, inside)

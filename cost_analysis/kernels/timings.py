@@ -14,14 +14,8 @@ import numpy as np
 
 from cost_analysis.common.arrays import Array
 from cost_analysis.common.errors import InputError
-from cost_analysis.kernels.tables import (
-    Library,
-    Table,
-    find_library,
-    find_table,
-    read_columns,
-    values_of,
-)
+from cost_analysis.kernels.library import Library, find_library
+from cost_analysis.kernels.tables import Table, find_table, read_columns, values_of
 
 FORMATS_OF_TABLES: Mapping[str, tuple[str, ...]] = {
     "bf16": ("bfloat16",),
@@ -46,8 +40,8 @@ NOT_GATED = {(2688, 1856, 6, 128), (1024, 2688, 22, 512), (2048, 5120, 22, 512)}
 two matrices; TensorRT-LLM's tables name kernels of their own for them, those of vLLM do not."""
 
 ELEMENT_BYTES = 2.0
-"""All-reduce tables count elements of two bytes: taken as bytes, they would reach half of the links'
-bandwidth, and NCCL's own tables of one-byte and two-byte elements end at the same bytes."""
+"""All-reduce tables count elements of two bytes: taken as bytes, they would reach half of the
+links' bandwidth, and NCCL's own tables of one-byte and two-byte elements end at the same bytes."""
 
 LATENT_WIDTH = 576.0
 """Latent and rotary key of the model that the tables of latent attention were measured with."""
