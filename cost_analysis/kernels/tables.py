@@ -222,13 +222,53 @@ def find_table(
     raise InputError(f"no kernel table {name} of {engine} {number} on {device}; there are {known}")
 
 
+def tables_of(
+    library: Library, device: str | None = None, engine: str | None = None
+) -> list[Table]:
+    """The tables of a device and an engine, by our names; None means all.
+
+    Args:
+        library: Where they are.
+        device: Our name of the device.
+        engine: Our name of the engine.
+
+    Raises:
+        InputError: There are none, or a file is damaged.
+    """
+    theirs = device_named(device) if device else "*"
+    by = engine_named(engine) if engine else "*"
+    found = list_tables(library, theirs, by)
+    if not found:
+        others = {table.engine for table in list_tables(library, theirs)} & ENGINES.keys()
+        raise InputError(
+            f"no kernel tables of {engine or 'any engine'} on {device or 'any device'}; "
+            f"there are some of {', '.join(sorted(others)) or 'no engine'}"
+        )
+    return found
+
+
+def formats_of(table: Table) -> dict[str, tuple[str, ...]]:
+    """The different values of the columns of formats.
+
+    Raises:
+        InputError: The file is damaged.
+    """
+    names = [name for name in table.columns if name.endswith(("dtype", "quant_type", "gemm_type"))]
+    return {name: values_of(table, name) for name in names}
+
+
 def values_of(table: Table, column: str) -> tuple[str, ...]:
     """The different values of a column of text.
 
     Raises:
         InputError: The column is missing, or the file damaged.
     """
-    return tuple(sorted(set(read_columns(table, [column])[column].tolist())))
+    from pyarrow import parquet
+
+    _check_columns(table, [column])
+    with readable(table.path):
+        values = parquet.read_table(table.path, columns=[column])[column].unique()
+    return tuple(sorted(map(str, values.to_pylist())))
 
 
 def read_columns(
@@ -248,12 +288,7 @@ def read_columns(
     """
     from pyarrow import parquet, types
 
-    missing = sorted({*columns, *(among or ())} - set(table.columns))
-    if missing:
-        raise InputError(
-            f"the kernel table {shown(str(table.path), LONGEST_PATH)} has no column "
-            f"{', '.join(missing)}; pip install '{PACKAGE}=={KNOWN_VERSION}.*'"
-        )
+    _check_columns(table, [*columns, *(among or ())])
     wanted = [(name, "in", list(values)) for name, values in (among or {}).items()]
     with readable(table.path):
         rows = parquet.read_table(table.path, columns=list(columns), filters=wanted or None)
@@ -262,3 +297,12 @@ def read_columns(
         is_text = types.is_string(rows[name].type) or types.is_large_string(rows[name].type)
         found[name] = rows[name].to_numpy().astype("str" if is_text else "float64")
     return found
+
+
+def _check_columns(table: Table, columns: Collection[str]) -> None:
+    missing = sorted(set(columns) - set(table.columns))
+    if missing:
+        raise InputError(
+            f"the kernel table {shown(str(table.path), LONGEST_PATH)} has no column "
+            f"{', '.join(missing)}; pip install '{PACKAGE}=={KNOWN_VERSION}.*'"
+        )
