@@ -97,10 +97,9 @@ class Curves:
             for at in [place[part]]
         ]
         values, measured, beyond = (np.concatenate(column) for column in zip(*parts, strict=True))
-        is_member = (weights[:, 0] == 1.0) & (outside == 0.0)
-        return Interpolated(
-            values, measured & is_member[place], np.exp(np.maximum(beyond, outside[place]))
-        )
+        furthest = np.maximum(beyond, outside[place])
+        is_member = weights[place, 0] == 1.0
+        return Interpolated(values, measured & is_member & (furthest == 0.0), np.exp(furthest))
 
     def _neighbours(self, members: Array) -> tuple[Places, Array, Array]:
         """The nearest members of each, their weights, and how far it lies outside (a logarithm)."""
@@ -116,7 +115,7 @@ class Curves:
         weights[exact] = 0.0
         weights[exact, 0] = 1.0
         gap = np.abs(self.members[near[:, 0]] - inside).max(axis=1)
-        outside = np.maximum(outside, np.where(gap > REACH, gap, 0.0))
+        outside = np.maximum(outside, np.where(gap > REACH + TOLERANCE, gap, 0.0))
         return near, weights, np.where(outside > TOLERANCE, outside, 0.0)
 
     def _along_axes(

@@ -76,7 +76,10 @@ def find_library(package: Path | None = None) -> Library:
         import_module("pyarrow.parquet")
         import_module("yaml")
     except ImportError as error:
-        raise InputError(f"kernel tables need {error.name}; {INSTALL}") from None
+        missing = str(error.name).partition(".")[0]
+        raise InputError(
+            f"kernel tables need {missing}, which is not installed; {INSTALL}"
+        ) from None
     if package is None:
         found = find_spec("aiconfigurator_core")
         if found is None or not found.submodule_search_locations:

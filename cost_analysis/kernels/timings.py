@@ -302,7 +302,7 @@ def _timings(
     good = np.isfinite(seconds) & (seconds > 0)
     shapes = np.stack([found[name].astype("float64")[good] for name in sizes], axis=1)
     if not len(shapes):
-        values = ", ".join(" or ".join(values) for values in among.values())
+        values = " with ".join(" or ".join(values) for values in among.values())
         raise InputError(
             f"the kernel table {table.name} of {table.engine} on {table.device} has no rows of "
             f"{values}"
