@@ -5,4 +5,6 @@ curves that were fitted to them and ship with the profiles (`curves`). Both take
 give seconds of one call on one device.
 
     shapes       what determines the time of a kernel: sizes and formats, as named tuples
+    experts      curves of routed experts
+    exchanges    curves of sums over the devices of a node
 """
