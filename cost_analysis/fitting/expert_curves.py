@@ -19,7 +19,7 @@ import numpy.typing as npt
 from cost_analysis.common.errors import InputError
 from cost_analysis.fitting.expert_loads import routed_loads
 from cost_analysis.fitting.predictions import Floats
-from cost_analysis.kernels.experts import ExpertCurve
+from cost_analysis.kernels.experts import CACHE_FADES, ExpertCurve
 from cost_analysis.kernels.shapes import Experts
 
 FOLDS = 5
@@ -45,6 +45,7 @@ ALIGNED = 16.0
 """Intermediate sizes must be multiples of this: engines pad others or refuse them."""
 
 _SAMPLE = 4000
+_HOLD = 0.05  # pull towards the first value, as errors of timings count, for a factor of e
 _FEW, _WEIGHT = 16.0, 1.5  # tokens of decode steps, and how much more they weigh
 
 Mask = npt.NDArray[np.bool_]
@@ -109,7 +110,8 @@ class CleanTimings:
     Attributes:
         timings: That are.
         unaligned: Rows of intermediate sizes that are no multiple of `ALIGNED`.
-        beyond_roof: Rows that read or computed faster than the datasheet allows.
+        beyond_roof: Rows that computed faster than the datasheet allows, or read faster what L2
+            cannot have held.
         slower: Rows that took much longer than those with more tokens, or wider or more experts.
     """
 
@@ -172,7 +174,8 @@ def clean_timings(timings: ExpertTimings, facts: ExpertFacts) -> CleanTimings:
     aligned = timings.inner % ALIGNED == 0.0
     shape = timings.shape()
     values = timings.matrices * timings.hidden * timings.inner
-    reading = shape.reached * values * facts.weight_bytes / facts.bandwidth
+    weights = shape.reached * values * facts.weight_bytes
+    reading = np.where(weights > (1.0 + CACHE_FADES) * facts.cache, weights, 0.0) / facts.bandwidth
     roof = np.maximum(reading, 2.0 * shape.rows * values / facts.peak)
     possible = timings.seconds >= roof
     kept = timings.part(aligned & possible)
@@ -226,8 +229,9 @@ def fit_expert_curve(timings: ExpertTimings, facts: ExpertFacts) -> ExpertCurve:
 
     def residuals(numbers: Floats) -> Floats:
         curve = _curve(facts, bounds, numbers)
-        off: Floats = weights * (np.log(curve.seconds(shape, warm=True)) - measured)
-        return off
+        off = weights * (np.log(curve.seconds(shape, warm=True)) - measured)
+        # A number of which the timings say nothing, such as what divided experts add, stays put.
+        return np.concatenate([off, _HOLD * (numbers - first)])
 
     found = least_squares(
         residuals, first, bounds=(low, high), loss="soft_l1", f_scale=0.08, max_nfev=200
@@ -243,6 +247,7 @@ def _bounds(facts: ExpertFacts) -> dict[str, tuple[float, float, float]]:
     return {
         "start": (1e-8, 12e-6, 1e-4),
         "divided_start": (1e-9, 5e-6, 1e-4),
+        "ungated_start": (1e-9, 2e-6, 1e-4),
         "width_seconds": (1e-13, 2e-9, 1e-7),
         "held_seconds": (1e-13, 5e-9, 1e-6),
         "bandwidth": (0.05 * facts.bandwidth, 0.9 * facts.bandwidth, facts.bandwidth),
@@ -250,6 +255,7 @@ def _bounds(facts: ExpertFacts) -> dict[str, tuple[float, float, float]]:
         "rate": (0.01 * facts.peak, 0.5 * facts.peak, 4.0 * facts.peak),
         "narrow_tiles": (0.1, 50.0, 300.0),
         "padding": (0.01, 4.0, 64.0),
+        "tile_seconds": (1e-14, 1e-11, 1e-9),
         "spill": (1e-3, 0.2, 10.0),
         "exposed": (0.01, 0.5, 1.0),
         "row_seconds": (1e-4 * byte, byte, 20.0 * byte),

@@ -11,6 +11,10 @@ Curves are fitted to "power_law_1.01": of the distributions it reaches most near
 as trained routers do, which are balanced over a corpus but not over the tokens of one batch; and it
 pays for tiles that are unevenly filled. "power_law_1.2" is a little steeper. That these are the
 loads shows in the timings: seconds beyond the start are proportional to the experts reached.
+
+Tables of older engines (vLLM 0.14, TensorRT-LLM 1.0) rounded differently: one token's experts are
+all on one device, and what is missing goes to the experts with the most rows. `certain_loads` says
+where that makes no difference.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ DRAWS = 8
 """Draws of popularities whose mean is taken: the tables hold one draw each, of an unknown seed."""
 
 _SEED = 7
+_MANY = 4.0  # rows an expert, from which rounding decides no more which experts have any
 _STEPS = 2000  # rows given out one by one on a device; the rest of a large surplus goes out evenly
 
 Counts = npt.NDArray[np.int64]
@@ -52,6 +57,15 @@ def routed_loads(
     loads = np.array([_load(*(int(size) for size in key), exponent) for key in different])
     rows, reached = loads.reshape(-1, 2)[place.reshape(-1)].T
     return rows, reached
+
+
+def certain_loads(
+    tokens: Floats, per_token: Floats, experts: Floats, held: Floats
+) -> npt.NDArray[np.bool_]:
+    """Where older tables have the same load: one device, and one token or many for each expert."""
+    many = tokens * per_token >= _MANY * experts
+    certain: npt.NDArray[np.bool_] = (held == experts) & (many | (tokens == 1.0))
+    return certain
 
 
 @cache

@@ -11,8 +11,8 @@ the longer and the shorter of reading the weights of the experts that have any r
 empty, and reads are short: the width that counts is the root of inner² + narrow_reads².
 
 **Computing.** Each expert's rows fill tiles, and the last is partly empty: `padding` rows an expert
-on the mean. Where one expert's weights are large against the cache, each tile of rows reads them
-from memory again (`spill`).
+on the mean; a wave of tiles takes its time, however few they are. Where one expert's weights are
+large against the cache, each tile of rows reads them from memory again (`spill`).
 
 **Passing.** Rows are gathered, activated and written once an expert (`row_seconds` a byte); tokens
 come in and are summed, on each device of all tokens (`token_seconds` a byte).
@@ -40,6 +40,12 @@ from cost_analysis.kernels.shapes import Experts
 VALUE_BYTES = 2.0
 """Width of a value of activations [B]."""
 
+TILE_ROWS = 128.0
+"""Rows of the largest tile."""
+
+CACHE_FADES = 0.2
+"""From full to no use of L2, as a share of its size: what is read does not leave it all at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class ExpertCurve:
@@ -50,6 +56,8 @@ class ExpertCurve:
         weight_bytes: Of one weight as it is stored, its share of scales included [B].
         start: Time of a call, however small [s].
         divided_start: What is added where a device holds only part of the experts [s].
+        ungated_start: What is added where experts have no gate, whose activation is a kernel of its
+            own [s].
         width_seconds: What each unit of the hidden size adds to start [s].
         held_seconds: What each expert that the device holds adds to start [s].
         bandwidth: At which weights of wide experts are read [B/s].
@@ -57,6 +65,8 @@ class ExpertCurve:
         rate: At which wide experts compute [FLOP/s].
         narrow_tiles: Intermediate size at which computing takes √2 times its share.
         padding: Empty rows that tiles add to each expert.
+        tile_seconds: What one wave of tiles takes, for each unit of the hidden size and each row of
+            a tile [s].
         spill: What computing takes longer, as a share, by experts much larger than L2.
         exposed: Share of the shorter of reading and computing that the longer does not hide.
         row_seconds: Of each byte of the rows [s/B].
@@ -68,6 +78,7 @@ class ExpertCurve:
     weight_bytes: float
     start: float
     divided_start: float
+    ungated_start: float
     width_seconds: float
     held_seconds: float
     bandwidth: float
@@ -75,6 +86,7 @@ class ExpertCurve:
     rate: float
     narrow_tiles: float
     padding: float
+    tile_seconds: float
     spill: float
     exposed: float
     row_seconds: float
@@ -95,16 +107,20 @@ class ExpertCurve:
         weights = reached * values * self.weight_bytes
         reading = weights * _narrow(inner, self.narrow_reads) / self.bandwidth
         if warm and self.cached:
-            reading = reading * (1.0 - self.cached * clip(2.0 - weights / self.cache, 0.0, 1.0))
+            beyond = (weights / self.cache - 1.0) / CACHE_FADES
+            reading = reading * (1.0 - self.cached * clip(1.0 - beyond, 0.0, 1.0))
         size = values * self.weight_bytes
         spilt = 1.0 + self.spill * (size / (size + self.cache))
         multiplied = 2.0 * values * (rows + self.padding * reached)
         computing = multiplied * _narrow(inner, self.narrow_tiles) * spilt / self.rate
+        wave = self.tile_seconds * hidden * minimum(rows / reached, TILE_ROWS)
+        computing = computing + wave
         both = maximum(reading, computing) + self.exposed * minimum(reading, computing)
         of_rows = rows * (2.0 * hidden + shape.matrices * inner) * VALUE_BYTES
         of_tokens = shape.tokens * (shape.per_token + 2.0) * hidden * VALUE_BYTES
         start = self.start + self.width_seconds * hidden + self.held_seconds * shape.held
         start = start + where(shape.held < shape.experts, self.divided_start, 0.0)
+        start = start + where(shape.matrices < 3.0, self.ungated_start, 0.0)
         return start + both + self.row_seconds * of_rows + self.token_seconds * of_tokens
 
 
