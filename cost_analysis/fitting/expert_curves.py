@@ -252,7 +252,7 @@ def _bounds(facts: ExpertFacts) -> dict[str, tuple[float, float, float]]:
         "held_seconds": (1e-13, 5e-9, 1e-6),
         "bandwidth": (0.05 * facts.bandwidth, 0.9 * facts.bandwidth, facts.bandwidth),
         "narrow_reads": (0.1, 50.0, 300.0),
-        "rate": (0.01 * facts.peak, 0.5 * facts.peak, 4.0 * facts.peak),
+        "rate": (0.01 * facts.peak, 0.5 * facts.peak, facts.peak),
         "narrow_tiles": (0.1, 50.0, 300.0),
         "padding": (0.01, 4.0, 64.0),
         "tile_seconds": (1e-14, 1e-11, 1e-9),
