@@ -3,6 +3,9 @@
 measurements  published measurements, one number a row
 predictions   what the model predicts for many of them at once
 product_fit   what matrix products reach on a device
+expert_loads     how the benchmark of experts routed tokens
+expert_curves    curves of routed experts from tables of timings
+exchange_curves  curves of sums over devices from tables of timings
 engine_fit    the coefficients of engines
 accuracy      errors, intervals, and cross-validation
 """

@@ -34,7 +34,6 @@ DRAWS = 8
 
 _SEED = 7
 _MANY = 4.0  # rows an expert, from which rounding decides no more which experts have any
-_STEPS = 2000  # rows given out one by one on a device; the rest of a large surplus goes out evenly
 
 Counts = npt.NDArray[np.int64]
 """Rows of each expert, (devices, experts of a device)."""
@@ -104,13 +103,36 @@ def _drawn(
 
 
 def _given_out(counts: Counts, number: int, step: int, most: int) -> Counts:
-    """Rows added to the least loaded experts, or taken from the most loaded, device by device."""
-    shares = [
-        number // len(counts) + (place < number % len(counts)) for place in range(len(counts))
-    ]
-    for own, share in zip(counts, shares, strict=True):
-        for _ in range(min(share, _STEPS)):
-            own[own.argmin() if step > 0 else own.argmax()] += step
-        if step > 0 and share > _STEPS:
-            own += np.minimum(most - own, (share - _STEPS) // len(own) + 1)
-    return counts
+    """Rows added to the least loaded experts, or taken from the most loaded, device by device.
+
+    Args:
+        counts: Rows of each expert.
+        number: Rows to add or take.
+        step: 1 to add, -1 to take.
+        most: Rows that an expert can have.
+    """
+    # Taking from the most loaded is adding to the least loaded of the negatives.
+    levels, top = counts * step, most if step > 0 else 0
+    rooms = (top - levels).sum(axis=1)
+    shares = np.zeros(len(levels), dtype=np.int64)
+    while (left := number - int(shares.sum())) > 0:
+        free = np.flatnonzero(shares < rooms)
+        # Devices take turns from the first on, and those that are full drop out.
+        turns = left // len(free) + (np.arange(len(free)) < left % len(free))
+        shares[free] = np.minimum(shares[free] + turns, rooms[free])
+    raised = [_raised(own, int(share)) for own, share in zip(levels, shares, strict=True)]
+    filled: Counts = np.array(raised) * step
+    return filled
+
+
+def _raised(levels: Counts, number: int) -> Counts:
+    """Levels after the lowest was raised by one, `number` times."""
+    order = np.argsort(levels, kind="stable")
+    rising = levels[order]
+    # What it takes to raise all that are lower to each of the levels.
+    needed = rising * np.arange(len(rising)) - np.r_[0, np.cumsum(rising)[:-1]]
+    lowest = int(np.searchsorted(needed, number, side="right"))
+    whole, rest = divmod(number + int(rising[:lowest].sum()), lowest)
+    raised = levels.copy()
+    raised[order[:lowest]] = whole + (np.arange(lowest) < rest)
+    return raised
