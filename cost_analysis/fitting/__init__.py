@@ -5,6 +5,9 @@ served_models  which of our models a served one is, and how its checkpoint is st
 serving_runs  measured runs of serving engines: time per token at a batch
 predictions   what the model predicts for many of them at once
 product_fit   what matrix products reach on a device
+expert_loads     how the benchmark of experts routed tokens
+expert_curves    curves of routed experts from tables of timings
+exchange_curves  curves of sums over devices from tables of timings
 engine_fit    the coefficients of engines
 accuracy      errors, intervals, and cross-validation
 """
