@@ -1,8 +1,7 @@
 """Curves of matrix products from tables of timings, and their errors on shapes left out.
 
-A table holds the times of products of one format, on one device, under one engine. `clean_timings`
-says which of them are of use, `fit_product_curve` distils them, and `held_out_errors` fits without
-a fifth of the shapes (inputs × outputs, with all their rows) and says how far that fit is off there.
+`fit_product_curve` distils a table of clean timings; `held_out_errors` fits without a fifth of the
+shapes (inputs × outputs, with all their rows), and says how far that fit is off there.
 
 The physical numbers are fitted first, by a robust least-squares of the logarithm of the ratio; what
 remains goes into the corrections, each the weighted median of the ratio in its cell.
@@ -10,23 +9,17 @@ remains goes into the corrections, each the weighted median of the ratio in its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from cost_analysis.common.errors import InputError
 from cost_analysis.fitting.predictions import Floats
+from cost_analysis.fitting.product_timings import Indices, ProductFacts, ProductTimings, fold_of
 from cost_analysis.kernels.products import ROW_CLASSES, SHAPE_CLASSES, SIZES, ProductCurve
-from cost_analysis.kernels.shapes import Product
-
-Indices: TypeAlias = npt.NDArray[np.intp]
-
-FOLDS = 5
-"""Parts into which shapes are divided for leaving one out."""
 
 REPORTED_FOLD = 4
 """The part that errors are reported on; forms and settings were chosen without it."""
@@ -34,17 +27,16 @@ REPORTED_FOLD = 4
 BUCKETS = ((1, 1), (2, 16), (17, 64), (65, 512), (513, 4096), (4097, 1 << 62))
 """First and last number of rows of the parts for which errors are given."""
 
-HOST_FLOOR = 25e-6
-"""Median time of the smallest products above which it is the host's, who launches them [s].
-
-Products in graphs, conversion of the inputs included, start within 15 µs."""
-
-FEWEST = 300
+FEWEST = 100
 """Timings that a fit needs."""
 
 _SAMPLE = 3000  # rows of the least-squares fit: more change nothing but the time it takes
-_TRIES = ((6.0, 1.0), (6.0, 99.0), (10.0, 99.0))  # copies and `rotated` that are tried
-_CACHED = (0.8, 1.0)
+_LOOPS = (  # copies, rotated, cached and fades that are tried
+    (5.0, 1.0, 1.0, 0.08),
+    (6.0, 99.0, 0.75, 0.25),
+    (6.0, 99.0, 1.0, 0.25),
+    (10.0, 99.0, 0.75, 0.25),
+)
 _STARTS = 3  # of the fit, which has several local minima
 _BOUNDS = {
     # lowest, starts, highest, scale
@@ -62,71 +54,6 @@ _BOUNDS = {
     "split_inputs": (25.0, (500.0, 500.0, 4000.0), 10000.0, 500.0),
     "whole_waves": (0.0, (0.5, 0.5, 0.3), 1.0, 0.3),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class ProductTimings:
-    """Measured products, one an element: arrays of the same length.
-
-    Attributes:
-        rows: M.
-        inputs: K.
-        outputs: N.
-        seconds: Of one call [s].
-    """
-
-    rows: Floats
-    inputs: Floats
-    outputs: Floats
-    seconds: Floats
-
-    def part(self, chosen: npt.NDArray[np.bool_] | Indices) -> ProductTimings:
-        """Those that a mask or indices choose."""
-        columns = (self.rows, self.inputs, self.outputs, self.seconds)
-        return ProductTimings(*(column[chosen] for column in columns))
-
-    def shape(self) -> Product:
-        """Their shapes; the format is that of the table."""
-        return Product(self.rows, self.inputs, self.outputs, "")
-
-
-@dataclass(frozen=True, slots=True)
-class ProductFacts:
-    """What datasheet and format say; the fields are those of `ProductCurve`.
-
-    Attributes:
-        multiprocessors: Of the device.
-        cache: Size of L2 [B].
-        bandwidth: Of memory [B/s].
-        peak: Of the format, dense [FLOP/s].
-        weight_bytes: Of one weight [B].
-        input_bytes: Of one value of the inputs as it is multiplied [B].
-    """
-
-    multiprocessors: float
-    cache: float
-    bandwidth: float
-    peak: float
-    weight_bytes: float
-    input_bytes: float
-
-
-@dataclass(frozen=True, slots=True)
-class CleanTimings:
-    """What of a table is of use, and how many rows are not.
-
-    Attributes:
-        timings: One a shape, the median where it was measured more than once.
-        repeated: Rows that repeat a shape.
-        beyond_roofs: Shapes that were faster than the peak allows, or than memory gives what of the
-            weights exceeds L2.
-        host_bound: Shapes whose time is that of the host, not of the kernel.
-    """
-
-    timings: ProductTimings
-    repeated: int
-    beyond_roofs: int
-    host_bound: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,35 +90,6 @@ class ProductErrors:
     buckets: tuple[BucketErrors, ...]
     within_fifth: float
     ratios: BucketErrors
-
-
-def clean_timings(timings: ProductTimings, facts: ProductFacts) -> CleanTimings:
-    """Each shape once, without what breaks a roof or is the host's time."""
-    single = _merged(timings)
-    rows, inputs, outputs, seconds = single.rows, single.inputs, single.outputs, single.seconds
-    weights = inputs * outputs * facts.weight_bytes
-    least = np.maximum(
-        2.0 * rows * inputs * outputs / facts.peak, (weights - facts.cache) / facts.bandwidth
-    )
-    beyond = seconds < least
-    small = (inputs * outputs <= 2.0**20) & (rows <= 256)
-    host = np.zeros(len(seconds), dtype=bool)
-    if small.any() and np.median(seconds[small]) > HOST_FLOOR:
-        host = ~beyond & (seconds < 1.5 * np.quantile(seconds[small], 0.9))
-    return CleanTimings(
-        timings=single.part(~beyond & ~host),
-        repeated=len(timings.seconds) - len(seconds),
-        beyond_roofs=int(beyond.sum()),
-        host_bound=int(host.sum()),
-    )
-
-
-def fold_of(inputs: Floats, outputs: Floats) -> Indices:
-    """The part, from 0 to `FOLDS` - 1, that each (inputs, outputs) belongs to; always the same."""
-    first = outputs.astype(np.uint64) * np.uint64(2654435761)
-    second = inputs.astype(np.uint64) * np.uint64(2246822519)
-    mixed = ((first ^ second) % np.uint64(1 << 32)) >> np.uint64(9)
-    return (mixed % np.uint64(FOLDS)).astype(np.intp)
 
 
 def held_out_errors(
@@ -246,7 +144,9 @@ def fit_product_curve(timings: ProductTimings, facts: ProductFacts) -> ProductCu
         raise InputError(f"a curve of products needs {FEWEST} timings or more, not {count}")
     chosen = np.random.default_rng(0).permutation(count)[:_SAMPLE]
     sample = timings.part(chosen)
-    fits = [_physical(sample, curve, start) for curve in _variants(facts) for start in range(_STARTS)]
+    fits = [
+        _physical(sample, curve, start) for curve in _variants(facts) for start in range(_STARTS)
+    ]
     curve = min(fits, key=lambda fit: fit[0])[1]
     return _corrected(timings, _rounded(curve))
 
@@ -261,9 +161,7 @@ def _plain(facts: ProductFacts) -> ProductCurve:
     return ProductCurve(
         **asdict(facts),
         **numbers,
-        copies=_TRIES[0][0],
-        rotated=_TRIES[0][1],
-        cached=_CACHED[-1],
+        **dict(zip(("copies", "rotated", "cached", "fades"), _LOOPS[0], strict=True)),
         by_outputs=(1.0,) * (classes * columns),
         by_inputs=(1.0,) * (classes * columns),
         by_shape=(1.0,) * (shapes * columns * columns),
@@ -273,10 +171,8 @@ def _plain(facts: ProductFacts) -> ProductCurve:
 def _variants(facts: ProductFacts) -> list[ProductCurve]:
     """Curves before any fit, with every way in which a benchmark may pass over its weights."""
     plain = _plain(facts)
-    return [
-        replace(plain, copies=copies, rotated=rotated, cached=cached)
-        for (copies, rotated), cached in product(_TRIES, _CACHED)
-    ]
+    names = ("copies", "rotated", "cached", "fades")
+    return [_changed(plain, zip(names, loop, strict=True)) for loop in _LOOPS]
 
 
 def _physical(
@@ -292,7 +188,7 @@ def _physical(
     scales = np.array([_BOUNDS[name][3] for name in names])
 
     def with_numbers(numbers: Floats) -> ProductCurve:
-        return replace(curve, **dict(zip(names, numbers.tolist(), strict=True)))
+        return _changed(curve, zip(names, numbers.tolist(), strict=True))
 
     def residuals(numbers: Floats) -> Floats:
         return _residuals(sample, with_numbers(numbers))
@@ -330,11 +226,8 @@ def _corrected(timings: ProductTimings, curve: ProductCurve) -> ProductCurve:
             tables[which] = design.medians(ratios / others)
             parts[which] = design.values(tables[which])
     names = ("by_outputs", "by_inputs", "by_shape")
-    rounded = {
-        name: tuple(round(float(number), 3) for number in table)
-        for name, table in zip(names, tables, strict=True)
-    }
-    return replace(curve, **rounded)
+    rounded = (tuple(round(float(number), 3) for number in table) for table in tables)
+    return _changed(curve, zip(names, rounded, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,21 +302,12 @@ def _hats(sizes: Floats) -> list[tuple[Indices, Floats]]:
 
 def _rounded(curve: ProductCurve) -> ProductCurve:
     """Fitted numbers to 4 significant digits."""
-    return replace(curve, **{name: float(f"{getattr(curve, name):.4g}") for name in _BOUNDS})
+    return _changed(curve, ((name, float(f"{getattr(curve, name):.4g}")) for name in _BOUNDS))
 
 
-def _merged(timings: ProductTimings) -> ProductTimings:
-    """Each shape once, with the median of its times."""
-    keys = np.stack([timings.rows, timings.inputs, timings.outputs])
-    order = np.lexsort((timings.seconds, *keys))
-    keys, seconds = keys[:, order], timings.seconds[order]
-    new = np.ones(len(seconds), dtype=bool)
-    new[1:] = (keys[:, 1:] != keys[:, :-1]).any(axis=0)
-    starts = np.flatnonzero(new)
-    ends = np.append(starts[1:], len(seconds))
-    # Times rise within a shape: its median is the mean of the two in the middle.
-    low, high = seconds[(starts + ends - 1) // 2], seconds[(starts + ends) // 2]
-    return ProductTimings(*keys[:, starts], seconds=(low + high) / 2.0)
+def _changed(curve: ProductCurve, numbers: Iterable[tuple[str, Any]]) -> ProductCurve:
+    """The curve with other values of some fields, given by name."""
+    return replace(curve, **dict(numbers))
 
 
 def _bucket(first: int, last: int, errors: Floats) -> BucketErrors:
@@ -443,4 +327,5 @@ def _ratio_errors(timings: ProductTimings, times: Floats) -> Floats:
         if rows in (1.0, 8.0):
             found.setdefault((inputs, outputs), {})[rows] = ratio
     pairs = [pair for pair in found.values() if len(pair) == 2]
-    return np.abs(np.array([pair[8.0] / pair[1.0] - 1.0 for pair in pairs]))
+    errors: Floats = np.abs(np.array([pair[8.0] / pair[1.0] - 1.0 for pair in pairs]))
+    return errors

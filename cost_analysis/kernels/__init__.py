@@ -5,4 +5,5 @@ curves that were fitted to them and ship with the profiles (`curves`). Both take
 give seconds of one call on one device.
 
     shapes       what determines the time of a kernel: sizes and formats, as named tuples
+    products     the time of a matrix product: a curve of physics and small corrections
 """

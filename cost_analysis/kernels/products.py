@@ -23,12 +23,13 @@ which of its kernels a library takes is a matter of these classes, and no formul
 steps over rows, because a library switches kernels there, and linear between sizes.
 
 **Caches.** A benchmark reads the same weights again and again. The tables show that the collectors
-pass over several copies of them in turn: up to a sixth of L2, weights are read at 2 to 3 times the
-memory bandwidth (on an L40S 2.5 TB/s up to 16 MB, and 0.7 TB/s, its memory's, from there on; on an
-H100 5 TB/s up to 8 MB, then 2.7); beyond, one round of copies exceeds the cache, and nothing is
-left of a weight when its turn comes again. One collector takes as many copies as fill L2, so that
-at weights of a half or a whole L2 they just stay in it. In a decode step gigabytes pass between two
-uses of a weight, whatever its size: `warm=False`, the default, reads weights from memory, and
+pass over several copies of them in turn. On an L40S, vLLM's weights of up to an eighth of L2 are
+read at 1.9 TB/s, and from a sixth on (16 MB) at 0.7 TB/s, which is its memory's speed: six copies
+fit, or nothing is left of a weight when its turn comes again. TensorRT-LLM's collector takes up to
+five copies, but no more than fill L2: weights of 19 MB, and those of just a quarter, a third, a
+half or the whole of L2 are read at 1.5 to 2 TB/s, all between at 0.7. So it is on the others, where
+only the smallest weights fit and start matters more. In a decode step gigabytes pass between two
+uses of a weight, whatever its size: `warm=False`, the default, reads all weights from memory, and
 `warm=True` says what the benchmark measured. A warm time is never the longer.
 """
 
@@ -61,10 +62,9 @@ TILES = ((64.0, 64.0), (128.0, 64.0), (128.0, 128.0), (128.0, 256.0))
 OUTPUT_BYTES = 2.0
 """Width of a value of the outputs, and of the inputs before they are converted [B]."""
 
-CACHE_FADES = 0.25
-"""From full to no use of L2, as a share of its size: what is read does not leave it all at once."""
+PASSING_FADES = 0.25
+"""From inputs and outputs that fill L2 until it holds nothing of them, as a share of its size."""
 
-_WHOLE = (1.0, 1.0 + CACHE_FADES)
 # Rows, outputs, both multiplied, and the sum of 64 / side, which the cost of edges goes with.
 _TILES = tuple((r, o, r * o, 64.0 / r + 64.0 / o) for r, o in TILES)
 _COLUMNS = len(SIZES)
@@ -99,6 +99,7 @@ class ProductCurve:
         rotated: Size of all copies together as a multiple of `cache`, where the benchmark stops
             making more; large, where it never stops.
         cached: Size of what is passed over, as a multiple of `cache`, up to which L2 holds it.
+        fades: From there on until L2 holds nothing of it, as a multiple of `cache`.
         by_outputs: Corrections: rows of `ROW_CLASSES` and one more, columns of `SIZES`.
         by_inputs: The same, over inputs.
         by_shape: Corrections: `SHAPE_CLASSES` and one more, outputs of `SIZES`, inputs of `SIZES`.
@@ -126,6 +127,7 @@ class ProductCurve:
     copies: float
     rotated: float
     cached: float
+    fades: float
     by_outputs: tuple[float, ...]
     by_inputs: tuple[float, ...]
     by_shape: tuple[float, ...]
@@ -152,7 +154,7 @@ class ProductCurve:
         weights = inputs * outputs * self.weight_bytes
         passed = rows * (inputs * self.input_bytes + outputs * OUTPUT_BYTES)
         reading = weights / reach
-        if warm and weights < (self.cached + CACHE_FADES) * cache:
+        if warm and weights < (self.cached + self.fades) * cache:
             held = self._held(weights)
             reading = weights * ((1.0 - held) + held * faster) / reach
         reading += _passing(passed, cache, near) / reach
@@ -189,7 +191,7 @@ class ProductCurve:
         """Share of the weights that the benchmark's loop finds in L2."""
         copies = float(ceil(self.rotated * self.cache / weights))
         copies = self.copies if copies > self.copies else copies
-        held = (self.cached + CACHE_FADES - copies * weights / self.cache) / CACHE_FADES
+        held = (self.cached + self.fades - copies * weights / self.cache) / self.fades
         return 0.0 if held < 0.0 else 1.0 if held > 1.0 else held
 
     def _correction(self, rows: float, inputs: float, outputs: float) -> float:
@@ -240,7 +242,7 @@ class ProductCurve:
         reading = weights / reach
         if warm:
             copies = np.minimum(np.ceil(self.rotated * cache / weights), self.copies)
-            held = (self.cached + CACHE_FADES - copies * weights / cache) / CACHE_FADES
+            held = (self.cached + self.fades - copies * weights / cache) / self.fades
             held = np.minimum(np.maximum(held, 0.0), 1.0)
             reading = weights * ((1.0 - held) + held * faster) / reach
         together: Array = reading + _all_passing(passed, cache, near) / reach
@@ -307,7 +309,7 @@ def _places(sizes: Array) -> tuple[npt.NDArray[np.intp], Array]:
 
 def _passing(passed: float, cache: float, faster: float) -> float:
     """Bytes that pass, those less that L2 makes faster, as if all passed memory."""
-    held = (_WHOLE[1] - passed / cache) / CACHE_FADES
+    held = (1.0 + PASSING_FADES - passed / cache) / PASSING_FADES
     if held <= 0.0:
         return passed
     if held >= 1.0:
@@ -319,6 +321,6 @@ def _all_passing(passed: Array, cache: float, faster: float) -> Array:
     """`_passing` of many."""
     import numpy as np
 
-    held = np.minimum(np.maximum((_WHOLE[1] - passed / cache) / CACHE_FADES, 0.0), 1.0)
+    held = np.minimum(np.maximum((1.0 + PASSING_FADES - passed / cache) / PASSING_FADES, 0.0), 1.0)
     together: Array = passed * ((1.0 - held) + held * faster)
     return together
