@@ -152,7 +152,7 @@ def fit_product_curve(timings: ProductTimings, facts: ProductFacts) -> ProductCu
 
 
 def _plain(facts: ProductFacts) -> ProductCurve:
-    """A curve before any fit, with corrections of 1."""
+    """A curve before any fit, without corrections."""
     columns = len(SIZES)
     numbers = {name: starts[0] for name, (_, starts, _, _) in _BOUNDS.items()}
     classes, shapes = len(ROW_CLASSES) + 1, len(SHAPE_CLASSES) + 1
@@ -162,9 +162,9 @@ def _plain(facts: ProductFacts) -> ProductCurve:
         **asdict(facts),
         **numbers,
         **dict(zip(("copies", "rotated", "cached", "fades"), _LOOPS[0], strict=True)),
-        by_outputs=(1.0,) * (classes * columns),
-        by_inputs=(1.0,) * (classes * columns),
-        by_shape=(1.0,) * (shapes * columns * columns),
+        by_outputs=(0.0,) * (classes * columns),
+        by_inputs=(0.0,) * (classes * columns),
+        by_shape=(0.0,) * (shapes * columns * columns),
     )
 
 
@@ -226,7 +226,7 @@ def _corrected(timings: ProductTimings, curve: ProductCurve) -> ProductCurve:
             tables[which] = design.medians(ratios / others)
             parts[which] = design.values(tables[which])
     names = ("by_outputs", "by_inputs", "by_shape")
-    rounded = (tuple(round(float(number), 3) for number in table) for table in tables)
+    rounded = (tuple(np.round(1000.0 * (table - 1.0)).tolist()) for table in tables)
     return _changed(curve, zip(names, rounded, strict=True))
 
 

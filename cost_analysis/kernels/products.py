@@ -100,9 +100,10 @@ class ProductCurve:
             making more; large, where it never stops.
         cached: Size of what is passed over, as a multiple of `cache`, up to which L2 holds it.
         fades: From there on until L2 holds nothing of it, as a multiple of `cache`.
-        by_outputs: Corrections: rows of `ROW_CLASSES` and one more, columns of `SIZES`.
+        by_outputs: Corrections in thousandths above 1: lines of `ROW_CLASSES` and one more, columns
+            of `SIZES`.
         by_inputs: The same, over inputs.
-        by_shape: Corrections: `SHAPE_CLASSES` and one more, outputs of `SIZES`, inputs of `SIZES`.
+        by_shape: The same: `SHAPE_CLASSES` and one more, outputs of `SIZES`, inputs of `SIZES`.
     """
 
     multiprocessors: float
@@ -203,14 +204,11 @@ class ProductCurve:
         by_outputs, by_inputs, shape = self.by_outputs, self.by_inputs, self.by_shape
         cell = (bisect_left(SHAPE_CLASSES, rows) * _COLUMNS + n) * _COLUMNS + k
         beside = cell + _COLUMNS
-        return (
-            (left * by_outputs[kind + n] + right * by_outputs[kind + n + 1])
-            * (upper * by_inputs[kind + k] + lower * by_inputs[kind + k + 1])
-            * (
-                left * (upper * shape[cell] + lower * shape[cell + 1])
-                + right * (upper * shape[beside] + lower * shape[beside + 1])
-            )
-        )
+        by_n = left * by_outputs[kind + n] + right * by_outputs[kind + n + 1]
+        by_k = upper * by_inputs[kind + k] + lower * by_inputs[kind + k + 1]
+        here = upper * shape[cell] + lower * shape[cell + 1]
+        by_both = left * here + right * (upper * shape[beside] + lower * shape[beside + 1])
+        return (1.0 + 0.001 * by_n) * (1.0 + 0.001 * by_k) * (1.0 + 0.001 * by_both)
 
     def _many(self, rows: Number, inputs: Number, outputs: Number, warm: bool) -> Array:
         """Times of products that broadcast [s]: `_one`, line by line."""
@@ -276,14 +274,11 @@ class ProductCurve:
         cell = (np.searchsorted(SHAPE_CLASSES, m, side="left") * _COLUMNS + column) * _COLUMNS
         cell = cell + place
         beside = cell + _COLUMNS
-        corrections: Array = (
-            (left * by_outputs[kind + column] + right * by_outputs[kind + column + 1])
-            * (upper * by_inputs[kind + place] + lower * by_inputs[kind + place + 1])
-            * (
-                left * (upper * shape[cell] + lower * shape[cell + 1])
-                + right * (upper * shape[beside] + lower * shape[beside + 1])
-            )
-        )
+        by_n = left * by_outputs[kind + column] + right * by_outputs[kind + column + 1]
+        by_k = upper * by_inputs[kind + place] + lower * by_inputs[kind + place + 1]
+        here = upper * shape[cell] + lower * shape[cell + 1]
+        by_both = left * here + right * (upper * shape[beside] + lower * shape[beside + 1])
+        corrections: Array = (1.0 + 0.001 * by_n) * (1.0 + 0.001 * by_k) * (1.0 + 0.001 * by_both)
         return corrections
 
 

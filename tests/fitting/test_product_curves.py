@@ -73,9 +73,9 @@ def known() -> ProductCurve:
         rotated=99.0,
         cached=0.75,
         fades=0.25,
-        by_outputs=(1.0,) * 40,
-        by_inputs=(1.0,) * 40,
-        by_shape=(1.0,) * 64,
+        by_outputs=(0.0,) * 40,
+        by_inputs=(0.0,) * 40,
+        by_shape=(0.0,) * 64,
     )
 
 

@@ -43,9 +43,9 @@ PLAIN = ProductCurve(
     rotated=99.0,
     cached=0.75,
     fades=0.25,
-    by_outputs=(1.0,) * CELLS,
-    by_inputs=(1.0,) * CELLS,
-    by_shape=(1.0,) * SHAPE_CELLS,
+    by_outputs=(0.0,) * CELLS,
+    by_inputs=(0.0,) * CELLS,
+    by_shape=(0.0,) * SHAPE_CELLS,
 )
 
 
@@ -53,8 +53,8 @@ def rough() -> ProductCurve:
     """A curve in which every number matters."""
     random = np.random.default_rng(3)
 
-    def around_one(count: int) -> tuple[float, ...]:
-        return tuple(random.uniform(0.7, 1.3, count).tolist())
+    def corrections(count: int) -> tuple[float, ...]:
+        return tuple(random.uniform(-300.0, 300.0, count).tolist())
 
     return replace(
         PLAIN,
@@ -70,9 +70,9 @@ def rough() -> ProductCurve:
         split_inputs=700.0,
         whole_waves=0.4,
         rotated=1.0,
-        by_outputs=around_one(CELLS),
-        by_inputs=around_one(CELLS),
-        by_shape=around_one(SHAPE_CELLS),
+        by_outputs=corrections(CELLS),
+        by_inputs=corrections(CELLS),
+        by_shape=corrections(SHAPE_CELLS),
     )
 
 
@@ -143,7 +143,7 @@ def test_a_loop_that_just_fills_the_cache_is_warm() -> None:
 
 def test_corrections_step_over_rows_and_are_linear_over_sizes() -> None:
     by_outputs = list(PLAIN.by_outputs)
-    by_outputs[len(SIZES) + 1] = 1.5  # 2 to 16 rows, outputs of `SIZES[1]`
+    by_outputs[len(SIZES) + 1] = 500.0  # 2 to 16 rows, outputs of `SIZES[1]`
     curve = replace(PLAIN, by_outputs=tuple(by_outputs))
 
     def factor(rows: float, outputs: float) -> float:
