@@ -148,7 +148,7 @@ def fit_decode(timings: Timings, bandwidth: float, peak: float) -> DecodeCurve:
         bandwidth: Of the device's memory [B/s]: no rate of large reads is higher.
         peak: Of the device's products in the format of the kernel [FLOP/s].
     """
-    numbers = _decode_numbers(bandwidth, peak)
+    numbers = _decode_numbers(float(timings.seconds.min()), bandwidth, peak)
     group = sizes_of(timings.shape)
     groups = np.asarray(group.query_heads) / np.asarray(group.kv_heads)
     tried = LONE if isinstance(timings.shape, Attention) else LONE[:1]
@@ -188,18 +188,19 @@ Numbers = list[tuple[float, float, float]]
 MICRO = 1e-6
 
 
-def _decode_numbers(bandwidth: float, peak: float) -> Numbers:
+def _decode_numbers(least: float, bandwidth: float, peak: float) -> Numbers:
     """Times, rates and factors of a decode curve in the order of `_decode_curve`."""
-    times = [9.0, 0.1]
-    rising = [0.3, 0.5, 1.0, 10.0, 40.0, 0.2, 0.3, 1.0, 1.0, 2.0, 2.0]
-    lone = [9.0, 1.0, 1.0, 4.0, 15.0, 1.0, 1.0, 2.0, 2.0]
-    small = [(each * MICRO, 1e-10, 1e-2) for each in (*times, *rising, *lone)]
-    factors = [0.95, 1.05, 1.1, 0.7, 1.5, 3.0, 0.95, 1.05, 1.05, 1.05, 1.05]
+    rising = [0.1, 0.2, 0.3, 0.5, 1.0, 10.0, 40.0, 0.2, 0.3, 1.0, 1.0, 2.0, 2.0]
+    lone = [1.0, 1.0, 4.0, 15.0, 1.0, 1.0, 2.0, 2.0]
+    factors = [0.95, 1.05, 1.1, 0.7, 1.5, 3.0, 0.95, 1.02, 1.02, 1.02, 1.05, 1.05, 1.05]
+    start = (1.1 * least, 0.8 * least, 2.0 * least)
     return [
-        *small,
+        start,
+        start,
+        *((each * MICRO, 1e-10, 1e-2) for each in (*rising, *lone)),
         *((each, 0.3, 4.0) for each in factors),
         (0.85 * bandwidth, 0.2 * bandwidth, bandwidth),
-        (1.6, 1.0, 8.0),
+        (1.6, 0.3, 8.0),
         (30e6, 1e6, 300e6),
         (20e6, 1e6, 300e6),
         (0.1 * bandwidth, 1e-3 * bandwidth, 10.0 * bandwidth),
@@ -215,12 +216,12 @@ def _decode_curve(
     p: Sequence[float], kind: tuple[tuple[float, float], float, float]
 ) -> DecodeCurve:
     sums = _rising_sums
-    blocks, keys = sums(p[2:7]), sums(p[7:13])
-    lone_blocks, lone_keys = sums(p[14:18]), sums(p[18:22])
+    blocks, keys = sums(p[3:9]), sums(p[9:15])
+    lone_blocks, lone_keys = sums(p[15:19]), sums(p[19:23])
     assert (len(blocks), len(keys)) == (len(BLOCKS), len(KEYS))
     assert (len(lone_blocks), len(lone_keys)) == (len(LONE_BLOCKS), len(LONE_KEYS))
-    narrow, wide, widest, block_narrow, block_wide, block_widest, few, *more = p[22:33]
-    memory, faster, held, beyond, head, peak, lone_head, again, margin, overlap = p[33:43]
+    narrow, wide, widest, block_narrow, block_wide, block_widest, few, *more = p[23:36]
+    memory, faster, held, beyond, head, peak, lone_head, again, margin, overlap = p[36:46]
     rows = (few, 1.0, *(float(each) for each in np.cumprod(more)))
     return DecodeCurve(
         start=p[0],
@@ -229,7 +230,7 @@ def _decode_curve(
         block_widths=(block_narrow, 1.0, block_wide, block_widest),
         keys=keys,
         rows=rows,
-        copy=p[1],
+        copy=p[2],
         memory=memory,
         cached=memory * faster,
         held=held,
@@ -241,7 +242,7 @@ def _decode_curve(
         lone_groups=kind[0],
         lone_windows=kind[1],
         lone_tokens=kind[2],
-        lone_start=p[13],
+        lone_start=p[1],
         lone_blocks=lone_blocks,
         lone_keys=lone_keys,
         lone_head_rate=lone_head,

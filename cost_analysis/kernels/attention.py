@@ -37,10 +37,10 @@ from cost_analysis.kernels.shapes import Attention, LatentAttention
 WIDTHS = (64.0, 128.0, 256.0, 512.0)
 """Widths of heads between which curves are interpolated."""
 
-ROWS = (2.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+ROWS = (2.0, 8.0, 10.0, 16.0, 20.0, 40.0, 64.0, 128.0)
 """Queries that share a KV head: query heads of a group, times queries of a sequence."""
 
-BLOCKS = (1.0, 8.0, 32.0, 128.0, 512.0, 2048.0)
+BLOCKS = (1.0, 2.0, 8.0, 32.0, 128.0, 512.0, 2048.0)
 """Blocks of a decode step: sequences times KV heads."""
 
 KEYS = (1.0, 128.0, 256.0, 512.0, 1024.0, 4096.0, 16384.0)
@@ -49,7 +49,7 @@ KEYS = (1.0, 128.0, 256.0, 512.0, 1024.0, 4096.0, 16384.0)
 LONE_BLOCKS = (1.0, 128.0, 256.0, 512.0, 2048.0)
 """Blocks in the kernel of lone heads: sequences times query heads."""
 
-LONE_KEYS = (1.0, 64.0, 256.0, 1024.0, 8192.0)
+LONE_KEYS = (1.0, 64.0, 256.0, 512.0, 8192.0)
 """Positions of a sequence, in the kernel of lone heads."""
 
 WRITTEN = (64.0, 128.0, 256.0, 512.0, 1024.0)
@@ -215,8 +215,10 @@ class DecodeCurve:
         """Time of reading each KV head's cache once, with queries and results [s]."""
         ends = 4.0 * sizes.width * sizes.queries * sizes.query_heads
         size = sizes.sequences * (sizes.kv_heads * head + ends)
-        share = _share_held(size, self.held, self.lost) if warm else 0.0
-        return size * (share / self.cached + (1.0 - share) / self.memory)
+        share = _share_held(size, self.held, self.lost)
+        # What few blocks do not read faster from L2, they do not read faster from memory.
+        rate = self.cached if warm else minimum(self.cached, self.memory)
+        return size * (share / rate + (1.0 - share) / self.memory)
 
 
 @dataclass(frozen=True, slots=True)
