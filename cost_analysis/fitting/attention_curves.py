@@ -204,11 +204,12 @@ def _decode_numbers(least: float, bandwidth: float, peak: float) -> Numbers:
         (30e6, 1e6, 300e6),
         (20e6, 1e6, 300e6),
         (0.1 * bandwidth, 1e-3 * bandwidth, 10.0 * bandwidth),
-        (0.5 * peak, 0.02 * peak, 2.0 * peak),
+        (0.2 * peak, 0.01 * peak, 1.0 * peak),
         (0.03 * bandwidth, 1e-3 * bandwidth, 10.0 * bandwidth),
         (1.5 * bandwidth, 0.1 * bandwidth, 20.0 * bandwidth),
         (30.0, 0.1, 512.0),
         (1.3, 0.5, 2.0),
+        (0.1 * MICRO, 1e-10, 1e-2),
     ]
 
 
@@ -230,7 +231,7 @@ def _decode_curve(
         block_widths=(block_narrow, 1.0, block_wide, block_widest),
         keys=keys,
         rows=rows,
-        copy=p[2],
+        copy=(p[46], p[2]),
         memory=memory,
         cached=memory * faster,
         held=held,

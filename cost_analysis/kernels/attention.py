@@ -114,7 +114,7 @@ class DecodeCurve:
         block_widths: Share of it at each of `WIDTHS`.
         keys: Time that the context adds, at `KEYS` [s].
         rows: Factor on these times at each of `ROWS`.
-        copy: Time of copying the queries where there are several sequences and KV heads [s].
+        copy: Time of copying queries of several KV heads: one sequence, and more [s].
         memory: Rate of large reads [B/s].
         cached: Rate of reads from L2 [B/s].
         held: Size that L2 holds as a whole [B].
@@ -139,7 +139,7 @@ class DecodeCurve:
     block_widths: tuple[float, ...]
     keys: tuple[float, ...]
     rows: tuple[float, ...]
-    copy: float
+    copy: tuple[float, float]
     memory: float
     cached: float
     held: float
@@ -195,7 +195,8 @@ class DecodeCurve:
         work = maximum(self._read(sizes, head, warm), head / self.head_rate)
         work = maximum(work, flops / self.peak)
         start = self.start * interpolated(sizes.width, WIDTHS, self.start_widths)
-        start = start + where((sequences > 1.0) & (kv_heads > 1.0), self.copy, 0.0)
+        copy = where(sequences > 1.0, self.copy[1], self.copy[0])
+        start = start + where(kv_heads > 1.0, copy, 0.0)
         first = start * (0.5 + 0.5 * factor) + interpolated(keys, KEYS, self.keys) * factor
         return first + _joined(busy, work, self.overlap)
 
