@@ -7,15 +7,14 @@ that no timing determines where physics expects them.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from cost_analysis.common.errors import InputError
+from cost_analysis.fitting.attention_timings import Timings, folds_of, pairs_of, sample_of
 from cost_analysis.fitting.predictions import Floats
 from cost_analysis.kernels.attention import (
     BLOCKS,
@@ -26,21 +25,13 @@ from cost_analysis.kernels.attention import (
     PromptCurve,
     sizes_of,
 )
-from cost_analysis.kernels.shapes import Attention, LatentAttention
+from cost_analysis.kernels.shapes import Attention
 
 Curve = DecodeCurve | PromptCurve
-Mask = npt.NDArray[np.bool_]
+AnyCurve = TypeVar("AnyCurve", DecodeCurve, PromptCurve)
+Kind = tuple[tuple[float, float], float, float]
 
-FOLDS = 5
-"""Parts into which shapes are divided."""
-
-MOST_ROWS = 4000
-"""Shapes of a table that a fit uses; more change no digit that matters."""
-
-UNCACHED = 400e6
-"""A cache of this size cannot lie in L2: reading it faster than the memory allows is no timing."""
-
-LONE = (
+LONE: tuple[Kind, ...] = (
     ((1.0, 1e9), 0.0, 0.0),
     ((1.0, 32.0), 0.0, 0.0),
     ((2.0, 1e9), 1.0, 0.0),
@@ -51,93 +42,10 @@ LONE = (
 """What engines run in the kernel of lone heads: groups, windows, few tokens. A fit tries each."""
 
 PRIOR = 0.02
-"""Weight of the priors: a hundred times a prior's number counts as 9 % at one shape."""
+"""Weight of the priors: a number e times its guess counts as 2 % at one shape."""
 
 RATIO = 0.5
 """Weight of a ratio of eight sequences to one beside that of a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """Timings of one kernel of an engine on a device, in one format.
-
-    Attributes:
-        shape: Sizes as arrays.
-        seconds: Time of one call [s].
-        dropped: Timings that were left out since they break the roof of the memory.
-    """
-
-    shape: Attention | LatentAttention
-    seconds: Floats
-    dropped: int = 0
-
-    def part(self, chosen: Mask) -> Timings:
-        """The timings of some of the shapes."""
-        cells = [each[chosen] if isinstance(each, np.ndarray) else each for each in self.shape]
-        return replace(self, shape=type(self.shape)(*cells), seconds=self.seconds[chosen])
-
-
-def timings_of(
-    shape: Attention | LatentAttention, seconds: Floats, bandwidth: float = np.inf
-) -> Timings:
-    """Timings with one row a shape: the median of those that were timed several times.
-
-    Args:
-        shape: Sizes; numbers count for all rows.
-        seconds: Time of one call [s].
-        bandwidth: Of the device's memory [B/s]; a decode step that is faster is left out.
-
-    Raises:
-        InputError: No timings, or some that are not positive numbers.
-    """
-    if seconds.size == 0 or not (np.isfinite(seconds) & (seconds > 0.0)).all():
-        raise InputError("a curve needs timings that are positive numbers, at least one")
-    sizes = np.stack([np.broadcast_to(each, seconds.shape) for each in _numbers(shape)])
-    unique, place = np.unique(sizes, axis=1, return_inverse=True)
-    medians = np.array([np.median(each) for each in _groups(seconds, place.ravel())])
-    timings = Timings(_with(shape, list(unique)), medians)
-    if not shape.decodes:
-        return timings
-    real = _read_bytes(timings.shape) < np.maximum(UNCACHED, medians * bandwidth)
-    return replace(timings.part(real), dropped=int((~real).sum()))
-
-
-def _numbers(shape: Attention | LatentAttention) -> list[Any]:
-    return [
-        np.asarray(each, dtype=np.float64) for each in shape if not isinstance(each, str | bool)
-    ]
-
-
-def _with(shape: Attention | LatentAttention, columns: Sequence[Any]) -> Any:
-    return type(shape)(*columns, shape.cache, shape.decodes)
-
-
-def _groups(seconds: Floats, place: Any) -> list[Floats]:
-    order = np.argsort(place, kind="stable")
-    return np.split(seconds[order], np.cumsum(np.bincount(place))[:-1])
-
-
-def _read_bytes(shape: Attention | LatentAttention) -> Any:
-    sizes = sizes_of(shape)
-    keys = np.where(
-        np.asarray(sizes.window) > 0, np.minimum(sizes.context, sizes.window), sizes.context
-    )
-    return 2.0 * sizes.value * sizes.width * sizes.kv_heads * sizes.sequences * keys
-
-
-def folds_of(shape: Attention | LatentAttention) -> npt.NDArray[np.int_]:
-    """The part of each shape, by a hash that is the same on every machine.
-
-    The hash is of all sizes but the number of sequences: a part holds all of them, so that the
-    ratio of eight to one is of two times that a fit has not seen.
-    """
-    return _hashes(shape) % FOLDS
-
-
-def _hashes(shape: Attention | LatentAttention) -> npt.NDArray[np.int_]:
-    columns = np.broadcast_arrays(*_numbers(shape))[1:]
-    names = ("/".join(f"{each:g}" for each in row) for row in zip(*columns, strict=True))
-    return np.array([zlib.crc32(name.encode()) for name in names])
 
 
 def fit_decode(timings: Timings, bandwidth: float, peak: float) -> DecodeCurve:
@@ -155,12 +63,10 @@ def fit_decode(timings: Timings, bandwidth: float, peak: float) -> DecodeCurve:
     fits = []
     for kind in tried:
         if (groups >= kind[0][0]).any():  # else no timing would be of the kernel of groups
-            fits.append(_fitted(timings, numbers, lambda p, kind=kind: _decode_curve(p, kind)))
+            fits.append(_fitted(timings, numbers, partial(_decode_curve, kind)))
     # A later kind must earn its numbers.
     costs = [cost * 1.02 ** (place > 0) for place, (cost, _) in enumerate(fits)]
-    curve = fits[int(np.argmin(costs))][1]
-    assert isinstance(curve, DecodeCurve)
-    return curve
+    return fits[int(np.argmin(costs))][1]
 
 
 def fit_prompt(timings: Timings, bandwidth: float, peak: float) -> PromptCurve:
@@ -173,13 +79,8 @@ def fit_prompt(timings: Timings, bandwidth: float, peak: float) -> PromptCurve:
     """
     timings = timings.part(np.asarray(timings.shape.queries) > 1.0)
     numbers = _prompt_numbers(bandwidth, peak)
-    fits = [
-        _fitted(timings, numbers, lambda p, packed=packed: _prompt_curve(p, packed))
-        for packed in (0.0, 1.0)
-    ]
-    curve = fits[0 if fits[0][0] <= 1.02 * fits[1][0] else 1][1]
-    assert isinstance(curve, PromptCurve)
-    return curve
+    fits = [_fitted(timings, numbers, partial(_prompt_curve, packed)) for packed in (0.0, 1.0)]
+    return fits[0 if fits[0][0] <= 1.02 * fits[1][0] else 1][1]
 
 
 Numbers = list[tuple[float, float, float]]
@@ -213,9 +114,8 @@ def _decode_numbers(least: float, bandwidth: float, peak: float) -> Numbers:
     ]
 
 
-def _decode_curve(
-    p: Sequence[float], kind: tuple[tuple[float, float], float, float]
-) -> DecodeCurve:
+def _decode_curve(kind: Kind, p: Sequence[float]) -> DecodeCurve:
+    """The curve of some numbers, for engines that use the kernel of lone heads as `kind` says."""
     sums = _rising_sums
     blocks, keys = sums(p[3:9]), sums(p[9:15])
     lone_blocks, lone_keys = sums(p[15:19]), sums(p[19:23])
@@ -271,7 +171,8 @@ def _prompt_numbers(bandwidth: float, peak: float) -> Numbers:
     ]
 
 
-def _prompt_curve(p: Sequence[float], packed: float) -> PromptCurve:
+def _prompt_curve(packed: float, p: Sequence[float]) -> PromptCurve:
+    """The curve of some numbers, with tiles of whole groups or of single heads."""
     first = p[4]
     memory, faster, held, beyond, overlap, tile_overlap = p[24:30]
     return PromptCurve(
@@ -302,13 +203,13 @@ def _rising_sums(steps: Sequence[float]) -> tuple[float, ...]:
 
 
 def _fitted(
-    timings: Timings, numbers: Numbers, curve_of: Callable[[Sequence[float]], Curve]
-) -> tuple[float, Curve]:
+    timings: Timings, numbers: Numbers, curve_of: Callable[[Sequence[float]], AnyCurve]
+) -> tuple[float, AnyCurve]:
     """Cost and curve of the numbers that fit best."""
     from scipy.optimize import least_squares
 
-    few = timings.part(_sample(timings))
-    ones, eights = _pairs(few.shape)
+    few = timings.part(sample_of(timings))
+    ones, eights = pairs_of(few.shape)
     guess, low, high = np.log(np.array(numbers)).T
     measured = np.log(few.seconds)
 
@@ -323,23 +224,6 @@ def _fitted(
         residuals, guess, bounds=(low, high), loss="soft_l1", f_scale=0.1, max_nfev=60, x_scale=1.0
     )
     return float(result.cost), curve_of([float(each) for each in np.exp(result.x)])
-
-
-def _sample(timings: Timings) -> Mask:
-    """At most `MOST_ROWS` shapes, with all numbers of sequences of each."""
-    least = MOST_ROWS / timings.seconds.size
-    return np.asarray(_hashes(timings.shape) // FOLDS % 4096 < 4096.0 * least)
-
-
-def _pairs(shape: Attention | LatentAttention) -> tuple[Any, Any]:
-    """Places of one sequence, and of eight with the same heads and context."""
-    columns = np.broadcast_arrays(*_numbers(shape))
-    rows = [tuple(row) for row in zip(*columns, strict=True)]
-    places = {row: place for place, row in enumerate(rows)}
-    pairs = [(places[row], places.get((8.0, *row[1:]))) for row in rows if row[0] == 1.0]
-    both = [(one, eight) for one, eight in pairs if eight is not None]
-    found = np.array(both, dtype=np.intp).reshape(-1, 2)
-    return found[:, 0], found[:, 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,7 +250,7 @@ class Errors:
 def errors_of(curve: Curve, timings: Timings) -> Errors:
     """Errors of a curve on timings, as the benchmark saw its caches."""
     relative = np.asarray(curve.seconds(timings.shape, warm=True)) / timings.seconds
-    ones, eights = _pairs(timings.shape)
+    ones, eights = pairs_of(timings.shape)
     size = np.abs(relative - 1.0)
     ratios = np.abs(relative[eights] / relative[ones] - 1.0)
     return Errors(

@@ -5,4 +5,5 @@ curves that were fitted to them and ship with the profiles (`curves`). Both take
 give seconds of one call on one device.
 
     shapes       what determines the time of a kernel: sizes and formats, as named tuples
+    attention    curves of attention: decode steps and prompts
 """

@@ -95,8 +95,8 @@ def sizes_of(shape: Attention | LatentAttention) -> Sizes:
     sequences, queries, context = map(as_float, shape[:3])
     heads = as_float(shape[3])
     if isinstance(shape, Attention):
-        rest = map(as_float, (shape.kv_heads, shape.head_dim, shape.window))
-        return Sizes(sequences, queries, context, heads, *rest, value)
+        kv_heads, width, window = map(as_float, shape[4:7])
+        return Sizes(sequences, queries, context, heads, kv_heads, width, window, value)
     if shape.decodes:
         width = as_float(shape.latent) / 2.0
         return Sizes(sequences, queries, context, heads, 1.0, width, 0.0, value)
