@@ -44,8 +44,10 @@ class Timings:
 
     def part(self, chosen: Mask) -> Timings:
         """The timings of some of the shapes."""
-        cells = [each[chosen] for each in np.broadcast_arrays(*_columns(self.shape), self.seconds)]
-        shape = _shaped(self.shape, cells[:-1])
+        cells = [
+            each[chosen] for each in np.broadcast_arrays(*columns_of(self.shape), self.seconds)
+        ]
+        shape = shaped(self.shape, cells[:-1])
         return replace(self, shape=shape, seconds=self.seconds[chosen])
 
 
@@ -62,23 +64,23 @@ def timings_of(shape: Shape, seconds: Floats, bandwidth: float = np.inf) -> Timi
     """
     if seconds.size == 0 or not (np.isfinite(seconds) & (seconds > 0.0)).all():
         raise InputError("a curve needs timings that are positive numbers, at least one")
-    sizes = np.stack([np.broadcast_to(each, seconds.shape) for each in _columns(shape)])
+    sizes = np.stack([np.broadcast_to(each, seconds.shape) for each in columns_of(shape)])
     unique, place = np.unique(sizes, axis=1, return_inverse=True)
     medians = np.array([np.median(each) for each in _groups(seconds, place.ravel())])
-    timings = Timings(_shaped(shape, list(unique)), medians)
+    timings = Timings(shaped(shape, list(unique)), medians)
     if not shape.decodes:
         return timings
     real = _read_bytes(timings.shape) < np.maximum(UNCACHED, medians * bandwidth)
     return replace(timings.part(real), dropped=int((~real).sum()))
 
 
-def _columns(shape: Shape) -> list[Floats]:
+def columns_of(shape: Shape) -> list[Floats]:
     """Sizes of a shape as arrays."""
     sizes = shape[:7] if isinstance(shape, Attention) else shape[:5]
     return [np.asarray(each, dtype=np.float64) for each in sizes]
 
 
-def _shaped(like: Shape, columns: Sequence[Floats]) -> Shape:
+def shaped(like: Shape, columns: Sequence[Floats]) -> Shape:
     """A shape of some sizes, with the formats of another."""
     if isinstance(like, Attention):
         a, b, c, d, e, f, g = columns
@@ -110,7 +112,7 @@ def folds_of(shape: Shape) -> npt.NDArray[np.int_]:
 
 
 def _hashes(shape: Shape) -> npt.NDArray[np.int_]:
-    columns = np.broadcast_arrays(*_columns(shape))[1:]
+    columns = np.broadcast_arrays(*columns_of(shape))[1:]
     names = ("/".join(f"{each:g}" for each in row) for row in zip(*columns, strict=True))
     return np.array([zlib.crc32(name.encode()) for name in names])
 
@@ -123,7 +125,7 @@ def sample_of(timings: Timings) -> Mask:
 
 def pairs_of(shape: Shape) -> tuple[Any, Any]:
     """Places of one sequence, and of eight with the same heads and context."""
-    columns = np.broadcast_arrays(*_columns(shape))
+    columns = np.broadcast_arrays(*columns_of(shape))
     rows = [tuple(row) for row in zip(*columns, strict=True)]
     places = {row: place for place, row in enumerate(rows)}
     pairs = [(places[row], places.get((8.0, *row[1:]))) for row in rows if row[0] == 1.0]
