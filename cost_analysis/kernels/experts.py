@@ -18,7 +18,7 @@ large against the cache, each tile of rows reads them from memory again (`spill`
 come in and are summed, on each device of all tokens (`token_seconds` a byte).
 
 **Routing** is not part of the curve: it takes the rows and the experts reached from the shape. The
-tables were measured with a routing of their own (`fitting/expert_curves.py`).
+tables were measured with a routing of their own (`distilling/expert_curves.py`).
 """
 
 from __future__ import annotations

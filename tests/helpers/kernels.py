@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from cost_analysis.fitting.exchange_curves import ExchangeTimings
-from cost_analysis.fitting.expert_curves import ExpertFacts, ExpertTimings
+from cost_analysis.distilling.exchange_curves import ExchangeTimings
+from cost_analysis.distilling.expert_curves import ExpertFacts, ExpertTimings
 from tests.helpers.data import read_rows
 
 H100_BLOCKS = ExpertFacts(cache=50e6, bandwidth=3.35e12, peak=1979e12, weight_bytes=1.0)

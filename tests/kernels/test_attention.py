@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cost_analysis.fitting.attention_timings import shaped
+from cost_analysis.distilling.attention_timings import shaped
 from cost_analysis.kernels.attention import (
     LATENT_WIDTH,
     DecodeCurve,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cost_analysis import InputError
-from cost_analysis.fitting.exchange_curves import (
+from cost_analysis.distilling.exchange_curves import (
     ExchangeTimings,
     fit_reduce_curve,
     held_out_errors,

@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from cost_analysis.fitting.product_timings import (
+from cost_analysis.distilling.product_timings import (
     FOLDS,
     ProductFacts,
     ProductTimings,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cost_analysis.fitting.expert_loads import certain_loads, routed_loads
+from cost_analysis.distilling.expert_loads import certain_loads, routed_loads
 from cost_analysis.fitting.predictions import Floats
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cost_analysis.common.arrays import Array
 from cost_analysis.common.errors import InputError
-from cost_analysis.fitting.predictions import Floats
 from cost_analysis.kernels.attention import sizes_of
 from cost_analysis.kernels.shapes import Attention, LatentAttention
 
@@ -39,7 +39,7 @@ class Timings:
     """
 
     shape: Shape
-    seconds: Floats
+    seconds: Array
     dropped: int = 0
 
     def part(self, chosen: Mask) -> Timings:
@@ -51,7 +51,7 @@ class Timings:
         return replace(self, shape=shape, seconds=self.seconds[chosen])
 
 
-def timings_of(shape: Shape, seconds: Floats, bandwidth: float = np.inf) -> Timings:
+def timings_of(shape: Shape, seconds: Array, bandwidth: float = np.inf) -> Timings:
     """Timings with one row a shape: the median of those that were timed several times.
 
     Args:
@@ -74,13 +74,13 @@ def timings_of(shape: Shape, seconds: Floats, bandwidth: float = np.inf) -> Timi
     return replace(timings.part(real), dropped=int((~real).sum()))
 
 
-def columns_of(shape: Shape) -> list[Floats]:
+def columns_of(shape: Shape) -> list[Array]:
     """Sizes of a shape as arrays."""
     sizes = shape[:7] if isinstance(shape, Attention) else shape[:5]
     return [np.asarray(each, dtype=np.float64) for each in sizes]
 
 
-def shaped(like: Shape, columns: Sequence[Floats]) -> Shape:
+def shaped(like: Shape, columns: Sequence[Array]) -> Shape:
     """A shape of some sizes, with the formats of another."""
     if isinstance(like, Attention):
         a, b, c, d, e, f, g = columns
@@ -89,7 +89,7 @@ def shaped(like: Shape, columns: Sequence[Floats]) -> Shape:
     return LatentAttention(a, b, c, d, e, like.cache, like.decodes)
 
 
-def _groups(seconds: Floats, place: Any) -> list[Floats]:
+def _groups(seconds: Array, place: Any) -> list[Array]:
     order = np.argsort(place, kind="stable")
     return np.split(seconds[order], np.cumsum(np.bincount(place))[:-1])
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cost_analysis import InputError
-from cost_analysis.fitting.attention_timings import (
+from cost_analysis.distilling.attention_timings import (
     FOLDS,
     MOST_ROWS,
     folds_of,

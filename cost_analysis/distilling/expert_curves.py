@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cost_analysis.common.arrays import Array
 from cost_analysis.common.errors import InputError
-from cost_analysis.fitting.expert_loads import routed_loads
-from cost_analysis.fitting.predictions import Floats
+from cost_analysis.distilling.expert_loads import routed_loads
 from cost_analysis.kernels.experts import CACHE_FADES, ExpertCurve
 from cost_analysis.kernels.shapes import Experts
 
@@ -66,14 +66,14 @@ class ExpertTimings:
         seconds: Of one call [s].
     """
 
-    tokens: Floats
-    hidden: Floats
-    inner: Floats
-    experts: Floats
-    held: Floats
-    per_token: Floats
-    matrices: Floats
-    seconds: Floats
+    tokens: Array
+    hidden: Array
+    inner: Array
+    experts: Array
+    held: Array
+    per_token: Array
+    matrices: Array
+    seconds: Array
 
     def part(self, chosen: Mask | npt.NDArray[np.intp]) -> ExpertTimings:
         """Those that a mask or indices choose."""
@@ -227,7 +227,7 @@ def fit_expert_curve(timings: ExpertTimings, facts: ExpertFacts) -> ExpertCurve:
     bounds = _bounds(facts)
     low, first, high = np.log(np.array(list(bounds.values()))).T
 
-    def residuals(numbers: Floats) -> Floats:
+    def residuals(numbers: Array) -> Array:
         curve = _curve(facts, bounds, numbers)
         off = weights * (np.log(curve.seconds(shape, warm=True)) - measured)
         # A number of which the timings say nothing, such as what divided experts add, stays put.
@@ -264,7 +264,7 @@ def _bounds(facts: ExpertFacts) -> dict[str, tuple[float, float, float]]:
     }
 
 
-def _curve(facts: ExpertFacts, bounds: dict[str, Any], logarithms: Floats) -> ExpertCurve:
+def _curve(facts: ExpertFacts, bounds: dict[str, Any], logarithms: Array) -> ExpertCurve:
     """The curve of numbers under the names of `bounds`, given as logarithms."""
     numbers = dict(zip(bounds, np.exp(logarithms).tolist(), strict=True))
     return ExpertCurve(facts.cache, facts.weight_bytes, **numbers)
@@ -315,14 +315,14 @@ def errors_of(curve: ExpertCurve, timings: ExpertTimings) -> HeldOut:
     return HeldOut(_errors(ratios), tuple(found), _errors(eight) if len(eight) else None)
 
 
-def _errors(ratios: Floats) -> Errors:
+def _errors(ratios: Array) -> Errors:
     """Errors of predicted over measured times."""
     off = np.abs(ratios - 1.0)
     ninety = float(np.quantile(off, 0.9))
     return Errors(len(ratios), float(np.median(off)), ninety, float(np.median(ratios) - 1.0))
 
 
-def _ratios_of_eight(timings: ExpertTimings, ratios: Floats) -> Floats:
+def _ratios_of_eight(timings: ExpertTimings, ratios: Array) -> Array:
     """Predicted over measured ratio of 8 tokens to 1, of the shapes that have both."""
     names = ("hidden", "inner", "per_token", "experts", "held", "matrices")
     keys = np.stack([getattr(timings, name) for name in names], axis=1)

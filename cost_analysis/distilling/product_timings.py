@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from cost_analysis.fitting.predictions import Floats
+from cost_analysis.common.arrays import Array
 from cost_analysis.kernels.shapes import Product
 
 Indices: TypeAlias = npt.NDArray[np.intp]
@@ -36,10 +36,10 @@ class ProductTimings:
         seconds: Of one call [s].
     """
 
-    rows: Floats
-    inputs: Floats
-    outputs: Floats
-    seconds: Floats
+    rows: Array
+    inputs: Array
+    outputs: Array
+    seconds: Array
 
     def part(self, chosen: npt.NDArray[np.bool_] | Indices) -> ProductTimings:
         """Those that a mask or indices choose."""
@@ -112,7 +112,7 @@ def clean_timings(timings: ProductTimings, facts: ProductFacts) -> CleanTimings:
     )
 
 
-def fold_of(inputs: Floats, outputs: Floats) -> Indices:
+def fold_of(inputs: Array, outputs: Array) -> Indices:
     """The part, from 0 to `FOLDS` - 1, that each (inputs, outputs) belongs to; always the same."""
     first = outputs.astype(np.uint64) * np.uint64(2654435761)
     second = inputs.astype(np.uint64) * np.uint64(2246822519)

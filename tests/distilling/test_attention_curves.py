@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cost_analysis.fitting.attention_curves import (
+from cost_analysis.distilling.attention_curves import (
     errors_of,
     fit_decode,
     fit_prompt,
     held_out_errors,
 )
-from cost_analysis.fitting.attention_timings import (
+from cost_analysis.distilling.attention_timings import (
     Timings,
     columns_of,
     folds_of,

@@ -12,12 +12,12 @@ import pytest
 from cost_analysis import InputError
 from cost_analysis.common.arrays import single
 from cost_analysis.common.files import read_table
-from cost_analysis.fitting.product_curves import (
+from cost_analysis.distilling.product_curves import (
     curve_errors,
     fit_product_curve,
     held_out_errors,
 )
-from cost_analysis.fitting.product_timings import (
+from cost_analysis.distilling.product_timings import (
     ProductFacts,
     ProductTimings,
     clean_timings,

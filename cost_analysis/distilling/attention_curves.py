@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from cost_analysis.fitting.attention_timings import Timings, folds_of, pairs_of, sample_of
-from cost_analysis.fitting.predictions import Floats
+from cost_analysis.common.arrays import Array
+from cost_analysis.distilling.attention_timings import Timings, folds_of, pairs_of, sample_of
 from cost_analysis.kernels.attention import (
     BLOCKS,
     KEYS,
@@ -213,11 +213,11 @@ def _fitted(
     guess, low, high = np.log(np.array(numbers)).T
     measured = np.log(few.seconds)
 
-    def residuals(logs: Any) -> Floats:
+    def residuals(logs: Any) -> Array:
         curve = curve_of([float(each) for each in np.exp(logs)])
         errors = np.log(np.asarray(curve.seconds(few.shape, warm=True))) - measured
         ratios = RATIO * (errors[eights] - errors[ones])
-        all_errors: Floats = np.concatenate([errors, ratios, PRIOR * (logs - guess)])
+        all_errors: Array = np.concatenate([errors, ratios, PRIOR * (logs - guess)])
         return all_errors
 
     result = least_squares(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cost_analysis import InputError
-from cost_analysis.fitting.expert_curves import (
+from cost_analysis.distilling.expert_curves import (
     BUCKETS,
     clean_timings,
     errors_of,

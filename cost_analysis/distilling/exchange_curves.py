@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cost_analysis.common.arrays import Array
 from cost_analysis.common.errors import InputError
-from cost_analysis.fitting.predictions import Floats
 from cost_analysis.kernels.exchanges import LINES, ReduceCurve
 from cost_analysis.kernels.shapes import AllReduce
 
@@ -33,9 +33,9 @@ class ExchangeTimings:
         seconds: Of one call, in a CUDA graph [s].
     """
 
-    bytes: Floats
-    devices: Floats
-    seconds: Floats
+    bytes: Array
+    devices: Array
+    seconds: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +79,11 @@ def fit_reduce_curve(timings: ExchangeTimings) -> ReduceCurve:
     return ReduceCurve(tuple(counts), tuple(starts), tuple(rates))
 
 
-def _lines(size: Floats, seconds: Floats) -> tuple[Floats, Floats]:
+def _lines(size: Array, seconds: Array) -> tuple[Array, Array]:
     """Starts and seconds a byte of the lines whose least is nearest to timings in rising size."""
     from scipy.optimize import least_squares
 
-    def residuals(numbers: Floats) -> Floats:
+    def residuals(numbers: Array) -> Array:
         return np.log(_least(*_unpacked(numbers), size) / seconds)
 
     tries = []
@@ -94,7 +94,7 @@ def _lines(size: Floats, seconds: Floats) -> tuple[Floats, Floats]:
     return _unpacked(best.x)
 
 
-def _guess(size: Floats, seconds: Floats, first: int, second: int) -> Floats:
+def _guess(size: Array, seconds: Array, first: int, second: int) -> Array:
     """Logarithms of the lines that meet near two of the timings."""
     last = seconds[-1] / size[-1]
     rate = max((seconds[first] - seconds[0]) / size[first], 0.01 * last)
@@ -102,15 +102,15 @@ def _guess(size: Floats, seconds: Floats, first: int, second: int) -> Floats:
     return np.log([0.95 * seconds.min(), *steps, rate, 1.3 * last, last])
 
 
-def _unpacked(numbers: Floats) -> tuple[Floats, Floats]:
+def _unpacked(numbers: Array) -> tuple[Array, Array]:
     """Starts, each above the one before, and seconds a byte."""
     values = np.exp(numbers)
     return np.cumsum(values[:LINES]), values[LINES:]
 
 
-def _least(starts: Floats, rates: Floats, size: Floats) -> Floats:
+def _least(starts: Array, rates: Array, size: Array) -> Array:
     """The least of the lines at each size."""
-    least: Floats = (starts[:, None] + rates[:, None] * size).min(axis=0)
+    least: Array = (starts[:, None] + rates[:, None] * size).min(axis=0)
     return least
 
 

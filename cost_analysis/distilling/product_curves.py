@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from cost_analysis.common.arrays import Array
 from cost_analysis.common.errors import InputError
-from cost_analysis.fitting.predictions import Floats
-from cost_analysis.fitting.product_timings import Indices, ProductFacts, ProductTimings, fold_of
+from cost_analysis.distilling.product_timings import Indices, ProductFacts, ProductTimings, fold_of
 from cost_analysis.kernels.products import ROW_CLASSES, SHAPE_CLASSES, SIZES, ProductCurve
 
 REPORTED_FOLD = 4
@@ -187,10 +187,10 @@ def _physical(
     starts = np.array([_BOUNDS[name][1][start] for name in names])
     scales = np.array([_BOUNDS[name][3] for name in names])
 
-    def with_numbers(numbers: Floats) -> ProductCurve:
+    def with_numbers(numbers: Array) -> ProductCurve:
         return _changed(curve, zip(names, numbers.tolist(), strict=True))
 
-    def residuals(numbers: Floats) -> Floats:
+    def residuals(numbers: Array) -> Array:
         return _residuals(sample, with_numbers(numbers))
 
     fitted = least_squares(
@@ -205,9 +205,9 @@ def _physical(
     return float(fitted.cost), with_numbers(fitted.x)
 
 
-def _residuals(timings: ProductTimings, curve: ProductCurve) -> Floats:
+def _residuals(timings: ProductTimings, curve: ProductCurve) -> Array:
     """Logarithm of predicted over measured."""
-    ratios: Floats = np.log(curve.seconds(timings.shape(), warm=True) / timings.seconds)
+    ratios: Array = np.log(curve.seconds(timings.shape(), warm=True) / timings.seconds)
     return ratios
 
 
@@ -236,14 +236,14 @@ class _Design:
 
     columns: int
     cells: Indices
-    weights: Floats
+    weights: Array
 
-    def values(self, table: Floats) -> Floats:
+    def values(self, table: Array) -> Array:
         """What a table gives each timing, (timings,)."""
-        together: Floats = (table[self.cells] * self.weights).sum(axis=1)
+        together: Array = (table[self.cells] * self.weights).sum(axis=1)
         return together
 
-    def medians(self, wanted: Floats) -> Floats:
+    def medians(self, wanted: Array) -> Array:
         """The table with the least sum of absolute errors, by weighted squares in turn."""
         table, importance = np.ones(self.columns), np.ones(len(wanted))
         for _ in range(8):
@@ -251,7 +251,7 @@ class _Design:
             importance = 0.05 / np.maximum(np.abs(self.values(table) - wanted), 0.01)
         return table
 
-    def _weighted(self, wanted: Floats, importance: Floats) -> Floats:
+    def _weighted(self, wanted: Array, importance: Array) -> Array:
         """The table with the least weighted squares, cells without timings drawn to 1."""
         columns = self.columns
         squares, sides = 2.0 * np.eye(columns), np.full(columns, 2.0)
@@ -262,7 +262,7 @@ class _Design:
                 pairs = first * columns + second
                 sums = np.bincount(pairs, weights=weighted * right, minlength=columns * columns)
                 squares += sums.reshape(columns, columns)
-        solved: Floats = np.linalg.solve(squares, sides)
+        solved: Array = np.linalg.solve(squares, sides)
         return solved
 
 
@@ -283,7 +283,7 @@ def _designs(timings: ProductTimings) -> list[_Design]:
     return [*single, _design((len(SHAPE_CLASSES) + 1) * columns * columns, both)]
 
 
-def _design(columns: int, cells: Sequence[tuple[Indices, Floats]]) -> _Design:
+def _design(columns: int, cells: Sequence[tuple[Indices, Array]]) -> _Design:
     return _Design(
         columns=columns,
         cells=np.stack([cell for cell, _ in cells], axis=1),
@@ -291,7 +291,7 @@ def _design(columns: int, cells: Sequence[tuple[Indices, Floats]]) -> _Design:
     )
 
 
-def _hats(sizes: Floats) -> list[tuple[Indices, Floats]]:
+def _hats(sizes: Array) -> list[tuple[Indices, Array]]:
     """The two places of `SIZES` around each size, and their weights."""
     marks = np.array(SIZES)
     inside = np.clip(sizes, marks[0], marks[-1])
@@ -310,7 +310,7 @@ def _changed(curve: ProductCurve, numbers: Iterable[tuple[str, Any]]) -> Product
     return replace(curve, **dict(numbers))
 
 
-def _bucket(first: int, last: int, errors: Floats) -> BucketErrors:
+def _bucket(first: int, last: int, errors: Array) -> BucketErrors:
     """Median and ninth decile of errors; without any, both are NaN."""
     if not len(errors):
         return BucketErrors(first, last, 0, float("nan"), float("nan"))
@@ -318,7 +318,7 @@ def _bucket(first: int, last: int, errors: Floats) -> BucketErrors:
     return BucketErrors(first, last, len(errors), median, ninth)
 
 
-def _ratio_errors(timings: ProductTimings, times: Floats) -> Floats:
+def _ratio_errors(timings: ProductTimings, times: Array) -> Array:
     """Errors of the time at 8 rows over that at 1, of shapes that have both."""
     found: dict[tuple[float, float], dict[float, float]] = {}
     ratios = (times / timings.seconds).tolist()
@@ -327,5 +327,5 @@ def _ratio_errors(timings: ProductTimings, times: Floats) -> Floats:
         if rows in (1.0, 8.0):
             found.setdefault((inputs, outputs), {})[rows] = ratio
     pairs = [pair for pair in found.values() if len(pair) == 2]
-    errors: Floats = np.abs(np.array([pair[8.0] / pair[1.0] - 1.0 for pair in pairs]))
+    errors: Array = np.abs(np.array([pair[8.0] / pair[1.0] - 1.0 for pair in pairs]))
     return errors

@@ -24,7 +24,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from cost_analysis.fitting.predictions import Floats
+from cost_analysis.common.arrays import Array
 
 EXPONENT = 1.01
 """Of the power law of the rows that are fitted."""
@@ -40,8 +40,8 @@ Counts = npt.NDArray[np.int64]
 
 
 def routed_loads(
-    tokens: Floats, per_token: Floats, experts: Floats, held: Floats, exponent: float = EXPONENT
-) -> tuple[Floats, Floats]:
+    tokens: Array, per_token: Array, experts: Array, held: Array, exponent: float = EXPONENT
+) -> tuple[Array, Array]:
     """Rows of the busiest device, and its experts that have any: means over draws.
 
     Args:
@@ -59,7 +59,7 @@ def routed_loads(
 
 
 def certain_loads(
-    tokens: Floats, per_token: Floats, experts: Floats, held: Floats
+    tokens: Array, per_token: Array, experts: Array, held: Array
 ) -> npt.NDArray[np.bool_]:
     """Where older tables have the same load: one device, and one token or many for each expert."""
     many = tokens * per_token >= _MANY * experts
