@@ -246,7 +246,8 @@ def expert_table(
     table = find_table(library or find_library(), device, engine, "moe_perf")
     own = {"moe_dtype": (_stored_format(table, "moe_dtype", weights),)}
     own["distribution"] = (distribution,)
-    own["kernel_source"] = _main_sources(table, own)
+    if "kernel_source" in table.columns:
+        own["kernel_source"] = _main_sources(table, own)
     names = ("num_tokens", "hidden_size", "inter_size", "num_experts", "topk")
     columns, seconds = _timings(table, (*names, "moe_tp_size", "moe_ep_size"), own)
     tokens, hidden, inner, experts, per_token, parts, groups = columns
@@ -267,9 +268,9 @@ def _main_sources(table: Table, among: Mapping[str, Collection[str]]) -> tuple[s
     names = read_columns(table, ["kernel_source"], among)["kernel_source"]
     gated = np.char.replace(names.astype(str), "_nongated", "_cutlass")
     different, counts = np.unique(gated, return_counts=True)
-    if not len(different):
-        return tuple(values_of(table, "kernel_source"))
-    return tuple(np.unique(names[gated == different[counts.argmax()]]).tolist())
+    if not len(different):  # no such rows: what reads them says so
+        return values_of(table, "kernel_source")
+    return tuple(map(str, np.unique(names[gated == different[counts.argmax()]])))
 
 
 def quantise_table(device: str, engine: str, library: Library | None = None) -> ProductTimings:
