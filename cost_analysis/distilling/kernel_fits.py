@@ -76,6 +76,9 @@ quantises its input, which in whole runs the kernel before does, and no table sa
 LENDERS = ("sglang", "tensorrt-llm", "vllm")
 """Engines whose curve is taken where an engine has none, the first one that has it."""
 
+LARGEST_ERROR = 0.15
+"""Median error of a curve above which that of another engine is taken, if there is a better one."""
+
 OLD_ROUTERS = ("a100-sxm-80gb",)
 """Devices whose tables of experts routed tokens in another way, of which only some loads are
 known."""
@@ -206,14 +209,19 @@ def _lent(job: Job, usable: dict[Job, KernelFit]) -> FittedCurve | None:
     preferred = OTHERS.get((job.engine, job.family, job.format), job.engine)
     # What quantising takes belongs to the product that includes it.
     lenders = (job.engine,) if job.family == "quantise" else (preferred, job.engine, *LENDERS)
-    for engine in lenders:
-        fit = usable.get(job._replace(engine=engine))
-        if fit is not None and fit.curve is not None:
-            errors = {"median": fit.held_out.median, "ninety": fit.held_out.ninety}
-            if not np.isnan(fit.eight):
-                errors["eight"] = fit.eight
-            return FittedCurve(fit.curve, f"{fit.source}, {fit.rows:,} timings", errors)
-    return None
+    found = [usable[job._replace(engine=e)] for e in lenders if job._replace(engine=e) in usable]
+    if not found:
+        return None
+    good = [fit for fit in found if fit.held_out.median <= LARGEST_ERROR]
+    fit = good[0] if good else min(found, key=lambda each: each.held_out.median)
+    if fit.curve is None:
+        return None
+    errors = {"median": fit.held_out.median, "ninety": fit.held_out.ninety}
+    if not np.isnan(fit.eight):
+        errors["eight"] = fit.eight
+    lender = "" if fit.job.engine == job.engine else fit.job.engine
+    source = f"{fit.source}, {fit.rows:,} timings"
+    return FittedCurve(fit.curve, source, errors, lender=lender)
 
 
 def _source(table: Table) -> str:
