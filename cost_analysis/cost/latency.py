@@ -23,6 +23,7 @@ from cost_analysis.common.arrays import (
     floor,
     maximum,
     minimum,
+    square_root,
     where,
 )
 from cost_analysis.cost.operator import Growth, Operator, arithmetic_sum
@@ -90,8 +91,23 @@ def prefill_phase(operators: Sequence[Operator], launched: Launched, speeds: Spe
     """
     times = [speeds.time(operator) for operator in operators]
     device, engine = _sum_of_seconds(times), speeds.engine
-    host = maximum(launched.layers * engine.layer_host_time - device, 0.0) + launched.added(engine)
+    waiting = waiting_beyond(launched.layers * engine.layer_host_time, device, engine)
+    host = waiting + launched.added(engine)
     return Phase("prefill", (*times, waiting_time("host", host, speeds)), device + host)
+
+
+def waiting_beyond(host: Number, device: Number, engine: Engine) -> Number:
+    """Time that a device waits for the host that launches its kernels [s].
+
+    Args:
+        host: Time of the host alone [s].
+        device: Time of the kernels alone [s].
+        engine: With `soft_roofs` the two hide each other in part only: what the host launches while
+            long kernels run waits in a queue, and the queue is empty after short ones.
+    """
+    if engine.soft_roofs:
+        return square_root(host * host + device * device) - device
+    return maximum(host - device, 0.0)
 
 
 def decode_phase(
@@ -132,8 +148,9 @@ def decode_phase(
         kinds.append(kind)
         times.append(_grown(operator, growth, kind, steps, speeds))
         floors, grown = floors + kind.overhead, grown + times[-1].seconds
-    slack = launched.layers * engine.layer_host_time - step - floors
-    waiting = _AllKinds(tuple(kinds)).waiting(slack, steps) + launched.added(engine) * steps
+    host = launched.layers * engine.layer_host_time
+    waiting = _AllKinds(tuple(kinds)).waiting(host, step + floors, steps, engine)
+    waiting = waiting + launched.added(engine) * steps
     times.append(waiting_time("host", waiting, speeds))
     return Phase("decode", tuple(times), step * steps + grown + waiting)
 
@@ -281,15 +298,25 @@ class _AllKinds(NamedTuple):
 
     kinds: tuple[_Roofs | _Measured, ...]
 
-    def waiting(self, slack: Number, steps: Number) -> Number:
+    def waiting(self, host: Number, others: Number, steps: Number, engine: Engine) -> Number:
         """Time that the device waits for the host, over all steps.
 
-        `slack` is the host's time less that of all other operators. The attention grows, so the
-        device waits in the first steps only, while the attention takes less than the slack.
+        The attention grows, so without `soft_roofs` the device waits in the first steps only, while
+        the attention takes less than what the host takes beyond all other operators.
+
+        Args:
+            host: Time of the host in a step [s].
+            others: Time of all but the growing part of attention [s].
+            steps: Steps.
+            engine: What runs them.
         """
-        if any(isinstance(kind, _Measured) for kind in self.kinds):
-            each = ((maximum(slack - self.at(step), 0.0), share) for step, share in _nodes(steps))
+        if engine.soft_roofs or any(isinstance(kind, _Measured) for kind in self.kinds):
+            each = (
+                (waiting_beyond(host, others + self.at(step), engine), share)
+                for step, share in _nodes(steps)
+            )
             return sum((waited * share for waited, share in each), 0.0)
+        slack = host - others
         count = self.steps_below(slack, steps)
         return maximum(slack * count - self.sum(count), 0.0)
 

@@ -113,7 +113,8 @@ class Engine:
         device_shares: The two efficiencies are shares of what the device's best kernels reach
             (`Hardware.reached_flops`, `reached_bandwidth`), not of its datasheet.
         soft_roofs: Both roofs slow matrix products near the ridge: their time is the root of the
-            sum of the squares of the two times, not the larger one.
+            sum of the squares of the two times, not the larger one. So it is with the host that
+            launches layers and the device.
         kernel_floor: Time that every kernel takes at least [s].
         elementwise_share: Share of the weights' rate that norms, activations and sums reach;
             small where they are not fused and pass over their values several times.
