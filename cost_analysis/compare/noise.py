@@ -1,0 +1,101 @@
+"""How far timings of kernels repeat, and what that leaves of a ratio of latency increases.
+
+A ratio of increases divides by what streams add, which is often no more than what two timings of
+one kernel differ by. So each ratio has an interval, and where what streams add is within the noise
+they are free, with a bound.
+
+The ratio of a kernel's times at two numbers of rows repeats within a share (`ratio_noise`). The
+same kernel errs alike in all layers and steps, and kernels of different shapes err independently:
+what streams add is uncertain by the root of the sum over kernels of (share times time) squared.
+What the wider model adds is as large as the base itself, and its noise is left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cost_analysis.common.arrays import Array
+from cost_analysis.cost.estimate import Estimate, ratio_of_increases
+from cost_analysis.cost.kernels import kernel_format
+from cost_analysis.inputs.system import System
+from cost_analysis.kernels.curves import load_curves
+from cost_analysis.kernels.times import MODELLED
+
+NOISE = 0.09
+"""Share within which 80 % of the ratios of a product's times at neighbouring rows repeat, where the
+curves do not state their own: that of the noisiest of eight tables, bf16 products on A100, H100,
+L40S and B200 under vLLM and TensorRT-LLM (0.015 to 0.095, by `fitting.kernel_noise`)."""
+
+EIGHTY_OVER_MEDIAN = 1.9
+"""80 % quantile over the median of absolute errors, were they normal."""
+
+
+def ratio_noise(system: System) -> float:
+    """Share within which 80 % of the ratios of a product's times at two numbers of rows repeat.
+
+    Of timings, as the curves of the engine state it ("noise"); of fitted curves no less than their
+    error in the time at 8 rows over that at 1 ("eight", a median).
+    """
+    curves = load_curves(system.hardware.kernels, system.engine.kernels.products)
+    fitted = curves.get(("product", kernel_format(system.precision.matrix)))
+    errors = {} if fitted is None else fitted.errors
+    noise = errors.get("noise", NOISE)
+    if system.kernels == "measured":
+        return noise
+    return max(noise, EIGHTY_OVER_MEDIAN * errors.get("eight", 0.0))
+
+
+def kernel_spread(cost: Estimate) -> Array:
+    """Root of the sum of squares of the times of a request's measured kernels [s]."""
+    squares: Array = np.zeros(1)
+    for time in (*cost.prefill.times, *cost.decode.times):
+        own = np.where(np.asarray(time.origin) != MODELLED, time.total_seconds, 0.0)
+        squares = squares + own * own
+    return np.asarray(np.sqrt(squares))
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What streams and the wider model add to a base's latency, and the noise of the former.
+
+    Attributes:
+        base: Latency of the base [s].
+        wider: What the parameter-scaled model adds [s].
+        streams: What the streams add [s].
+        noise: Within which 80 % of measurements of `streams` lie [s]; 0 without measurements.
+    """
+
+    base: float
+    wider: float
+    streams: float
+    noise: float
+
+    @property
+    def is_free(self) -> bool:
+        """Whether what the streams add is within the noise, or less than nothing."""
+        return self.noise > 0 and self.streams <= self.noise
+
+    @property
+    def at_most(self) -> float:
+        """What the streams add at most, as a share of the base."""
+        return (self.streams + self.noise) / self.base
+
+    @property
+    def ratio(self) -> float:
+        """How many times less the streams add (`ratio_of_increases`)."""
+        return self._over(self.streams)
+
+    @property
+    def low(self) -> float:
+        """Lower end of the ratio's interval; infinite where streams save time beyond the noise."""
+        return self._over(self.streams + self.noise)
+
+    @property
+    def high(self) -> float:
+        """Upper end; infinite where streams are free."""
+        return self._over(self.streams - self.noise)
+
+    def _over(self, streams: float) -> float:
+        return float(ratio_of_increases(self.wider, streams, self.base))
