@@ -148,7 +148,8 @@ class OnGpu:
         noise: Share within which the ratio of a kernel's times at two numbers of rows repeats.
         one_row: Time of a large product with one row over that with a row for each stream.
         readings: Every reading, those of the first choice first.
-        ends: Where streams stop paying by its method and losses, for each number of streams.
+        ends: Where streams stop paying by its method and losses, for each number of streams;
+            empty where it was not searched for.
     """
 
     system: System
@@ -202,12 +203,15 @@ class ClaimsOnGpus:
     gpus: tuple[OnGpu, ...]
 
 
-def claims_on_gpus(asked: Question, systems: Sequence[System]) -> ClaimsOnGpus:
+def claims_on_gpus(
+    asked: Question, systems: Sequence[System], *, with_ends: bool = True
+) -> ClaimsOnGpus:
     """Every reading of the claim on every device and engine.
 
     Args:
         asked: The models and requests.
         systems: Devices and engines (`measured_systems`).
+        with_ends: Search for where streams stop paying, which takes most of the time.
 
     Raises:
         InputError: P is 1, or no wider model of equal loss exists.
@@ -218,7 +222,7 @@ def claims_on_gpus(asked: Question, systems: Sequence[System]) -> ClaimsOnGpus:
     choice, baseline = next(iter(baselines.items()))
     published = cache(lambda spec: _costs("published", spec, asked.setting, named_system()))
     papers = _readings(named_system(), asked, choice, baseline, published)
-    gpus = tuple(_on(system, asked, baselines) for system in systems)
+    gpus = tuple(_on(system, asked, baselines, with_ends=with_ends) for system in systems)
     return ClaimsOnGpus(asked, baseline, papers, gpus)
 
 
@@ -238,7 +242,9 @@ def _baselines(asked: Question) -> dict[Choice, Baseline]:
     return found
 
 
-def _on(system: System, asked: Question, baselines: Mapping[Choice, Baseline]) -> OnGpu:
+def _on(
+    system: System, asked: Question, baselines: Mapping[Choice, Baseline], *, with_ends: bool
+) -> OnGpu:
     share = ratio_noise(system)
     costs = cache(lambda spec: _costs("operators", spec, asked.setting, system, share))
     readings = tuple(
@@ -248,7 +254,7 @@ def _on(system: System, asked: Question, baselines: Mapping[Choice, Baseline]) -
     )
     _, *others = next(iter(baselines))
     own = {choice[0]: each for choice, each in baselines.items() if [*choice[1:]] == others}
-    ends = _ends(system, asked, own)
+    ends = _ends(system, asked, own) if with_ends else {}
     return OnGpu(system, share, _one_row(system, asked.streams), readings, ends)
 
 
