@@ -33,7 +33,8 @@ ALLOWED = {
     "safetensors": ("measure/checkpoints",),
     "huggingface_hub": ("measure/checkpoints", "inputs/models"),
     "pynvml": ("telemetry/nvml",),
-    "pyarrow": ("search/sweep_files",),
+    "pyarrow": ("search/sweep_files", "kernels/library", "kernels/tables"),
+    "yaml": ("kernels/library",),
     "dask": ("search/sweep_workers",),
     "distributed": ("search/sweep_workers",),
 }

@@ -8,6 +8,7 @@ output        prints an answer, or writes it to a file
 estimate      `estimate` (the default), `hardware`, `models`, `engines`
 compare       `claims`, `compare`, `crossover`, `precision`
 fit           `fit`, `accuracy`, `fit-latency`
+kernels       `kernels`
 plan          `plan`, `layouts`
 serving       `serving`
 sweep         `sweep`

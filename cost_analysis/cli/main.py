@@ -52,6 +52,7 @@ MODULES = {
     "fit-latency": "fit",
     "layouts": "plan",
     "plan": "plan",
+    "kernels": "kernels",
     "serving": "serving",
     "sweep": "sweep",
     "plot": "plot",

@@ -17,10 +17,11 @@ from cost_analysis.common.errors import InputError, shown
 from cost_analysis.cost.activations import activation_bytes
 from cost_analysis.cost.estimate import Passes, check_layout, phases
 from cost_analysis.cost.forward_pass import context_growth, forward_pass
+from cost_analysis.cost.latency import Launched
 from cost_analysis.cost.memory import kv_cache_bytes, memory
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.layers import Experts, LayerGroup
-from cost_analysis.inputs.layout import SINGLE, Layout, is_one
+from cost_analysis.inputs.layout import SINGLE, Layout, Share, is_one
 from cost_analysis.inputs.spec import ModelSpec, Workload
 from cost_analysis.inputs.system import System
 from cost_analysis.inputs.weights import parameters
@@ -306,7 +307,9 @@ class _Asked:
                 deep, self.samples, precision, past=past, queries=streams, layout=layout
             ),
             steps=work.decode_steps,
-            layers=as_float(deep.num_hidden_layers),
+            launched=Launched(
+                as_float(deep.num_hidden_layers), Share(spec, layout).sequences(self.samples)
+            ),
         )
 
     def cached(self, layout: Layout) -> Number:

@@ -11,7 +11,14 @@ from cost_analysis.common.arrays import Number, as_float, holds, is_finite, maxi
 from cost_analysis.common.errors import InputError
 from cost_analysis.cost.forward_pass import pass_growth, pass_operators
 from cost_analysis.cost.kernels import DeviceModel, ForwardPass
-from cost_analysis.cost.latency import Phase, Pipeline, decode_phase, make_pipeline, prefill_phase
+from cost_analysis.cost.latency import (
+    Launched,
+    Phase,
+    Pipeline,
+    decode_phase,
+    make_pipeline,
+    prefill_phase,
+)
 from cost_analysis.cost.memory import Memory, memory
 from cost_analysis.cost.operator import Growth, Operator
 from cost_analysis.cost.published import PublishedCost, published_on
@@ -140,7 +147,7 @@ class Passes(NamedTuple):
         first_step: Operators of the first decode step.
         growth: The terms that each further step adds to each kind of attention.
         steps: Decode steps.
-        layers: Layers of the model.
+        launched: What the host does in each pass.
         pipeline: The pipeline stages; None for a single stage.
     """
 
@@ -148,7 +155,7 @@ class Passes(NamedTuple):
     first_step: tuple[Operator, ...]
     growth: tuple[Growth, ...]
     steps: Number
-    layers: Number
+    launched: Launched
     pipeline: Pipeline | None = None
 
     @property
@@ -187,7 +194,7 @@ def passes(
         first_step=pass_operators(step),
         growth=pass_growth(step),
         steps=workload.decode_steps,
-        layers=as_float(spec.num_hidden_layers),
+        launched=Launched(as_float(spec.num_hidden_layers), model.sequences),
         pipeline=make_pipeline(spec, layout, whole) if staged else None,
     )
 
@@ -195,8 +202,8 @@ def passes(
 def phases(work: Passes, system: System) -> tuple[Phase, Phase]:
     """The times of the prefill and of all decode steps."""
     speeds = speeds_of(system)
-    prefill = prefill_phase(work.prefill, work.layers, speeds)
-    decode = decode_phase(work.first_step, work.growth, work.steps, work.layers, speeds)
+    prefill = prefill_phase(work.prefill, work.launched, speeds)
+    decode = decode_phase(work.first_step, work.growth, work.steps, work.launched, speeds)
     if work.pipeline is None:
         return prefill, decode
     return (

@@ -27,6 +27,7 @@ from cost_analysis.common.arrays import (
 )
 from cost_analysis.cost.operator import Growth, Operator, arithmetic_sum
 from cost_analysis.cost.roofline import OperatorTime, Speeds
+from cost_analysis.inputs.engine import Engine
 from cost_analysis.inputs.layout import Layout, Stage, micro_batches, stages
 from cost_analysis.inputs.spec import ModelSpec
 from cost_analysis.kernels.shapes import Attention, LatentAttention
@@ -58,17 +59,38 @@ class Phase:
         return sum((time.total_bytes for time in self.times), 0.0)
 
 
-def prefill_phase(operators: Sequence[Operator], layers: Number, speeds: Speeds) -> Phase:
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """What the host has to do in a pass.
+
+    Attributes:
+        layers: Layers that it launches.
+        sequences: Sequences that it schedules and samples for.
+    """
+
+    layers: Number
+    sequences: Number
+
+    def added(self, engine: Engine) -> Number:
+        """Time that the host adds to a pass [s]."""
+        each = engine.sequence_host_time
+        # A plain 0.0 stays a scalar among arrays.
+        if type(each) is float and each == 0.0:
+            return engine.step_host_time
+        return engine.step_host_time + each * self.sequences
+
+
+def prefill_phase(operators: Sequence[Operator], launched: Launched, speeds: Speeds) -> Phase:
     """The time of one pass over the prompt.
 
     Args:
         operators: Operators of the pass (`forward_pass`).
-        layers: Layers of the model, for the host's time.
+        launched: What the host does in a pass.
         speeds: Rates of the engine on its device.
     """
     times = [speeds.time(operator) for operator in operators]
     device, engine = _sum_of_seconds(times), speeds.engine
-    host = maximum(layers * engine.layer_host_time - device, 0.0) + engine.step_host_time
+    host = maximum(launched.layers * engine.layer_host_time - device, 0.0) + launched.added(engine)
     return Phase("prefill", (*times, waiting_time("host", host, speeds)), device + host)
 
 
@@ -76,7 +98,7 @@ def decode_phase(
     first: Sequence[Operator],
     growths: Sequence[Growth],
     steps: Number,
-    layers: Number,
+    launched: Launched,
     speeds: Speeds,
 ) -> Phase:
     """The time of all decode steps, each at its own context length.
@@ -90,7 +112,7 @@ def decode_phase(
         first: Operators of the first step (`forward_pass` with one query).
         growths: The growth of each kind of attention (`context_growth`).
         steps: Decode steps, which may be 0.
-        layers: Layers of the model, for the host's time.
+        launched: What the host does in a pass.
         speeds: Rates of the engine on its device.
     """
     engine = speeds.engine
@@ -110,8 +132,8 @@ def decode_phase(
         kinds.append(kind)
         times.append(_grown(operator, growth, kind, steps, speeds))
         floors, grown = floors + kind.overhead, grown + times[-1].seconds
-    slack = layers * engine.layer_host_time - step - floors
-    waiting = _AllKinds(tuple(kinds)).waiting(slack, steps) + engine.step_host_time * steps
+    slack = launched.layers * engine.layer_host_time - step - floors
+    waiting = _AllKinds(tuple(kinds)).waiting(slack, steps) + launched.added(engine) * steps
     times.append(waiting_time("host", waiting, speeds))
     return Phase("decode", tuple(times), step * steps + grown + waiting)
 

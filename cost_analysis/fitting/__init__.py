@@ -1,10 +1,10 @@
 """Engines against published measurements.
 
-measurements  published measurements, one number a row
+measurements   published measurements, one number a row
 served_models  which of our models a served one is, and how its checkpoint is stored
-serving_runs  measured runs of serving engines: time per token at a batch
-predictions   what the model predicts for many of them at once
-product_fit   what matrix products reach on a device
-engine_fit    the coefficients of engines
-accuracy      errors, intervals, and cross-validation
+serving_runs   measured runs of serving engines: time per token at a batch
+predictions    what the model predicts for many of them at once
+product_fit    what matrix products reach on a device
+engine_fit     the coefficients of engines
+accuracy       errors, intervals, and cross-validation
 """

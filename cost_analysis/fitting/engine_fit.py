@@ -78,6 +78,16 @@ COEFFICIENTS = (
         1.0,
         starts=(("graphs", 1e-4), ("vllm-2024", 1e-3)),
     ),
+    Coefficient(
+        "sequence_host_time",
+        5e-6,
+        1e-7,
+        2e-4,
+        0.5,
+        0.5,
+        1.0,
+        starts=(("vllm-2024", 4.5e-5),),
+    ),
     Coefficient("kernel_factor", 1.0, 0.5, 2.0, 0.03, 0.03, 0.08),
     Coefficient("kernel_gap", 5e-7, 1e-8, 1e-5, 0.5, 0.3, 0.5),
 )

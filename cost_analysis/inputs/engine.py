@@ -125,6 +125,7 @@ class Engine:
         link_latency: Time that every all-reduce takes at least [s].
         layer_host_time: Time the host needs to launch one layer [s]; a pass cannot be faster.
         step_host_time: Time the host adds to every pass, e.g. for sampling [s].
+        sequence_host_time: Time that it adds for each sequence of the pass [s].
         kernels: Whose measured kernels it runs, on devices that have them; the shares above are
             those of all other kernels.
         kernel_factor: Time of these kernels in a whole run, over that of the kernel alone.
@@ -151,6 +152,7 @@ class Engine:
     link_latency: Number = 0.0
     layer_host_time: Number = 0.0
     step_host_time: Number = 0.0
+    sequence_host_time: Number = 0.0
     kernels: KernelSources = KernelSources()
     kernel_factor: Number = 1.0
     kernel_gap: Number = 0.0
@@ -204,5 +206,6 @@ ENGINE_TIMES = (
     "link_latency",
     "layer_host_time",
     "step_host_time",
+    "sequence_host_time",
 )
 """Fields of `Engine` that are times [s]."""

@@ -84,13 +84,17 @@ class Experts(NamedTuple):
     """The routed experts of one layer on one device: both products, activation and weighted sum.
 
     Attributes:
-        tokens: Token-streams that the router sends to experts.
+        tokens: Token-streams that the router sends to experts, of all devices that share them.
         hidden: Width of the residual stream.
         inner: Intermediate size of an expert on this device.
         experts: Experts of the layer.
         held: Experts that this device holds.
         per_token: Experts of each token-stream.
         weights: Format of the weights, one of `FORMATS`.
+        matrices: Matrices of an expert: 3 with a gate, else 2.
+        rows: Pairs of token-stream and expert that this device computes; 0.0 means its even share.
+        reached: Experts of this device with at least one row; 0.0 means as many as are expected
+            where each token-stream chooses on its own and no expert is preferred.
     """
 
     tokens: Number
@@ -100,6 +104,9 @@ class Experts(NamedTuple):
     held: Number
     per_token: Number
     weights: str
+    matrices: Number = 3.0
+    rows: Number = 0.0
+    reached: Number = 0.0
 
 
 class AllReduce(NamedTuple):

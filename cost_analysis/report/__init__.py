@@ -4,6 +4,7 @@ render           pages as a terminal, a pipe, Markdown, JSON or CSV shows them
 estimate         one request as a page
 estimate_record  one request as a record and a row
 profiles         devices, models and engines
+kernels          tables of kernel timings
 layouts          every way to divide a model
 claims           claims, crossovers, claims by storage format
 comparison       streams with parameters, and methods side by side

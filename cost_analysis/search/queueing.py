@@ -133,7 +133,7 @@ class Server:
         asked, system = Workload(batch, self.lengths.context, 2), self.system
         work = passes(self.spec, asked, system.precision, system.layout)
         speeds = speeds_of(system)
-        step = decode_phase(work.first_step, work.growth, work.steps, work.layers, speeds)
+        step = decode_phase(work.first_step, work.growth, work.steps, work.launched, speeds)
         return np.asarray(step.seconds)
 
     def prefill_moments(self) -> tuple[Array, Array]:

@@ -25,7 +25,13 @@ from cost_analysis import (
 )
 from cost_analysis.common.arrays import as_float, single
 from cost_analysis.cost.forward_pass import context_growth
-from cost_analysis.cost.latency import decode_phase, make_pipeline, prefill_phase, sum_of_maxima
+from cost_analysis.cost.latency import (
+    Launched,
+    decode_phase,
+    make_pipeline,
+    prefill_phase,
+    sum_of_maxima,
+)
 from cost_analysis.cost.roofline import Speeds
 from cost_analysis.inputs.layers import Attention, LayerGroup
 from cost_analysis.inputs.layout import Layout, micro_batches
@@ -143,13 +149,14 @@ def check_sum_of_steps(
     steps: int,
 ) -> None:
     """The closed form equals a brute-force loop with a forward pass for each step."""
-    batch, layers = workload.batch_size, as_float(spec.num_hidden_layers)
+    batch = workload.batch_size
+    launched = Launched(as_float(spec.num_hidden_layers), as_float(batch))
     past = as_float(spec.prefix) + workload.input_length
     passes = [forward_pass(spec, batch, 1, past + step, precision) for step in range(steps)]
     speeds = Speeds(device, engine)
-    one_by_one = [prefill_phase(operators, layers, speeds) for operators in passes]
+    one_by_one = [prefill_phase(operators, launched, speeds) for operators in passes]
     growth = context_growth(spec, batch, precision, past=past)
-    closed = decode_phase(passes[0], growth, as_float(steps), layers, speeds)
+    closed = decode_phase(passes[0], growth, as_float(steps), launched, speeds)
     assert closed.seconds == pytest.approx(sum(phase.seconds for phase in one_by_one), rel=1e-9)
     assert closed.flops == pytest.approx(sum(phase.flops for phase in one_by_one), rel=1e-12)
     assert closed.bytes == pytest.approx(sum(phase.bytes for phase in one_by_one), rel=1e-12)
