@@ -12,7 +12,6 @@ What the wider model adds is as large as the base itself, and its noise is left 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,52 +26,10 @@ from cost_analysis.kernels.times import MODELLED
 NOISE = 0.1
 """Share within which 80 % of the ratios of a product's times at neighbouring rows repeat, where the
 curves do not state their own: that of the noisiest of eight tables, bf16 products on A100, H100,
-L40S and B200 under vLLM and TensorRT-LLM (0.015 to 0.1, by `timing_noise`)."""
+L40S and B200 under vLLM and TensorRT-LLM (0.015 to 0.1, by `distilling.product_noise`)."""
 
 EIGHTY_OVER_MEDIAN = 1.9
 """80 % quantile over the median of absolute errors, were they normal."""
-
-
-MOST_ROWS, LEAST_WEIGHTS = 17.0, 1_500.0**2
-"""Products by which noise is known: of few rows, and with so many weights that reading these is
-what takes time."""
-
-HELD = 0.8
-"""Share of the deviations that noise holds."""
-
-
-def timing_noise(rows: Array, inputs: Array, outputs: Array, seconds: Array) -> float:
-    """Share within which 80 % of the ratios of a product's times at two numbers of rows repeat.
-
-    Over few rows the time of a product hardly changes, or changes steadily. What the logarithm of a
-    time differs by from the line through those of its neighbours, at the next fewer and more rows,
-    is noise: of all three times. Scaled to the noise of a difference of two, it is that of a ratio.
-    Two engines that call the same kernels differ by no more (5 to 10 % on A100, H100 and B200).
-
-    Args:
-        rows: Rows of the input matrix, of each timing.
-        inputs: Width of the input.
-        outputs: Width of the output.
-        seconds: Times [s].
-
-    Returns:
-        The share; nan without three neighbours.
-    """
-    own = (rows <= MOST_ROWS) & (inputs * outputs >= LEAST_WEIGHTS)
-    order = np.lexsort((rows[own], outputs[own], inputs[own]))
-    sizes = np.stack([inputs, outputs, rows])[:, own][:, order]
-    logs = np.log(seconds[own][order])
-    # Three in a row of one shape, at three numbers of rows.
-    same = (sizes[:2, 2:] == sizes[:2, :-2]).all(axis=0) & (np.diff(sizes[2]) > 0)[1:]
-    same &= (np.diff(sizes[2]) > 0)[:-1]
-    if not same.any():
-        return math.nan
-    before, at, after = (sizes[2, place : len(logs) - 2 + place][same] for place in range(3))
-    share = (at - before) / (after - before)
-    left, middle, right = (logs[place : len(logs) - 2 + place][same] for place in range(3))
-    off = middle - (1.0 - share) * left - share * right
-    scale = np.sqrt(2.0 / (1.0 + share**2 + (1.0 - share) ** 2))
-    return float(np.expm1(np.quantile(np.abs(off) * scale, HELD)))
 
 
 def ratio_noise(system: System) -> float:

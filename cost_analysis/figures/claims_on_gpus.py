@@ -78,7 +78,7 @@ def caption(found: ClaimsOnGpus) -> str:
 
 def _panel(axes: Axes, gpus: Sequence[OnGpu], found: ClaimsOnGpus, engines: Sequence[str]) -> None:
     hardware = gpus[0].system.hardware
-    axes.set_title(hardware.description.removeprefix(f"{hardware.vendor} "))
+    axes.set_title(hardware.name)
     axes.set_yscale("log", base=2)
     axes.grid(visible=True, axis="y")
     axes.axhline(1.0, color="0.2", linewidth=0.9)

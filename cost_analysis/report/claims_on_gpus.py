@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import median
 
+from cost_analysis.common.units import format_figure, format_ratio
 from cost_analysis.compare.claims_on_gpus import ClaimsOnGpus, Ends, GpuReading, OnGpu
 from cost_analysis.compare.crossover import Crossover
 from cost_analysis.compare.noise import Added
@@ -145,12 +146,14 @@ def _header(reading: GpuReading) -> str:
 def ratio_cell(added: Added) -> str:
     """A ratio; a lower bound where streams add no more than the noise."""
     if not added.is_free:
-        return "none" if math.isnan(added.ratio) else _short(added.ratio)
+        return _short(added.ratio)
     return f"> {_short(added.low)}"
 
 
 def _short(ratio: float) -> str:
-    return f"{ratio:.2f}" if abs(ratio) < 10 else f"{ratio:.3g}"
+    """A ratio with two decimals, or three digits from 10 on."""
+    is_long = math.isfinite(ratio) and abs(ratio) >= 10
+    return format_figure(ratio) if is_long else format_ratio(ratio)
 
 
 def _interval_cell(added: Added) -> str:
