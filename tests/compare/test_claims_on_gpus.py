@@ -70,7 +70,8 @@ def test_ratios_are_those_of_estimates(found: ClaimsOnGpus) -> None:
         wider = measured_baseline(streamed, runs)
         costs = [mean_cost("operators", s, reading.setting, gpu.system) for s in wider.specs]
         for part, ratio in (("memory", reading.memory), ("latency", reading.latency.ratio)):
-            wide = np.dot(wider.weights, [getattr(cost, part) for cost in costs])
+            each = (getattr(cost, part) for cost in costs)
+            wide = sum(w * cost for w, cost in zip(wider.weights, each, strict=True))
             held = getattr(base, part)
             assert ratio == pytest.approx((wide - held) / (getattr(slow, part) - held))
         assert reading.latency.base == pytest.approx(base.latency)
