@@ -132,7 +132,7 @@ def _experts(layers: Kernels, kind: Experts) -> list[Operator]:
         bias=number if kind.router_bias else 0.0,
         quantised=False,
     )
-    whole = _shape(layers, kind, inner)
+    whole = _shape(layers, kind, inner, routed, reached)
     summed = (as_float(kind.per_token) + 1.0) * hidden
     activation = layers.elementwise("experts: activation", "mlp", widened + inner)
     weighted = layers.elementwise("experts: weighted sum", "mlp", summed)
@@ -148,7 +148,9 @@ def _experts(layers: Kernels, kind: Experts) -> list[Operator]:
     ]
 
 
-def _shape(layers: Kernels, kind: Experts, inner: Number) -> shapes.Experts | None:
+def _shape(
+    layers: Kernels, kind: Experts, inner: Number, routed: Number, reached: Number
+) -> shapes.Experts | None:
     """The sizes by which measured kernels of experts are found; None in a format without any."""
     model, number = layers.model, as_float(kind.number)
     name = kernel_format(model.formats.matrix)
@@ -157,7 +159,10 @@ def _shape(layers: Kernels, kind: Experts, inner: Number) -> shapes.Experts | No
     groups = model.layout.expert_parallel
     everyones = layers.step.rows * groups
     held, per_token = number / groups, as_float(kind.per_token)
-    return shapes.Experts(everyones, model.hidden, inner, number, held, per_token, name)
+    matrices = 3.0 if model.spec.gated_mlp else 2.0
+    return shapes.Experts(
+        everyones, model.hidden, inner, number, held, per_token, name, matrices, routed, reached
+    )
 
 
 def _load(layers: Kernels, kind: Experts) -> tuple[Number, Number]:

@@ -9,7 +9,6 @@ that fit is off there.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -151,18 +150,6 @@ class HeldOut:
     all: Errors
     buckets: tuple[Errors | None, ...]
     eight: Errors | None
-
-
-def main_source(sources: Sequence[str]) -> Mask:
-    """Which rows a table's most frequent kernel measured; one without a gate counts as the same.
-
-    A table holds what an engine chooses shape by shape, or the same shapes under several kernels:
-    one curve cannot follow both.
-    """
-    names = np.array([name.replace("_nongated", "_cutlass") for name in sources])
-    different, counts = np.unique(names, return_counts=True)
-    chosen: Mask = names == different[counts.argmax()]
-    return chosen
 
 
 def clean_timings(timings: ExpertTimings, facts: ExpertFacts) -> CleanTimings:

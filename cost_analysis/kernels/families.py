@@ -352,7 +352,7 @@ def part_of(shape: S, chosen: npt.NDArray[np.bool_]) -> S:
         chosen: Which of them.
     """
     fields: dict[str, Any] = shape._asdict()
-    sizes = {name: value[chosen] for name, value in fields.items() if _is_size(value)}
+    sizes = {name: size[chosen] for name, size in fields.items() if isinstance(size, np.ndarray)}
     return shape._replace(**sizes)
 
 

@@ -6,12 +6,16 @@ without a table is an error, never a guess.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
 from cost_analysis.common.arrays import Array, Label, Number
+from cost_analysis.inputs.engine import KernelSources
+from cost_analysis.kernels.curves import FAMILIES as FAMILIES_OF_SOURCES
+from cost_analysis.kernels.curves import key_of
 from cost_analysis.kernels.families import (
     FAMILIES,
     Roofs,
@@ -24,7 +28,8 @@ from cost_analysis.kernels.families import (
 from cost_analysis.kernels.interpolation import Curves, make_curves
 from cost_analysis.kernels.library import Library, engine_named, find_library
 from cost_analysis.kernels.shapes import Attention, Shape
-from cost_analysis.kernels.tables import Table
+from cost_analysis.kernels.tables import NoTableError, Table
+from cost_analysis.kernels.times import KernelTime
 
 MEASURED, INTERPOLATED, EXTRAPOLATED = "measured", "interpolated", "extrapolated"
 """Labels of times: on a grid point, between grid points, beyond them."""
@@ -187,6 +192,47 @@ class MeasuredKernels:
         inside = np.where(found.is_exact, MEASURED, INTERPOLATED)
         label = np.where(beyond > 1.0, EXTRAPOLATED, inside)
         return Timed(cold(roof * np.exp(found.logs), shape), label, beyond)
+
+
+class MeasuredSources:
+    """Times of the kernels that an engine runs on a device, each by the tables of their source."""
+
+    def __init__(self, device: str, sources: KernelSources) -> None:
+        """The kernels of the engines that `sources` names, on the device of that name.
+
+        Raises:
+            InputError: There are no tables of the device or of an engine.
+        """
+        self.device, self.sources = device, sources
+        self._engines = {
+            engine: MeasuredKernels(device, engine)
+            for kind in fields(sources)
+            if (engine := getattr(sources, kind.name))
+        }
+
+    def time(self, shape: Shape) -> KernelTime | None:
+        """The time of a shape; None where its source has no table of such kernels.
+
+        Raises:
+            InputError: The table lacks the format, or is damaged.
+        """
+        engine = getattr(self.sources, FAMILIES_OF_SOURCES[key_of(shape)[0]])
+        if not engine:
+            return None
+        kernels = self._engines[engine]
+        try:
+            seconds, label, beyond = kernels.seconds(shape)
+        except NoTableError:
+            return None
+        if isinstance(label, str):
+            origin: Label = f"{label} x{beyond:.2g}" if label == EXTRAPOLATED else label
+        else:
+            origin = label
+        return KernelTime(seconds, kernels.table(shape).start, origin)
+
+
+measured_kernels = cache(MeasuredSources)
+"""The tables of a device and some sources, each read once."""
 
 
 def cold(seconds: Array, shape: Shape) -> Array:

@@ -27,7 +27,7 @@ def kernel_times(hardware: Hardware, engine: Engine, kernels: str) -> KernelTime
     if kernels == "modelled" or not hardware.kernels or engine.kernels == KernelSources():
         return None
     if kernels == "measured":
-        from cost_analysis.kernels.measured import measured_kernels
+        from cost_analysis.kernels.lookup import measured_kernels
 
         return measured_kernels(hardware.kernels, engine.kernels)
     return fitted_kernels(hardware.kernels, engine.kernels, _rates(hardware)) or None

@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 
     Column = npt.NDArray[np.float64] | npt.NDArray[np.str_]
 
+
+class NoTableError(InputError):
+    """An engine has no table of a kind of kernels on a device."""
+
+
 LEAST_SHARE = 0.5
 """A version with fewer rows than this share of the fullest one was collected for single models."""
 
@@ -205,14 +210,15 @@ def find_table(
         number: Version of the engine; None means the default, by `newest`.
 
     Raises:
-        InputError: There is no such table.
+        NoTableError: There is no such table.
+        InputError: There is no such version of it.
     """
     theirs, by = device_named(device), engine_named(engine)
     found = list_tables(library, theirs, by, name=name)
     if not found:
         others = sorted({table.engine for table in list_tables(library, theirs, name=name)})
         hint = f"there are some of {', '.join(others)}" if others else "no engine has any there"
-        raise InputError(f"no kernel table {name} of {engine} on {device}; {hint}")
+        raise NoTableError(f"no kernel table {name} of {engine} on {device}; {hint}")
     if number is None:
         return newest(found)
     for table in found:

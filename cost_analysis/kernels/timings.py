@@ -246,6 +246,8 @@ def expert_table(
     table = find_table(library or find_library(), device, engine, "moe_perf")
     own = {"moe_dtype": (_stored_format(table, "moe_dtype", weights),)}
     own["distribution"] = (distribution,)
+    if "kernel_source" in table.columns:
+        own["kernel_source"] = _main_sources(table, own)
     names = ("num_tokens", "hidden_size", "inter_size", "num_experts", "topk")
     columns, seconds = _timings(table, (*names, "moe_tp_size", "moe_ep_size"), own)
     tokens, hidden, inner, experts, per_token, parts, groups = columns
@@ -255,6 +257,45 @@ def expert_table(
     return ExpertTimings(
         tokens, hidden, inner / parts, experts, held, per_token, matrices, seconds, table
     )
+
+
+def _main_sources(table: Table, among: Mapping[str, Collection[str]]) -> tuple[str, ...]:
+    """The kernel that most rows measured, and the same one without a gate.
+
+    A table may hold the same shapes under several kernels, such as one for few tokens: of these an
+    engine takes one, and a median would be of none.
+    """
+    names = read_columns(table, ["kernel_source"], among)["kernel_source"]
+    gated = np.char.replace(names.astype(str), "_nongated", "_cutlass")
+    different, counts = np.unique(gated, return_counts=True)
+    if not len(different):  # no such rows: what reads them says so
+        return values_of(table, "kernel_source")
+    return tuple(map(str, np.unique(names[gated == different[counts.argmax()]])))
+
+
+def quantise_table(device: str, engine: str, library: Library | None = None) -> ProductTimings:
+    """Timings of turning 16-bit inputs of products into fp8: the scale, and the values.
+
+    Args:
+        device: Our name of the device.
+        engine: Our name of the engine.
+        library: Where the tables are; None means the installed package.
+
+    Returns:
+        Products of no outputs.
+
+    Raises:
+        InputError: There is no such table.
+    """
+    found = library or find_library()
+    parts = []
+    for name in ("computescale_perf", "scale_matrix_perf"):
+        table = find_table(found, device, engine, name)
+        parts.append(_timings(table, ("m", "k"), {"quant_dtype": ("fp8",)}, least=0.0))
+    (rows, inputs), seconds = parts[1]
+    scale = dict(zip(zip(*parts[0][0], strict=True), parts[0][1], strict=True))
+    added = [scale.get(size, 0.0) for size in zip(rows, inputs, strict=True)]
+    return ProductTimings(rows, inputs, rows * 0.0, seconds + np.array(added), table)
 
 
 def all_reduce_table(device: str, engine: str, library: Library | None = None) -> AllReduceTimings:
@@ -290,16 +331,25 @@ def _stored_format(table: Table, column: str, wanted: str) -> str:
 
 
 def _timings(
-    table: Table, sizes: Sequence[str], among: Mapping[str, Collection[str]]
+    table: Table,
+    sizes: Sequence[str],
+    among: Mapping[str, Collection[str]],
+    least: float = 1e-12,
 ) -> tuple[list[Array], Array]:
     """Sizes and seconds of the rows, the median of those with the same sizes.
+
+    Args:
+        table: The table.
+        sizes: Columns of sizes.
+        among: Values that other columns may have.
+        least: Seconds below which a row is no timing [s].
 
     Raises:
         InputError: No row is left, or as for `read_columns`.
     """
     found = read_columns(table, [*sizes, "latency"], among)
     seconds = found.pop("latency").astype("float64") / 1e3
-    good = np.isfinite(seconds) & (seconds > 0)
+    good = np.isfinite(seconds) & (seconds >= least)
     shapes = np.stack([found[name].astype("float64")[good] for name in sizes], axis=1)
     if not len(shapes):
         values = " with ".join(" or ".join(values) for values in among.values())

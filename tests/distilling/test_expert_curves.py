@@ -15,7 +15,6 @@ from cost_analysis.distilling.expert_curves import (
     fit_expert_curve,
     folds_of,
     held_out_errors,
-    main_source,
     rounded,
 )
 from tests.helpers.kernels import H100_BLOCKS, expert_timings
@@ -94,8 +93,3 @@ def test_a_shape_is_in_one_part_with_all_its_tokens() -> None:
     for key in np.unique(keys, axis=0):
         assert len(set(parts[(keys == key).all(axis=1)].tolist())) == 1
     assert set(parts.tolist()) == {0, 1, 2, 3, 4}
-
-
-def test_the_kernel_of_most_rows_is_chosen() -> None:
-    sources = ["flow_cutlass", "flow_nongated", "flow_min_latency", "flow_min_latency"]
-    assert main_source([*sources, "flow_cutlass"]).tolist() == [True, True, False, False, True]

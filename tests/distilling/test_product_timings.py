@@ -63,7 +63,15 @@ def test_times_of_the_host_go() -> None:
     clean = clean_timings(slow, FACTS)
     assert clean.host_bound == (slow.seconds < 90e-6).sum() > 100
     assert clean.timings.seconds.min() >= 90e-6
+    assert clean.is_of_host == (clean.host_bound > len(clean.timings.seconds))
     assert clean_timings(table, FACTS).host_bound == 0
+    assert not clean_timings(table, FACTS).is_of_host
+
+
+def test_a_table_may_be_of_the_host_alone() -> None:
+    table = grid()
+    slow = replace(table, seconds=np.maximum(table.seconds, 300e-6))
+    assert clean_timings(slow, FACTS).is_of_host
 
 
 def test_parts_are_whole_shapes_and_stay_the_same() -> None:
