@@ -20,6 +20,7 @@ from cost_analysis.distilling import attention_curves, exchange_curves, expert_c
 from cost_analysis.distilling import product_curves as products
 from cost_analysis.distilling.attention_timings import timings_of
 from cost_analysis.distilling.expert_loads import certain_loads
+from cost_analysis.distilling.product_noise import product_noise
 from cost_analysis.distilling.product_timings import (
     ProductFacts,
     ProductTimings,
@@ -131,6 +132,8 @@ class KernelFit:
         held_out: Errors on timings that a fit of the others had not seen.
         buckets: The same by rows, sequences and context, or tokens.
         eight: Median error of the time at 8 rows over that at 1, of those; nan without any.
+        noise: Share within which the ratio of two such times repeats (`product_noise`); nan where
+            it is not known.
         reason: Why there is no curve.
     """
 
@@ -142,6 +145,7 @@ class KernelFit:
     held_out: Bucket = UNKNOWN
     buckets: tuple[Bucket, ...] = ()
     eight: float = float("nan")
+    noise: float = float("nan")
     reason: str = ""
 
 
@@ -221,8 +225,9 @@ def _lent(job: Job, usable: dict[Job, KernelFit]) -> FittedCurve | None:
         fit = usable.get(job._replace(engine=engine))
         if fit is not None and fit.curve is not None:
             errors = {"median": fit.held_out.median, "ninety": fit.held_out.ninety}
-            if not np.isnan(fit.eight):
-                errors["eight"] = fit.eight
+            for name, error in (("eight", fit.eight), ("noise", fit.noise)):
+                if not np.isnan(error):
+                    errors[name] = error
             return FittedCurve(fit.curve, f"{fit.source}, {fit.rows:,} timings", errors)
     return None
 
@@ -260,6 +265,7 @@ def _product(job: Job) -> KernelFit:
         _bucket("all", errors.whole),
         tuple(_bucket(_named("rows", part.first, part.last), part) for part in errors.buckets),
         errors.ratios.median,
+        product_noise(clean.timings),
     )
 
 
