@@ -21,7 +21,7 @@ from cost_analysis.common.errors import InputError
 from cost_analysis.compare.claims import METHODS
 from cost_analysis.compare.cost_models import Setting, request_cost
 from cost_analysis.compare.crossover import Crossover, first_loss, workload_along
-from cost_analysis.compare.noise import Added, kernel_spread, ratio_noise
+from cost_analysis.compare.noise import Added, noise_seconds, ratio_noise
 from cost_analysis.cost.estimate import estimate_on
 from cost_analysis.cost.kernels import kernel_format
 from cost_analysis.inputs.dtypes import Precision
@@ -145,7 +145,7 @@ class OnGpu:
 
     Attributes:
         system: The device, the engine and how its kernels are known.
-        noise: Share within which the ratio of a kernel's times at two numbers of rows repeats.
+        noise: Share within which the ratio of a product's times at two numbers of rows repeats.
         one_row: Time of a large product with one row over that with a row for each stream.
         readings: Every reading, those of the first choice first.
         ends: Where streams stop paying by its method and losses, for each number of streams;
@@ -245,8 +245,7 @@ def _baselines(asked: Question) -> dict[Choice, Baseline]:
 def _on(
     system: System, asked: Question, baselines: Mapping[Choice, Baseline], *, with_ends: bool
 ) -> OnGpu:
-    share = ratio_noise(system)
-    costs = cache(lambda spec: _costs("operators", spec, asked.setting, system, share))
+    costs = cache(lambda spec: _costs("operators", spec, asked.setting, system))
     readings = tuple(
         reading
         for choice, baseline in baselines.items()
@@ -255,7 +254,7 @@ def _on(
     _, *others = next(iter(baselines))
     own = {choice[0]: each for choice, each in baselines.items() if [*choice[1:]] == others}
     ends = _ends(system, asked, own) if with_ends else {}
-    return OnGpu(system, share, _one_row(system, asked.streams), readings, ends)
+    return OnGpu(system, ratio_noise(system), _one_row(system, asked.streams), readings, ends)
 
 
 def _one_row(system: System, rows: int) -> float:
@@ -281,16 +280,14 @@ class _Costs(NamedTuple):
     noise: Array
 
 
-def _costs(
-    cost_model: str, spec: ModelSpec, setting: Setting, system: System, share: float = 0.0
-) -> _Costs:
+def _costs(cost_model: str, spec: ModelSpec, setting: Setting, system: System) -> _Costs:
     work, batches = setting.workload, len(setting.batch_sizes)
     every: tuple[Number, ...]
     if cost_model == "published":
         every = (*request_cost(cost_model, spec, work, system), 0.0)
     else:
         cost = estimate_on(spec, work, system)
-        every = (cost.memory.total, cost.total, share * kernel_spread(cost))
+        every = (cost.memory.total, cost.total, noise_seconds(cost))
     rows = (np.broadcast_to(each, np.shape(work.batch_size)) for each in every)
     return _Costs(*(each.reshape(batches, -1).mean(axis=1) for each in rows))
 

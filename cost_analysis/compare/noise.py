@@ -12,6 +12,7 @@ What the wider model adds is as large as the base itself, and its noise is left 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,26 +33,43 @@ EIGHTY_OVER_MEDIAN = 1.9
 """80 % quantile over the median of absolute errors, were they normal."""
 
 
-def ratio_noise(system: System) -> float:
-    """Share within which 80 % of the ratios of a product's times at two numbers of rows repeat.
+def ratio_noise(system: System, family: str = "product") -> float:
+    """Share within which 80 % of the ratios of a kernel's times at two numbers of rows repeat.
 
-    Of timings, as the curves of the engine state it ("noise"); of fitted curves no less than their
-    error in the time at 8 rows over that at 1 ("eight", a median).
+    Of timings, as the curves of products state it ("noise"); of fitted curves no less than their
+    error in the time at 8 rows, or sequences, over that at 1 ("eight", a median).
+
+    Args:
+        system: The device, the engine and how its kernels are known.
+        family: "product", or "decode": attention.
     """
-    curves = load_curves(system.hardware.kernels, system.engine.kernels.products)
-    fitted = curves.get(("product", kernel_format(system.precision.matrix)))
-    errors = {} if fitted is None else fitted.errors
-    noise = errors.get("noise", NOISE)
+    sources, precision = system.engine.kernels, system.precision
+    products = _errors(system, sources.products, "product", kernel_format(precision.matrix))
+    noise = products.get("noise", NOISE)
     if system.kernels == "measured":
         return noise
-    return max(noise, EIGHTY_OVER_MEDIAN * errors.get("eight", 0.0))
+    if family == "decode":
+        products = _errors(system, sources.attention, family, kernel_format(precision.cache))
+    return max(noise, EIGHTY_OVER_MEDIAN * products.get("eight", 0.0))
 
 
-def kernel_spread(cost: Estimate) -> Array:
-    """Root of the sum of squares of the times of a request's measured kernels [s]."""
+def _errors(system: System, engine: str, family: str, name: str) -> Mapping[str, float]:
+    """What is stated of the curve of a family in a format; nothing where there is none."""
+    fitted = load_curves(system.hardware.kernels, engine).get((family, name))
+    return {} if fitted is None else fitted.errors
+
+
+def noise_seconds(cost: Estimate) -> Array:
+    """Within which the time of a request repeats at another number of rows [s].
+
+    The root of the sum over its measured kernels of (share times time) squared.
+    """
+    shares = {"attention": ratio_noise(cost.system, "decode")}
+    others = ratio_noise(cost.system)
     squares: Array = np.zeros(1)
     for time in (*cost.prefill.times, *cost.decode.times):
-        own = np.where(np.asarray(time.origin) != MODELLED, time.total_seconds, 0.0)
+        share = shares.get(time.operator.kind, others)
+        own = np.where(np.asarray(time.origin) != MODELLED, share * time.total_seconds, 0.0)
         squares = squares + own * own
     return np.asarray(np.sqrt(squares))
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cost_analysis import Workload, load_model
 from cost_analysis.compare import noise
-from cost_analysis.compare.noise import EIGHTY_OVER_MEDIAN, NOISE, Added, kernel_spread, ratio_noise
+from cost_analysis.compare.noise import EIGHTY_OVER_MEDIAN, NOISE, Added, noise_seconds, ratio_noise
 from cost_analysis.cost.estimate import estimate_on
 from cost_analysis.kernels.curves import FittedCurve
 from tests.helpers.gpu_claims import fitted, use_plain_kernels
@@ -60,8 +60,12 @@ def test_the_share_is_that_of_the_curves(monkeypatch: pytest.MonkeyPatch) -> Non
     errors.update(noise=0.02, eight=0.03)
     assert ratio_noise(by_table) == 0.02
     assert ratio_noise(by_curve) == pytest.approx(EIGHTY_OVER_MEDIAN * 0.03)
+    assert ratio_noise(by_curve, "decode") == 0.02  # no curve of attention
     errors["noise"] = 0.07
     assert ratio_noise(by_curve) == 0.07
+    curves["decode", "bf16"] = FittedCurve(curve, "", {"eight": 0.05})
+    assert ratio_noise(by_curve, "decode") == pytest.approx(EIGHTY_OVER_MEDIAN * 0.05)
+    assert ratio_noise(by_table, "decode") == 0.07
 
 
 def test_the_spread_is_that_of_measured_kernels_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,8 +75,9 @@ def test_the_spread_is_that_of_measured_kernels_alone(monkeypatch: pytest.Monkey
     times = (*cost.prefill.times, *cost.decode.times)
     own = [time.total_seconds for time in times if time.origin == "fitted"]
     assert 4 < len(own) < len(times)
-    squares = sum(np.square(each) for each in own)
-    assert kernel_spread(cost) == pytest.approx(np.sqrt(squares))
-    assert (kernel_spread(cost) < cost.total).all()
+    monkeypatch.setattr(noise, "load_curves", lambda *_: {})
+    squares = sum(np.square(NOISE * each) for each in own)
+    assert noise_seconds(cost) == pytest.approx(np.sqrt(squares))
+    assert (noise_seconds(cost) < NOISE * cost.total).all()
     by_roofs = replace(system, kernels="modelled")
-    assert kernel_spread(estimate_on(SPEC, work, by_roofs)) == pytest.approx(0.0)
+    assert noise_seconds(estimate_on(SPEC, work, by_roofs)) == pytest.approx(0.0)
