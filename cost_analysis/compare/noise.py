@@ -4,7 +4,7 @@ A ratio of increases divides by what streams add, which is often no more than wh
 one kernel differ by. So each ratio has an interval, and where what streams add is within the noise
 they are free, with a bound.
 
-The ratio of a kernel's times at two numbers of rows repeats within a share (`ratio_noise`). The
+The ratio of a kernel's times at two numbers of rows repeats within a share (`kernel_noise`). The
 same kernel errs alike in all layers and steps, and kernels of different shapes err independently:
 what streams add is uncertain by the root of the sum over kernels of (share times time) squared.
 What the wider model adds is as large as the base itself, and its noise is left out.
@@ -17,11 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cost_analysis.common.arrays import Array
+from cost_analysis.common.arrays import Array, Number, where
 from cost_analysis.cost.estimate import Estimate, ratio_of_increases
 from cost_analysis.cost.kernels import kernel_format
 from cost_analysis.inputs.system import System
-from cost_analysis.kernels.curves import load_curves
+from cost_analysis.kernels.curves import FAMILIES, key_of, load_curves
+from cost_analysis.kernels.shapes import Attention, Product, Shape
 from cost_analysis.kernels.times import MODELLED
 
 NOISE = 0.1
@@ -32,31 +33,48 @@ L40S and B200 under vLLM and TensorRT-LLM (0.015 to 0.1, by `distilling.product_
 EIGHTY_OVER_MEDIAN = 1.9
 """80 % quantile over the median of absolute errors, were they normal."""
 
+FEW_ROWS = 17.0
+"""Rows, or sequences, up to which the ratio of two times is known better than either time."""
+
 
 def ratio_noise(system: System, family: str = "product") -> float:
-    """Share within which 80 % of the ratios of a kernel's times at two numbers of rows repeat.
+    """Share within which 80 % of the ratios of a kernel's times at two numbers of few rows repeat.
 
-    Of timings, as the curves of products state it ("noise"); of fitted curves no less than their
-    error in the time at 8 rows, or sequences, over that at 1 ("eight", a median).
+    That of timings, as the curves of products state it ("noise"), and no less than the error of
+    curves, on shapes that a fit had not seen, in the time at 8 rows or sequences over that at 1
+    ("eight", a median). Interpolation in tables is not known to err less.
 
     Args:
         system: The device, the engine and how its kernels are known.
         family: "product", or "decode": attention.
     """
-    sources, precision = system.engine.kernels, system.precision
-    products = _errors(system, sources.products, "product", kernel_format(precision.matrix))
-    noise = products.get("noise", NOISE)
-    if system.kernels == "measured":
-        return noise
-    if family == "decode":
-        products = _errors(system, sources.attention, family, kernel_format(precision.cache))
-    return max(noise, EIGHTY_OVER_MEDIAN * products.get("eight", 0.0))
+    noise = _errors(system, "product").get("noise", NOISE)
+    return max(noise, EIGHTY_OVER_MEDIAN * _errors(system, family).get("eight", 0.0))
 
 
-def _errors(system: System, engine: str, family: str, name: str) -> Mapping[str, float]:
-    """What is stated of the curve of a family in a format; nothing where there is none."""
-    fitted = load_curves(system.hardware.kernels, engine).get((family, name))
+def _errors(system: System, family: str) -> Mapping[str, float]:
+    """What is stated of the curve of a family; nothing where there is none."""
+    formats, engine = system.precision, getattr(system.engine.kernels, FAMILIES[family])
+    stored = formats.matrix if family in ("product", "experts") else formats.cache
+    key = family, "bf16" if family == "all_reduce" else kernel_format(stored)
+    fitted = load_curves(system.hardware.kernels, engine).get(key)
     return {} if fitted is None else fitted.errors
+
+
+def kernel_noise(system: System, shape: Shape) -> Number:
+    """Share within which 80 % of the ratios of a kernel's times at two numbers of rows repeat.
+
+    With more than `FEW_ROWS` a kernel runs in other tiles than with one: then the times themselves
+    err, as curves state it ("median" and "ninety", of which the 80 % quantile is about the mean).
+    """
+    family, _ = key_of(shape)
+    errors, few = _errors(system, family), ratio_noise(system, family)
+    many = max(few, (errors.get("median", few) + errors.get("ninety", few)) / 2.0)
+    if isinstance(shape, Product):
+        return where(shape.rows <= FEW_ROWS, few, many)
+    if isinstance(shape, Attention) and shape.decodes:
+        return where(shape.sequences <= FEW_ROWS, few, many)
+    return many
 
 
 def noise_seconds(cost: Estimate) -> Array:
@@ -64,13 +82,13 @@ def noise_seconds(cost: Estimate) -> Array:
 
     The root of the sum over its measured kernels of (share times time) squared.
     """
-    shares = {"attention": ratio_noise(cost.system, "decode")}
-    others = ratio_noise(cost.system)
     squares: Array = np.zeros(1)
     for time in (*cost.prefill.times, *cost.decode.times):
-        share = shares.get(time.operator.kind, others)
-        own = np.where(np.asarray(time.origin) != MODELLED, share * time.total_seconds, 0.0)
-        squares = squares + own * own
+        shape = time.operator.shape
+        if shape is not None:
+            noise = kernel_noise(cost.system, shape) * time.total_seconds
+            own = np.where(np.asarray(time.origin) != MODELLED, noise, 0.0)
+            squares = squares + own * own
     return np.asarray(np.sqrt(squares))
 
 

@@ -11,11 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cost_analysis import Workload, load_model
+from cost_analysis import Precision, Workload, load_model
 from cost_analysis.compare import noise
-from cost_analysis.compare.noise import EIGHTY_OVER_MEDIAN, NOISE, Added, noise_seconds, ratio_noise
+from cost_analysis.compare.noise import (
+    EIGHTY_OVER_MEDIAN,
+    NOISE,
+    Added,
+    kernel_noise,
+    noise_seconds,
+    ratio_noise,
+)
 from cost_analysis.cost.estimate import estimate_on
 from cost_analysis.kernels.curves import FittedCurve
+from cost_analysis.kernels.shapes import Attention, Product
 from tests.helpers.gpu_claims import fitted, use_plain_kernels
 
 SPEC = load_model("0.5B").spec
@@ -49,23 +57,44 @@ def test_free_is_what_is_within_the_noise() -> None:
     assert Added(1.0, 0.5, 0.1, 0.05).high == pytest.approx(10.0)
 
 
-def test_the_share_is_that_of_the_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def errors(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, float]]:
+    """What curves of products and of decode steps state, of every device and engine."""
     curve: Any = None  # its times are not asked for
-    errors: dict[str, float] = {}
-    curves = {("product", "bf16"): FittedCurve(curve, "", errors)}
+    found: dict[str, dict[str, float]] = {"product": {}, "decode": {}, "prompt": {}}
+    curves = {(family, "bf16"): FittedCurve(curve, "", own) for family, own in found.items()}
     monkeypatch.setattr(noise, "load_curves", lambda *_: curves)
-    by_curve = fitted("h100", "vllm")
-    by_table = replace(by_curve, kernels="measured")
-    assert ratio_noise(by_curve) == ratio_noise(by_table) == NOISE
-    errors.update(noise=0.02, eight=0.03)
-    assert ratio_noise(by_table) == 0.02
-    assert ratio_noise(by_curve) == pytest.approx(EIGHTY_OVER_MEDIAN * 0.03)
-    assert ratio_noise(by_curve, "decode") == 0.02  # no curve of attention
-    errors["noise"] = 0.07
-    assert ratio_noise(by_curve) == 0.07
-    curves["decode", "bf16"] = FittedCurve(curve, "", {"eight": 0.05})
-    assert ratio_noise(by_curve, "decode") == pytest.approx(EIGHTY_OVER_MEDIAN * 0.05)
-    assert ratio_noise(by_table, "decode") == 0.07
+    return found
+
+
+def test_the_share_is_that_of_the_curves(errors: dict[str, dict[str, float]]) -> None:
+    system = fitted("h100", "vllm")
+    assert ratio_noise(system) == ratio_noise(system, "decode") == NOISE
+    errors["product"].update(noise=0.02, eight=0.03)
+    assert ratio_noise(system) == pytest.approx(EIGHTY_OVER_MEDIAN * 0.03)
+    assert ratio_noise(system, "decode") == 0.02
+    errors["product"]["noise"] = 0.07
+    errors["decode"]["eight"] = 0.05
+    assert ratio_noise(system) == 0.07
+    assert ratio_noise(system, "decode") == pytest.approx(EIGHTY_OVER_MEDIAN * 0.05)
+    assert ratio_noise(replace(system, precision=Precision("int4"))) == NOISE
+
+
+def test_with_many_rows_times_themselves_err(errors: dict[str, dict[str, float]]) -> None:
+    system = fitted("h100", "vllm")
+    errors["product"].update(noise=0.02, eight=0.01, median=0.04, ninety=0.12)
+    rows = np.array([1.0, 17.0, 18.0, 512.0])
+    share = kernel_noise(system, Product(rows, 2048.0, 2048.0, "bf16"))
+    assert share == pytest.approx(np.array([0.02, 0.02, 0.08, 0.08]))
+    assert kernel_noise(system, Product(8.0, 2048.0, 2048.0, "bf16")) == 0.02
+    errors["decode"].update(eight=0.03, median=0.05, ninety=0.15)
+    step = Attention(rows, 1.0, 500.0, 16.0, 2.0, 128.0, 0.0, "bf16", decodes=True)
+    few = EIGHTY_OVER_MEDIAN * 0.03
+    assert kernel_noise(system, step) == pytest.approx(np.array([few, few, 0.1, 0.1]))
+    errors["prompt"].update(median=0.03, ninety=0.09)
+    assert kernel_noise(system, step._replace(decodes=False)) == pytest.approx(0.06)
+    errors["product"].update(median=0.001, ninety=0.002)  # never below that of few rows
+    assert kernel_noise(system, Product(512.0, 2048.0, 2048.0, "bf16")) == 0.02
 
 
 def test_the_spread_is_that_of_measured_kernels_alone(monkeypatch: pytest.MonkeyPatch) -> None:
