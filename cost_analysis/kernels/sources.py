@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 from cost_analysis.common.arrays import single
@@ -30,7 +31,17 @@ def kernel_times(hardware: Hardware, engine: Engine, kernels: str) -> KernelTime
         from cost_analysis.kernels.lookup import measured_kernels
 
         return measured_kernels(hardware.kernels, engine.kernels)
-    return fitted_kernels(hardware.kernels, engine.kernels, _rates(hardware)) or None
+    sources = engine.kernels
+    if hardware.interconnect is not None and not _has_own_link(hardware):
+        sources = replace(sources, exchanges="")
+    return fitted_kernels(hardware.kernels, sources, _rates(hardware)) or None
+
+
+def _has_own_link(hardware: Hardware) -> bool:
+    """Whether a relative of a measured device has its link as well."""
+    if hardware.name == hardware.kernels:
+        return True
+    return hardware.interconnect == _measured_device(hardware.kernels).interconnect
 
 
 def _rates(hardware: Hardware) -> Rates:
