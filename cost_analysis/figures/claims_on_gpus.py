@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from cost_analysis.compare.claims_on_gpus import ClaimsOnGpus, GpuReading, OnGpu
 from cost_analysis.figures.style import (
@@ -29,8 +29,11 @@ COLUMNS = 5
 COLOURS = ("#1b6ca8", "#c2571a", "#4d4d4d", "#7a9a01")
 """One an engine, told apart by the colour-blind; markers and lines say the same."""
 
-LOWEST, HIGHEST = 0.5, 64.0
+LOWEST, HIGHEST = 0.5, 128.0
 """Ends of the ratios that are drawn; what is beyond is drawn at the end."""
+
+TICKS = (1.0, 4.0, 16.0, 64.0)
+"""Ratios that are labelled."""
 
 CLAIMED = (6.0, 1.7)
 """Ratios of latency that the paper states: at batch 1, and as a mean over batch 1, 2, 4 and 8."""
@@ -99,6 +102,7 @@ def _panel(axes: Axes, gpus: Sequence[OnGpu], found: ClaimsOnGpus, engines: Sequ
         for reading in found.papers
     ]
     axes.set_xticks(places, names)
+    axes.yaxis.set_major_locator(FixedLocator(TICKS))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
     axes.yaxis.set_minor_formatter(NullFormatter())
 

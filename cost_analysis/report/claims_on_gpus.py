@@ -100,23 +100,23 @@ def sentence(found: ClaimsOnGpus) -> str:
     if rest:
         ratios = [added.ratio for added in rest]
         parts.append(
-            f"streams add {min(ratios):.3g} to {max(ratios):.3g} times less latency than "
-            f"parameters, {median(ratios):.3g} in the median, on {len(rest)}"
+            f"on {len(rest)} streams add {min(ratios):.3g} to {max(ratios):.3g} times less latency "
+            f"than parameters, {median(ratios):.3g} in the median"
         )
     if free:
         most = max(added.at_most for added in free)
-        start = "" if rest else "streams "
-        parts.append(f"{start}are free within the noise, at most {most:.1%}, on {len(free)}")
+        parts.append(f"on {len(free)} they are free within the noise (they add {most:.1%} at most)")
     holds = sum(added.low <= paper <= added.high for added in first)
     above, below = (
         sum(added.low > paper for added in first),
         sum(added.high < paper for added in first),
     )
     batch = found.papers[0].setting.batch_sizes[0]
+    pairs = "1 pair" if len(first) == 1 else f"{len(first)} pairs"
     return (
-        f"What the kernels say of the paper's {paper:.3g} times at batch {batch}: "
-        f"{' and '.join(parts)} of {len(first)} devices and engines; the interval of "
-        f"{holds} holds the paper's figure, {above} lie above it and {below} below."
+        f"What the kernels say of the paper's {paper:.3g} times at batch {batch}, by {pairs} of "
+        f"device and engine: {' and '.join(parts)}; the paper's figure lies in the "
+        f"interval of {holds}, below that of {above} and above that of {below}."
     )
 
 

@@ -68,7 +68,7 @@ LABELS = {
         "P = 8 is faster",
         "P = 2",
     ),
-    "claims-on-gpus": ("Batch size", "mean", "vllm", "the paper's cost model", "b200", "16×"),
+    "claims-on-gpus": ("Batch size", "mean", "vllm", "the paper's cost model", "b200", "64×"),
 }
 
 

@@ -49,7 +49,7 @@ def _timed(seconds: Number) -> KernelTime:
 
 
 def use_plain_kernels(patch: pytest.MonkeyPatch, row: float = ROW) -> None:
-    """Let every measured device have plain kernels under every measured engine."""
+    """Let every measured device have plain kernels, of the usual noise, under every engine."""
 
     def kernel_times(hardware: Hardware, engine: Engine, kernels: str) -> KernelTimes | None:
         if not hardware.kernels or engine.kernels == KernelSources() or kernels == "modelled":
@@ -58,6 +58,7 @@ def use_plain_kernels(patch: pytest.MonkeyPatch, row: float = ROW) -> None:
 
     for module in ("cost.roofline", "compare.claims_on_gpus"):
         patch.setattr(f"cost_analysis.{module}.kernel_times", kernel_times)
+    patch.setattr("cost_analysis.compare.noise.load_curves", lambda *_: {})
 
 
 def fitted(device: str, engine: str | None = None) -> System:

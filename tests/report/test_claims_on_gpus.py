@@ -91,11 +91,14 @@ def test_the_sentence_on_6x(found: ClaimsOnGpus) -> None:
     at, above = Added(1.0, paper * 0.1, 0.1, 0.01), Added(1.0, paper, 0.1, 0.01)
     below, free = Added(1.0, 0.05, 0.1, 0.01), Added(1.0, 0.5, 0.01, 0.02)
     text = sentence(_with_first(found, at, above, below, free))
-    assert f"the paper's {paper:.3g} times at batch 1" in text
+    assert f"the paper's {paper:.3g} times at batch 1, by 4 pairs of device and engine" in text
+    assert ": on 3 streams add" in text
     assert f"add 0.5 to {10 * paper:.3g} times less latency than parameters" in text
-    assert "on 3 and are free within the noise, at most 3.0%, on 1 of 4" in text
-    assert "the interval of 1 holds the paper's figure, 2 lie above it and 1 below" in text
-    assert "streams are free within the noise" in sentence(_with_first(found, free))
+    assert "and on 1 they are free within the noise (they add 3.0% at most)" in text
+    assert "lies in the interval of 1, below that of 2 and above that of 1." in text
+    assert "by 1 pair of device and engine: on 1 they are free" in sentence(
+        _with_first(found, free)
+    )
     assert "free" not in sentence(_with_first(found, at))
 
 
