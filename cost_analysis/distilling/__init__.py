@@ -1,6 +1,7 @@
 """Tables of timings of kernels boiled down to curves, and how far off these are on shapes left out.
 
 product_timings    tables of timings of matrix products: what of them is of use
+product_noise      how far timings of matrix products repeat
 product_curves     curves of matrix products from them, and their errors
 attention_timings  timings of attention kernels, and the parts of them that a fit does not see
 attention_curves   curves of attention kernels, and their errors

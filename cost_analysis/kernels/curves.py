@@ -85,7 +85,8 @@ class FittedCurve:
         curve: The curve.
         source: The table that it was fitted to.
         errors: Errors on shapes that a fit had not seen, by name: "median", "ninety", and of the
-            time at 8 rows over that at 1 "eight".
+            time at 8 rows over that at 1 "eight"; and the share within which 80 % of such ratios
+            of its timings repeat, "noise".
         start: Time of the smallest kernel [s].
         lender: The engine whose curve it is, where that is another one; "" for its own.
     """
