@@ -153,7 +153,7 @@ def _shape(
 ) -> shapes.Experts | None:
     """The sizes by which measured kernels of experts are found; None in a format without any."""
     model, number = layers.model, as_float(kind.number)
-    name = kernel_format(model.formats.matrix)
+    name = kernel_format(model.formats.matrix, model.formats.compute)
     if not name:
         return None
     groups = model.layout.expert_parallel

@@ -266,8 +266,10 @@ class FittedKernels:
         if found is None:
             return None
         if isinstance(shape, Product) and shape.weights != "bf16":
-            return KernelTime(self._narrow(found, shape), found.start, FITTED)
-        return KernelTime(found.curve.seconds(shape), found.start, FITTED)
+            seconds = self._narrow(found, shape)
+        else:
+            seconds = found.curve.seconds(shape)
+        return KernelTime(seconds, minimum(found.start, seconds), FITTED)
 
     def _narrow(self, found: FittedCurve, shape: Product) -> Number:
         """Time of a product with weights of fewer than 16 bits [s].
