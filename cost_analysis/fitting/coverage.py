@@ -1,0 +1,133 @@
+"""How many rows lie inside intervals that were made without their source, engine or device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cost_analysis.common.errors import InputError, shown
+from cost_analysis.common.files import read_table
+from cost_analysis.fitting.intervals import NEW, HeldOut, Texts, left_out
+from cost_analysis.fitting.measurements import Measurement
+from cost_analysis.fitting.predictions import engine_of
+from cost_analysis.inputs.profiles import profiles_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How many rows of something left out lie inside intervals that were made without it.
+
+    Attributes:
+        left_out: What was left out, of fits and of intervals, besides the source: "source",
+            "engine" or "device"; or "format", by which rows of sources left out are counted.
+        name: Which one.
+        rows: Rows of it.
+        covered: Share of them inside.
+        low: Median of the low ends, as a multiple of the predicted time.
+        high: Median of the high ends.
+    """
+
+    left_out: str
+    name: str
+    rows: int
+    covered: float
+    low: float
+    high: float
+
+
+COLUMNS = ("left_out", "name", "rows", "covered", "low", "high")
+FILE = "coverage.csv"
+"""The file of coverages, beside the profiles of the engines."""
+
+
+def coverage_text(items: Sequence[Coverage]) -> str:
+    """Coverages as a CSV file."""
+    lines = [",".join(COLUMNS)]
+    lines += [
+        f"{item.left_out},{item.name},{item.rows},{item.covered:.3f},{item.low:.3f},{item.high:.3f}"
+        for item in items
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def read_coverages(path: Path | None = None) -> list[Coverage]:
+    """The coverages of the intervals that come with the package, or those of a file.
+
+    Raises:
+        InputError: A file that cannot be read, a missing column, or a value that is no number.
+    """
+    table = read_table(path or profiles_folder() / "engines" / FILE)
+    cells = [table.texts(table.column(name)) for name in COLUMNS]
+    return [
+        Coverage(what, name, int(_number(rows)), *map(_number, numbers))
+        for what, name, rows, *numbers in zip(*cells, strict=True)
+    ]
+
+
+def _number(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        raise InputError(f"coverage {shown(cell)} is not a number") from None
+
+
+Property = Callable[[Measurement], str]
+
+
+def _source(row: Measurement) -> str:
+    return row.texts["source_id"]
+
+
+def _engine(row: Measurement) -> str:
+    return engine_of(row).name
+
+
+LEFT_OUT: dict[str, tuple[tuple[str, ...], Property, Property]] = {
+    "source": (("source",), _source, _source),
+    "engine": (("source", "engine"), _engine, _engine),
+    "device": (("source", "device"), lambda row: row.device.name, lambda row: row.device.name),
+    "format": (("source",), _source, lambda row: row.precision.weights),
+}
+"""Tables of coverage: what must be new about their rows, by what rows are left out of calibration,
+and by what they are counted."""
+
+
+def coverages(measurements: Sequence[Measurement], points: HeldOut) -> list[Coverage]:
+    """Coverage of sources, engines and devices left out, and by format; none of too few groups."""
+    try:
+        return [item for name in LEFT_OUT for item in _coverages(name, measurements, points)]
+    except InputError:
+        return []
+
+
+BY_SOURCE = "held out by source"
+"""The fold in which nothing is new but what is new about the source."""
+
+
+def _coverages(
+    name: str, measurements: Sequence[Measurement], points: HeldOut
+) -> Iterator[Coverage]:
+    new, apart, counted = LEFT_OUT[name]
+    chosen = points.new[:, [NEW.index(each) for each in new]].all(axis=1)
+    if new == ("source",):
+        chosen &= points.folds == BY_SOURCE
+    low, high = left_out(points, _labels(apart, measurements, points))
+    inside = (points.errors >= low) & (points.errors <= high)
+    labels = _labels(counted, measurements, points)
+    for label in np.unique(labels[chosen]).tolist():
+        own = chosen & (labels == label)
+        yield Coverage(
+            left_out=name,
+            name=label,
+            rows=len(np.unique(points.places[own])),
+            covered=float(np.mean(inside[own])),
+            low=float(np.exp(np.median(low[own]))),
+            high=float(np.exp(np.median(high[own]))),
+        )
+
+
+def _labels(of: Property, measurements: Sequence[Measurement], points: HeldOut) -> Texts:
+    return np.array([of(row) for row in measurements])[points.places]
