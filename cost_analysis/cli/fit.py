@@ -138,10 +138,15 @@ class EngineFitFlags(Flags):
 @takes_flags
 def fit_latency(measurements: str, asked: EngineFitFlags, output: OutputFlags) -> None:
     """Fit the engines to measurements, and say how far off they are on rows not seen."""
-    from cost_analysis.fitting.accuracy import FOLDS, described, fold_errors, represented
+    from cost_analysis.fitting.accuracy import (
+        described,
+        fold_errors,
+        held_out_points,
+        represented,
+    )
     from cost_analysis.fitting.coverage import FILE, coverage_text, coverages
     from cost_analysis.fitting.engine_fit import fit_engines
-    from cost_analysis.fitting.intervals import held_out
+    from cost_analysis.fitting.held_out import traits_of
     from cost_analysis.fitting.measurements import MEMORY_METRIC, read_measurements
     from cost_analysis.fitting.product_fit import fit_operators
     from cost_analysis.inputs.profiles import engine_text
@@ -156,7 +161,7 @@ def fit_latency(measurements: str, asked: EngineFitFlags, output: OutputFlags) -
     fit = fit_engines(rows)
     errors = fold_errors(rows, fit)
     fitted = described(fit, rows, errors)
-    coverage = coverages(rows, held_out(rows, errors, FOLDS))
+    coverage = coverages([traits_of(row) for row in rows], held_out_points(rows, errors))
     if asked.profiles and coverage:
         write_file(Path(asked.profiles) / FILE, coverage_text(coverage))
     for name, engine in fitted.engines.items() if asked.profiles else ():

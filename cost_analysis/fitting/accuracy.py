@@ -24,7 +24,8 @@ from cost_analysis.common.units import GIB, gib
 from cost_analysis.cost.activations import FLOAT32
 from cost_analysis.cost.memory import kv_cache_bytes, memory
 from cost_analysis.fitting.engine_fit import EngineFit, fit_engines
-from cost_analysis.fitting.intervals import Calibration, calibrated, held_out
+from cost_analysis.fitting.held_out import HeldOut, held_out, traits_of
+from cost_analysis.fitting.intervals import Calibration, calibrated
 from cost_analysis.fitting.measurements import MEMORY_METRIC, SIZES, Measurement
 from cost_analysis.fitting.predictions import (
     Floats,
@@ -310,6 +311,12 @@ def held_out_errors(
     return errors
 
 
+def held_out_points(measurements: Sequence[Measurement], errors: Errors) -> HeldOut:
+    """The errors of each of `FOLDS`, with what was new about each row: what intervals rest on."""
+    labels = {how: [group(row) for row in measurements] for how, group in FOLDS.items()}
+    return held_out([traits_of(row) for row in measurements], errors, labels)
+
+
 def described(fit: EngineFit, measurements: Sequence[Measurement], errors: Errors) -> EngineFit:
     """The fit with the source of each engine in words, and its spread.
 
@@ -318,7 +325,7 @@ def described(fit: EngineFit, measurements: Sequence[Measurement], errors: Error
     """
     calibration: Calibration | None = None
     with suppress(InputError):
-        calibration = calibrated(held_out(measurements, errors, FOLDS))
+        calibration = calibrated(held_out_points(measurements, errors))
     engines = {
         name: replace(
             engine,

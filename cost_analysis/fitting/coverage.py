@@ -10,9 +10,8 @@ import numpy as np
 
 from cost_analysis.common.errors import InputError, shown
 from cost_analysis.common.files import read_table
-from cost_analysis.fitting.intervals import NEW, HeldOut, Texts, left_out
-from cost_analysis.fitting.measurements import Measurement
-from cost_analysis.fitting.predictions import engine_of
+from cost_analysis.fitting.held_out import NEW, Flags, HeldOut, Traits
+from cost_analysis.fitting.intervals import left_out
 from cost_analysis.inputs.profiles import profiles_folder
 
 
@@ -74,49 +73,42 @@ def _number(cell: str) -> float:
         raise InputError(f"coverage {shown(cell)} is not a number") from None
 
 
-Property = Callable[[Measurement], str]
-
-
-def _source(row: Measurement) -> str:
-    return row.texts["source_id"]
-
-
-def _engine(row: Measurement) -> str:
-    return engine_of(row).name
-
+Property = Callable[[Traits], str]
 
 LEFT_OUT: dict[str, tuple[tuple[str, ...], Property, Property]] = {
-    "source": (("source",), _source, _source),
-    "engine": (("source", "engine"), _engine, _engine),
-    "device": (("source", "device"), lambda row: row.device.name, lambda row: row.device.name),
-    "format": (("source",), _source, lambda row: row.precision.weights),
+    "source": (("source",), lambda row: row.source, lambda row: row.source),
+    "engine": (("source", "engine"), lambda row: row.engine, lambda row: row.engine),
+    "device": (("source", "device"), lambda row: row.device, lambda row: row.device),
+    "format": (("source",), lambda row: row.source, lambda row: row.weights),
 }
 """Tables of coverage: what must be new about their rows, by what rows are left out of calibration,
 and by what they are counted."""
-
-
-def coverages(measurements: Sequence[Measurement], points: HeldOut) -> list[Coverage]:
-    """Coverage of sources, engines and devices left out, and by format; none of too few groups."""
-    try:
-        return [item for name in LEFT_OUT for item in _coverages(name, measurements, points)]
-    except InputError:
-        return []
-
 
 BY_SOURCE = "held out by source"
 """The fold in which nothing is new but what is new about the source."""
 
 
-def _coverages(
-    name: str, measurements: Sequence[Measurement], points: HeldOut
-) -> Iterator[Coverage]:
+def coverages(rows: Sequence[Traits], points: HeldOut) -> list[Coverage]:
+    """Coverage of sources, engines and devices left out, and by format; none of too few groups.
+
+    Args:
+        rows: The traits of each row.
+        points: Their errors.
+    """
+    return [item for name in LEFT_OUT for item in _coverages(name, rows, points)]
+
+
+def _coverages(name: str, rows: Sequence[Traits], points: HeldOut) -> Iterator[Coverage]:
     new, apart, counted = LEFT_OUT[name]
-    chosen = points.new[:, [NEW.index(each) for each in new]].all(axis=1)
+    is_new = points.new[:, [NEW.index(each) for each in new]]
+    chosen: Flags = np.asarray(is_new.all(axis=1))
     if new == ("source",):
         chosen &= points.folds == BY_SOURCE
-    low, high = left_out(points, _labels(apart, measurements, points))
+    labels = np.array([apart(row) for row in rows], dtype=np.str_)[points.places]
+    low, high = left_out(points, labels, chosen)
+    chosen &= np.isfinite(low)
     inside = (points.errors >= low) & (points.errors <= high)
-    labels = _labels(counted, measurements, points)
+    labels = np.array([counted(row) for row in rows], dtype=np.str_)[points.places]
     for label in np.unique(labels[chosen]).tolist():
         own = chosen & (labels == label)
         yield Coverage(
@@ -127,7 +119,3 @@ def _coverages(
             low=float(np.exp(np.median(low[own]))),
             high=float(np.exp(np.median(high[own]))),
         )
-
-
-def _labels(of: Property, measurements: Sequence[Measurement], points: HeldOut) -> Texts:
-    return np.array([of(row) for row in measurements])[points.places]

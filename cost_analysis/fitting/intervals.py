@@ -25,16 +25,15 @@ no interval.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from cost_analysis.common.errors import InputError
-from cost_analysis.fitting.measurements import Measurement
-from cost_analysis.fitting.predictions import Floats, engine_of
+from cost_analysis.fitting.held_out import NEW, Flags, HeldOut, Texts
+from cost_analysis.fitting.predictions import Floats
 from cost_analysis.inputs.engine import Spread
 
 LEVEL = 0.8
@@ -42,10 +41,6 @@ LEVEL = 0.8
 
 LEAST_GROUPS = 4
 """Groups from which an interval of that level has ends: K / (K + 1) must reach it."""
-
-NEW = ("source", "engine", "device", "narrow", "experts")
-"""What may be new about a row: its source, its engine or its device (for the engine; for the class
-where the engine is new); weights below 16 bits; a mixture of experts."""
 
 START, WIDTH = np.log(1.3), 0.5
 """Prior of the logarithm of the factor of each of `NEW`: its centre, and its standard deviation."""
@@ -56,112 +51,8 @@ LEVEL_WIDTH = 0.6
 LEAST_ERROR = 0.01
 """Mean error below which a group counts as if it had that: two labs agree no better."""
 
-Texts = npt.NDArray[np.str_]
-Flags = npt.NDArray[np.bool_]
 Ends = tuple[Floats, Floats]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class HeldOut:
-    """Errors of fits on rows that they had not seen; a row may be left out in several ways.
-
-    Attributes:
-        errors: ln(measured / predicted time), (points,).
-        groups: What is exchangeable: the source and the engine, (points,).
-        engines: The engine, (points,).
-        new: What is new about the row for the fit, (points, `NEW`).
-        folds: How it was left out, (points,).
-        places: Where its row stands among all rows, (points,).
-    """
-
-    errors: Floats
-    groups: Texts
-    engines: Texts
-    new: Flags
-    folds: Texts
-    places: npt.NDArray[np.intp]
-
-    def __getitem__(self, chosen: Any) -> HeldOut:
-        """Some of the points."""
-        columns = (self.groups, self.engines, self.new, self.folds, self.places)
-        return HeldOut(self.errors[chosen], *(column[chosen] for column in columns))
-
-
-def held_out(
-    measurements: Sequence[Measurement],
-    errors: Mapping[str, Floats],
-    folds: Mapping[str, Callable[[Measurement], str]],
-) -> HeldOut:
-    """The errors of rows by fits that have not seen their fold.
-
-    Args:
-        measurements: The rows.
-        errors: ln(predicted / measured time) of each row, by the name of the fold.
-        folds: The property of a row by which each fold was left out; those without errors do not
-            count.
-    """
-    engines = [engine_of(row) for row in measurements]
-    sources = [row.texts["source_id"] for row in measurements]
-    names = [engine.name for engine in engines]
-    known = [name for name in folds if name in errors]
-    new = [_new(measurements, [folds[name](row) for row in measurements]) for name in known]
-    count = len(known)
-    return HeldOut(
-        errors=np.concatenate([np.empty(0), *(-errors[name] for name in known)]),
-        groups=np.array([f"{s} / {n}" for s, n in zip(sources, names, strict=True)] * count),
-        engines=np.array(names * count),
-        new=np.array(new, dtype=np.bool_).reshape(-1, len(NEW)),
-        folds=np.repeat(np.array(known, dtype=np.str_), len(measurements)),
-        places=np.tile(np.arange(len(measurements)), count),
-    )
-
-
-def _new(measurements: Sequence[Measurement], left_out: Sequence[str]) -> list[tuple[bool, ...]]:
-    """What is new about each row for the fit that has seen none of its fold."""
-    facts = [_Facts.of(row) for row in measurements]
-    by_fold = {
-        fold: _Seen([each for each, own in zip(facts, left_out, strict=True) if own != fold])
-        for fold in set(left_out)
-    }
-    return [by_fold[fold].new(each) for each, fold in zip(facts, left_out, strict=True)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What may be new about a row."""
-
-    source: str
-    engine: str
-    engine_class: str
-    device: str
-    narrow: bool
-
-    @classmethod
-    def of(cls, row: Measurement) -> _Facts:
-        engine, narrow = engine_of(row).name, row.precision.matrix.bits < 16
-        return cls(row.texts["source_id"], engine, row.engine_class, row.device.name, narrow)
-
-
-class _Seen:
-    """The rows that a fit has seen."""
-
-    def __init__(self, facts: Collection[_Facts]) -> None:
-        self.engines = {each.engine for each in facts}
-        self.sources = {(each.source, each.engine) for each in facts}
-        self.sources |= {(each.source, "") for each in facts}
-        self.devices = {(each.engine, each.device) for each in facts}
-        self.devices |= {(each.engine_class, each.device) for each in facts}
-
-    def new(self, row: _Facts) -> tuple[bool, ...]:
-        is_new = row.engine not in self.engines
-        stands_for = row.engine_class if is_new else row.engine
-        return (
-            (row.source, "" if is_new else row.engine) not in self.sources,
-            is_new,
-            (stands_for, row.device) not in self.devices,
-            row.narrow,
-            False,  # published rows have none
-        )
+"""Low and high ends of ln(measured / predicted time), (points,) each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +167,7 @@ class Calibration:
     scale: Scale
     below: float
     above: float
-    groups: int = field(default=0)
+    groups: int
 
     def ends(self, engines: Sequence[str] | Texts, new: Flags) -> Ends:
         """Both ends of ln(measured / predicted time) of points, (points,) each."""
@@ -336,15 +227,18 @@ def conformal_ends(scores: Floats, masses: Floats, groups: int) -> tuple[float, 
         masses: What each counts; one in all, and the same for each group.
         groups: How many groups there are.
     """
-    size = quantile(np.abs(scores), masses, LEVEL)
+    size = max(quantile(np.abs(scores), masses, LEVEL), TINY)
     tail = (1.0 - LEVEL) / 2.0
     # Half way, in ratio, to ends that are the same on both sides: few groups tell little of a tail.
     above = _half_way(quantile(scores, masses, 1.0 - tail), size)
     below = _half_way(quantile(-scores, masses, 1.0 - tail), size)
     beyond = np.maximum(scores / above, -scores / below)
     factor = quantile(beyond, masses * groups / (groups + 1), LEVEL)
-    return -below * factor, above * factor
+    return -max(below * factor, TINY), max(above * factor, TINY)
 
+
+TINY = 1e-9
+"""A score that counts as none, so that those of perfect predictions have a size."""
 
 LEAST_TAIL = 0.25
 """Of the size of scores on both sides: what either side is taken to reach at least."""
@@ -361,14 +255,22 @@ def quantile(values: Floats, masses: Floats, level: float) -> float:
     return float(values[order][place]) if place < len(values) else float("inf")
 
 
-def left_out(points: HeldOut, labels: Texts) -> Ends:
-    """Ends for each point, calibrated without any point of its label, (points,) each.
+def left_out(points: HeldOut, labels: Texts, chosen: Flags | None = None) -> Ends:
+    """Ends for points, calibrated without any point of their label, (points,) each.
 
-    Raises:
-        InputError: Without a label too few groups are left.
+    Args:
+        points: The errors.
+        labels: What each point is left out with.
+        chosen: The points whose ends are asked for; None means all.
+
+    Returns:
+        nan where without the label too few groups are left, and for points that are not chosen.
     """
-    low, high = np.empty(len(labels)), np.empty(len(labels))
-    for label in np.unique(labels):
-        own = labels == label
-        low[own], high[own] = calibrated(points[~own]).ends(points.engines[own], points.new[own])
+    low, high = np.full(len(labels), np.nan), np.full(len(labels), np.nan)
+    asked = np.ones(len(labels), dtype=np.bool_) if chosen is None else chosen
+    for label in np.unique(labels[asked]):
+        own = asked & (labels == label)
+        with suppress(InputError):
+            found = calibrated(points[labels != label])
+            low[own], high[own] = found.ends(points.engines[own], points.new[own])
     return low, high

@@ -216,7 +216,7 @@ def _hardware(table: Table, name: str) -> Callable[[], Hardware]:
     )
 
 
-def _reached(table: Table) -> dict[str, float]:
+def _reached(table: Table) -> dict[str, Any]:
     """The shares that its kernels reach: as the profile states, else those of its generation."""
     generations = _generations()
     words = table.content.get("architecture")
