@@ -75,10 +75,11 @@ class Traits:
 
 def traits_of(row: Measurement) -> Traits:
     """The traits of a published row; none of them is of a mixture of experts."""
+    engine = engine_of(row)
     return Traits(
         source=row.texts["source_id"],
-        engine=engine_of(row).name,
-        engine_class=row.engine_class,
+        engine=engine.name,
+        engine_class=engine.engine_class,
         device=row.device.name,
         weights=row.precision.weights,
         narrow=row.precision.matrix.bits < 16,

