@@ -103,6 +103,7 @@ class MeasurementFlags(Flags):
 def accuracy(given: MeasurementFlags, output: OutputFlags) -> None:
     """Compare predictions with published measurements, or with your own."""
     from cost_analysis.fitting.accuracy import predictions, represented
+    from cost_analysis.fitting.coverage import read_coverages
     from cost_analysis.fitting.measurements import read_measurements
     from cost_analysis.report.accuracy import accuracy_page, accuracy_rows
 
@@ -112,7 +113,8 @@ def accuracy(given: MeasurementFlags, output: OutputFlags) -> None:
     lines = list(accuracy_rows(found, refused))
     if not lines:
         raise InputError("no rows to compare with")
-    print_answer(accuracy_page(found, refused), lines, lines, output)
+    page = accuracy_page(found, refused, read_coverages())
+    print_answer(page, lines, lines, output)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,8 +138,15 @@ class EngineFitFlags(Flags):
 @takes_flags
 def fit_latency(measurements: str, asked: EngineFitFlags, output: OutputFlags) -> None:
     """Fit the engines to measurements, and say how far off they are on rows not seen."""
-    from cost_analysis.fitting.accuracy import described, fold_errors, represented
+    from cost_analysis.fitting.accuracy import (
+        described,
+        fold_errors,
+        held_out_points,
+        represented,
+    )
+    from cost_analysis.fitting.coverage import FILE, coverage_text, coverages
     from cost_analysis.fitting.engine_fit import fit_engines
+    from cost_analysis.fitting.held_out import traits_of
     from cost_analysis.fitting.measurements import MEMORY_METRIC, read_measurements
     from cost_analysis.fitting.product_fit import fit_operators
     from cost_analysis.inputs.profiles import engine_text
@@ -152,8 +161,11 @@ def fit_latency(measurements: str, asked: EngineFitFlags, output: OutputFlags) -
     fit = fit_engines(rows)
     errors = fold_errors(rows, fit)
     fitted = described(fit, rows, errors)
+    coverage = coverages([traits_of(row) for row in rows], held_out_points(rows, errors))
+    if asked.profiles and coverage:
+        write_file(Path(asked.profiles) / FILE, coverage_text(coverage))
     for name, engine in fitted.engines.items() if asked.profiles else ():
         text = engine_text(engine, fitted.uncertainty[name])
         write_file(Path(str(asked.profiles)) / f"{name}.toml", text)
     lines = accuracy_page.fit_rows(rows, errors)
-    print_answer(fit_page(rows, errors, fitted, devices), lines, lines, output)
+    print_answer(fit_page(rows, errors, fitted, devices, coverage), lines, lines, output)
