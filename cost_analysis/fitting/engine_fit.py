@@ -128,8 +128,8 @@ while vLLM's scheduler leaves the device idle for milliseconds (vllm-project/vll
 NCCL). Op by op, a norm casts to float32
 and passes over its values six times, and rotary embeddings four times: of 94,000 values that a
 layer of Llama-2-7B moves for a token when fused, 301,000 (eager). A token's sampling took vLLM of
-2024 about 45 us a sequence. The first vLLM launched op by op as well, but a dozen fused kernels a layer
-where transformers launches thirty, and did not copy its cache."""
+2024 about 45 us a sequence. The first vLLM launched op by op as well, but a dozen fused kernels a
+layer where transformers launches thirty, and did not copy its cache."""
 
 QUANTISED = (
     Coefficient("quantised_flops_share", 0.5, 0.02, 1.5, 0.7, 0.5, 0.5),
