@@ -56,10 +56,10 @@ FAMILIES: Mapping[str, str] = {
 _SMALLEST: Mapping[str, Shape] = {
     "product": Product(1.0, 32.0, 32.0, ""),
     "quantise": Product(1.0, 32.0, 32.0, ""),
-    "decode": Attention(1.0, 1.0, 1.0, 1.0, 1.0, 64.0, 0.0, "", True),
-    "prompt": Attention(1.0, 1.0, 1.0, 1.0, 1.0, 64.0, 0.0, "", False),
-    "latent_decode": LatentAttention(1.0, 1.0, 1.0, 1.0, 576.0, "", True),
-    "latent_prompt": LatentAttention(1.0, 1.0, 1.0, 1.0, 576.0, "", False),
+    "decode": Attention(1.0, 1.0, 1.0, 1.0, 1.0, 64.0, 0.0, "bf16", True),
+    "prompt": Attention(1.0, 1.0, 1.0, 1.0, 1.0, 64.0, 0.0, "bf16", False),
+    "latent_decode": LatentAttention(1.0, 1.0, 1.0, 1.0, 576.0, "bf16", True),
+    "latent_prompt": LatentAttention(1.0, 1.0, 1.0, 1.0, 576.0, "bf16", False),
     "experts": Experts(1.0, 64.0, 64.0, 1.0, 1.0, 1.0, ""),
     "all_reduce": AllReduce(2.0, 2.0),
 }
