@@ -6,5 +6,7 @@ serving_runs   measured runs of serving engines: time per token at a batch
 predictions    what the model predicts for many of them at once
 product_fit    what matrix products reach on a device
 engine_fit     the coefficients of engines
+served_rows    what the model predicts for serving runs
+served_fit     the coefficients of serving engines
 accuracy       errors, intervals, and cross-validation
 """

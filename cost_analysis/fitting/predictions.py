@@ -62,6 +62,16 @@ class Rows:
     decode: Floats
     seconds: Floats
 
+    @property
+    def named(self) -> tuple[Engine, ...]:
+        """The engine of each row."""
+        return tuple(map(engine_of, self.measurements))
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Whose rows count as much as those of any other source, under each class of engines."""
+        return tuple(f"{row.texts['source_id']} {row.engine_class}" for row in self.measurements)
+
     def predicted(self, engine: Engine) -> Floats:
         """Seconds that an engine, whose figures may be arrays over the rows, would take."""
         prefill, decode = phases(self.work, System(self.hardware, engine))
