@@ -28,14 +28,15 @@ from cost_analysis.cost.roofline import Speeds, speeds_of
 from cost_analysis.fitting.predictions import Floats
 from cost_analysis.fitting.serving_runs import ServedRun
 from cost_analysis.inputs.device import Hardware
-from cost_analysis.inputs.dtypes import Precision
+from cost_analysis.inputs.dtypes import Precision, dtype_named
 from cost_analysis.inputs.engine import Engine
-from cost_analysis.inputs.layers import LayerGroup
+from cost_analysis.inputs.layers import Experts, LayerGroup
 from cost_analysis.inputs.layout import Layout
 from cost_analysis.inputs.models import load_model
 from cost_analysis.inputs.profiles import load_hardware
 from cost_analysis.inputs.spec import ModelSpec, Workload
 from cost_analysis.inputs.system import System
+from cost_analysis.inputs.weights import expert_width
 
 MOST_REQUESTS = 32.0
 """Requests at a time up to which runs are fitted and judged."""
@@ -213,9 +214,26 @@ def _layout(runs: Sequence[ServedRun]) -> Layout:
 
 
 def _expert_groups(run: ServedRun) -> float:
-    """Parts of the devices that share heads, among which whole experts are divided."""
+    """Parts of the devices that share heads, among which whole experts are divided.
+
+    No engine cuts a block of weights that shares a scale (vLLM refuses such a division): experts
+    whose parts would not be whole blocks are whole themselves, whatever the file says.
+    """
     each = run.expert_parallel / run.data_parallel
-    return each if each > 1 and run.tensor_parallel % each == 0 else 1.0
+    if each > 1 and run.tensor_parallel % each == 0:
+        return each
+    return float(run.tensor_parallel) if _cuts_blocks(run) else 1.0
+
+
+def _cuts_blocks(run: ServedRun) -> bool:
+    scales = dtype_named(run.experts or "bf16").scales
+    if scales is None or scales.outputs <= 1:
+        return False
+    spec = load_model(run.profile).spec
+    widths = {
+        expert_width(spec, group.mlp) for group in spec.groups if isinstance(group.mlp, Experts)
+    }
+    return any(width % (run.tensor_parallel * scales.outputs) for width in widths)
 
 
 def _precision(run: ServedRun) -> Precision:
