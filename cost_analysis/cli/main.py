@@ -53,6 +53,7 @@ MODULES = {
     "layouts": "plan",
     "plan": "plan",
     "kernels": "kernels",
+    "fit-kernels": "kernels",
     "serving": "serving",
     "sweep": "sweep",
     "plot": "plot",

@@ -22,7 +22,7 @@ from cost_analysis.cost.latency import (
 from cost_analysis.cost.memory import Memory, memory
 from cost_analysis.cost.operator import Growth, Operator
 from cost_analysis.cost.published import PublishedCost, published_on
-from cost_analysis.cost.roofline import speeds_of
+from cost_analysis.cost.roofline import Speeds, speeds_of
 from cost_analysis.inputs.device import Hardware
 from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.engine import Engine
@@ -201,7 +201,11 @@ def passes(
 
 def phases(work: Passes, system: System) -> tuple[Phase, Phase]:
     """The times of the prefill and of all decode steps."""
-    speeds = speeds_of(system)
+    return phases_at(work, speeds_of(system))
+
+
+def phases_at(work: Passes, speeds: Speeds) -> tuple[Phase, Phase]:
+    """The times of the prefill and of all decode steps, at the speeds of an engine."""
     prefill = prefill_phase(work.prefill, work.launched, speeds)
     decode = decode_phase(work.first_step, work.growth, work.steps, work.launched, speeds)
     if work.pipeline is None:

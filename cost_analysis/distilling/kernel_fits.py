@@ -7,7 +7,7 @@ curve of another engine there: block-wise fp8 is the same library's kernel in vL
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ from cost_analysis.inputs.dtypes import dtype_named
 from cost_analysis.inputs.profiles import load_hardware
 from cost_analysis.kernels import timings as tables
 from cost_analysis.kernels.curves import Curve, Curves, FittedCurve
-from cost_analysis.kernels.library import DEVICES, PACKAGE, find_library
+from cost_analysis.kernels.library import PACKAGE, find_library
 from cost_analysis.kernels.quantising import QuantiseCurve
 from cost_analysis.kernels.shapes import FORMATS, Attention, LatentAttention
 from cost_analysis.kernels.tables import Table
@@ -53,7 +53,6 @@ CHIPS = {
 """Multiprocessors of a device and the size of its L2 cache [B], by NVIDIA's architecture papers of
 Ampere, Hopper, Ada and Blackwell, and Intel's specifications of the B60 (its Xe cores)."""
 
-FAMILIES = ("product", "quantise", "decode", "prompt", "latent_decode", "latent_prompt", "experts")
 FORMATS_OF = {
     "product": FORMATS,
     "quantise": ("fp8",),
@@ -76,6 +75,9 @@ quantises its input, which in whole runs the kernel before does, and no table sa
 
 LENDERS = ("sglang", "tensorrt-llm", "vllm")
 """Engines whose curve is taken where an engine has none, the first one that has it."""
+
+LARGEST_ERROR = 0.15
+"""Median error of a curve above which that of another engine is taken, if there is a better one."""
 
 OLD_ROUTERS = ("a100-sxm-80gb",)
 """Devices whose tables of experts routed tokens in another way, of which only some loads are
@@ -145,25 +147,20 @@ class KernelFit:
     reason: str = ""
 
 
-def jobs_of(devices: Iterable[str] = tuple(DEVICES)) -> list[Job]:
-    """The tables that there may be, of some devices."""
-    families = (*FAMILIES, "all_reduce")
+def jobs_of(tables_found: Iterable[Table]) -> list[Job]:
+    """The curves that there may be of the devices and engines of some tables."""
+    pairs = dict.fromkeys((table.device, table.engine) for table in tables_found)
     return [
         Job(device, engine, family, name)
-        for device in devices
-        for engine in ENGINES
-        for family in families
-        for name in FORMATS_OF[family]
+        for device, engine in pairs
+        if engine in ENGINES and device in CHIPS
+        for family, names in FORMATS_OF.items()
+        for name in names
     ]
 
 
 def fitted(job: Job) -> KernelFit:
-    """The fit of a table, with its errors; without a curve where the table is missing or unusable.
-
-    Raises:
-        InputError: The package is missing.
-    """
-    find_library()
+    """The fit of a table, with its errors; without a curve where there is none to be had."""
     if job in UNTUNED:
         return KernelFit(job, reason="kernels that are not tuned")
     try:
@@ -173,26 +170,21 @@ def fitted(job: Job) -> KernelFit:
 
 
 def fit_all(
-    jobs: Sequence[Job], workers: int = 1, tell: Callable[[KernelFit], None] = lambda _: None
+    jobs: Sequence[Job],
+    executor: Executor,
+    tell: Callable[[KernelFit], None] = lambda _: None,
 ) -> list[KernelFit]:
-    """The fits of many tables.
+    """The fits of many tables, in their order.
 
     Args:
         jobs: Which.
-        workers: Processes.
-        tell: Called with each fit when it is done.
+        executor: Runs the fits.
+        tell: Called with each fit, in their order, when it is done.
     """
-    if workers == 1:
-        found = []
-        for job in jobs:
-            found.append(fitted(job))
-            tell(found[-1])
-        return found
-    with ProcessPoolExecutor(workers) as pool:
-        found = []
-        for fit in pool.map(fitted, jobs):
-            found.append(fit)
-            tell(fit)
+    found = []
+    for waiting in [executor.submit(fitted, job) for job in jobs]:
+        found.append(waiting.result())
+        tell(found[-1])
     return found
 
 
@@ -217,18 +209,23 @@ def _lent(job: Job, usable: dict[Job, KernelFit]) -> FittedCurve | None:
     preferred = OTHERS.get((job.engine, job.family, job.format), job.engine)
     # What quantising takes belongs to the product that includes it.
     lenders = (job.engine,) if job.family == "quantise" else (preferred, job.engine, *LENDERS)
-    for engine in lenders:
-        fit = usable.get(job._replace(engine=engine))
-        if fit is not None and fit.curve is not None:
-            errors = {"median": fit.held_out.median, "ninety": fit.held_out.ninety}
-            if not np.isnan(fit.eight):
-                errors["eight"] = fit.eight
-            return FittedCurve(fit.curve, f"{fit.source}, {fit.rows:,} timings", errors)
-    return None
+    found = [usable[job._replace(engine=e)] for e in lenders if job._replace(engine=e) in usable]
+    if not found:
+        return None
+    good = [fit for fit in found if fit.held_out.median <= LARGEST_ERROR]
+    fit = good[0] if good else min(found, key=lambda each: each.held_out.median)
+    if fit.curve is None:
+        return None
+    errors = {"median": fit.held_out.median, "ninety": fit.held_out.ninety}
+    if not np.isnan(fit.eight):
+        errors["eight"] = fit.eight
+    lender = "" if fit.job.engine == job.engine else fit.job.engine
+    source = f"{fit.source}, {fit.rows:,} timings"
+    return FittedCurve(fit.curve, source, errors, lender=lender)
 
 
 def _source(table: Table) -> str:
-    return f"{PACKAGE} 0.12.0, {table.source}"
+    return f"{PACKAGE} {find_library().version}, {table.source}"
 
 
 def _rates(job: Job) -> tuple[Hardware, float, float]:

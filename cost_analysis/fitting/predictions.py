@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cost_analysis.common.errors import InputError
-from cost_analysis.cost.estimate import Passes, passes, phases
+from cost_analysis.cost.estimate import Passes, passes, phases_at
+from cost_analysis.cost.roofline import Speeds
 from cost_analysis.fitting.measurements import (
     DECODE_METRICS,
     LENGTHS,
@@ -32,7 +33,10 @@ from cost_analysis.inputs.engine import (
 from cost_analysis.inputs.layout import Layout
 from cost_analysis.inputs.profiles import load_engine, profile_names
 from cost_analysis.inputs.spec import ModelSpec, Workload
-from cost_analysis.inputs.system import System
+from cost_analysis.inputs.system import KERNELS
+from cost_analysis.kernels.shapes import Shape
+from cost_analysis.kernels.sources import kernel_times
+from cost_analysis.kernels.times import KernelTime, KernelTimes
 
 Floats = npt.NDArray[np.float64]
 
@@ -52,6 +56,7 @@ class Rows:
         prefill: Seconds that a second of prefill adds to what was measured, (rows,).
         decode: The same for a second of all decode steps.
         seconds: What was measured, in seconds of whatever the metric counts, (rows,).
+        kernels: Measured kernels of their engines; None where there are none.
     """
 
     measurements: tuple[Measurement, ...]
@@ -61,6 +66,7 @@ class Rows:
     prefill: Floats
     decode: Floats
     seconds: Floats
+    kernels: KernelTimes | None = None
 
     @property
     def named(self) -> tuple[Engine, ...]:
@@ -74,9 +80,28 @@ class Rows:
 
     def predicted(self, engine: Engine) -> Floats:
         """Seconds that an engine, whose figures may be arrays over the rows, would take."""
-        prefill, decode = phases(self.work, System(self.hardware, engine))
+        prefill, decode = phases_at(self.work, Speeds(self.hardware, engine, self.kernels))
         seconds: Floats = self.prefill * prefill.seconds + self.decode * decode.seconds
         return seconds
+
+
+class RememberedKernels:
+    """Times of kernels that are looked up once for each shape of some rows.
+
+    A fit asks for the same shapes hundreds of times, and its coefficients do not change them.
+    """
+
+    def __init__(self, kernels: KernelTimes) -> None:
+        """The kernels of an engine on a device."""
+        self._kernels = kernels
+        self._known: dict[int, tuple[Shape, KernelTime | None]] = {}
+
+    def time(self, shape: Shape) -> KernelTime | None:
+        """The time of a shape, as the kernels give it; shapes are told apart by identity."""
+        known = self._known.get(id(shape))
+        if known is None or known[0] is not shape:
+            known = self._known[id(shape)] = (shape, self._kernels.time(shape))
+        return known[1]
 
 
 def rows_of(measurements: Sequence[Measurement]) -> list[Rows]:
@@ -109,15 +134,18 @@ def _rows(rows: list[Measurement], places: list[int]) -> Rows:
     }
     workload = Workload(**lengths, logits=first.logits)
     devices = _column(row.tensor_parallel for row in rows)
+    hardware = stacked_hardware([row.device for row in rows])
+    kernels = kernel_times(hardware, engine_of(first), KERNELS[0])
     prefill, decode = _weights(rows, workload)
     return Rows(
         measurements=tuple(rows),
         places=np.array(places),
         work=passes(spec, workload, first.precision, Layout(tensor_parallel=devices)),
-        hardware=stacked_hardware([row.device for row in rows]),
+        hardware=hardware,
         prefill=prefill,
         decode=decode,
         seconds=_column(measured_seconds(row) for row in rows),
+        kernels=kernels and RememberedKernels(kernels),
     )
 
 

@@ -1,7 +1,8 @@
 """Curves that were fitted to measured kernels: one TOML file a device and engine in the profiles.
 
 `profiles/kernels/<device>/<engine>.toml` has a table for each family and format, `[product.bf16]`:
-the fields of the curve's class, its source, and the errors on shapes that its fit had not seen.
+the fields of the curve's class, its source, and the errors on shapes that its fit had not seen;
+and under `borrowed` the curves that it takes from another engine on the device.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from cost_analysis.common.arrays import Number, maximum, minimum, single
 from cost_analysis.common.errors import InputError
-from cost_analysis.common.files import Table, mapping, number, parse, text
+from cost_analysis.common.files import Table, mapping, number, parse, text, texts
 from cost_analysis.inputs.engine import KernelSources
 from cost_analysis.inputs.profiles import profiles_folder
 from cost_analysis.kernels.shapes import (
@@ -36,9 +37,6 @@ class Curve(Protocol):
 
     def seconds(self, shape: Any, *, warm: bool = False) -> Number:
         """Time of one call [s]; `warm` where its weights or cache are in the device's cache."""
-
-    def on_relative(self, bandwidth: float, peak: float) -> Curve:
-        """The curve on a device whose bandwidth and peak are multiples of this one's."""
 
 
 FAMILIES: Mapping[str, str] = {
@@ -89,12 +87,14 @@ class FittedCurve:
         errors: Errors on shapes that a fit had not seen, by name: "median", "ninety", and of the
             time at 8 rows over that at 1 "eight".
         start: Time of the smallest kernel [s].
+        lender: The engine whose curve it is, where that is another one; "" for its own.
     """
 
     curve: Curve
     source: str = ""
     errors: Mapping[str, float] = field(default_factory=dict)
     start: float = 0.0
+    lender: str = ""
 
 
 Curves = Mapping[tuple[str, str], FittedCurve]
@@ -133,6 +133,14 @@ def load_curves(device: str, engine: str) -> Curves:
     return read_curves(path) if path.is_file() else {}
 
 
+def _lent(path: Path, key: str, lender: str) -> tuple[tuple[str, str], FittedCurve]:
+    """The curve of another engine, beside a file, by its family and format."""
+    family, _, name = key.partition(".")
+    table = Table(path.with_name(f"{lender}.toml"), parse(path.with_name(f"{lender}.toml")))
+    content = mapping(table.take(family, mapping)[name])
+    return (family, name), replace(_curve(family, name, content), lender=lender)
+
+
 def curves_path(folder: Path, device: str, engine: str) -> Path:
     """The file of the curves of an engine on a device, in a folder of profiles."""
     return folder / "kernels" / device / f"{engine}.toml"
@@ -146,17 +154,23 @@ def read_curves(path: Path) -> Curves:
     """
     found = {}
     table = Table(path, parse(path))
+    for key, lender in table.take("borrowed", texts, dict[str, str]()).items():
+        try:
+            at, curve = _lent(path, key, lender)
+        except KeyError:
+            raise InputError(f"{path}: {lender} has no curve {key} to lend") from None
+        found[at] = curve
     for family in FAMILIES:
         for name, content in table.take(family, mapping, dict[str, Any]()).items():
             try:
-                found[family, name] = _curve(family, mapping(content))
+                found[family, name] = _curve(family, name, mapping(content))
             except InputError as error:
                 raise InputError(f"{path}, {family}.{name}: {error}") from None
     table.refuse_the_rest()
     return found
 
 
-def _curve(family: str, content: dict[str, Any]) -> FittedCurve:
+def _curve(family: str, name: str, content: dict[str, Any]) -> FittedCurve:
     source = text(content.pop("source", ""))
     errors = {name: number(item) for name, item in mapping(content.pop("errors", {})).items()}
     kind = curve_class(family)
@@ -166,7 +180,11 @@ def _curve(family: str, content: dict[str, Any]) -> FittedCurve:
         raise InputError(f"its fields must be those of {kind.__name__}; see {wrong}")
     numbers = {name: _numbers(value) for name, value in content.items()}
     curve: Curve = kind(**numbers)
-    return FittedCurve(curve, source, errors, single(curve.seconds(_SMALLEST[family])))
+    smallest: Any = _SMALLEST[family]
+    if not isinstance(smallest, AllReduce):
+        field = "cache" if hasattr(smallest, "cache") else "weights"
+        smallest = smallest._replace(**{field: name})
+    return FittedCurve(curve, source, errors, single(curve.seconds(smallest)))
 
 
 def _numbers(value: object) -> float | tuple[float, ...]:
@@ -182,10 +200,27 @@ LEAST_SHARE = 0.25
 Rates = tuple[float, float]
 """Bandwidth and peak as multiples of those of another device."""
 
+_SCALED: Mapping[str, tuple[str, str]] = {
+    "product": ("bandwidth", "peak"),
+    "decode": ("memory", "peak"),
+    "prompt": ("memory", "peaks"),
+    "latent_decode": ("memory", "peak"),
+    "latent_prompt": ("memory", "peaks"),
+    "experts": ("bandwidth", "rate"),
+}
+"""The fields of a family's curves that are rates of the memory, and of multiplying."""
 
-def _on_relative(fitted: FittedCurve, rates: Rates) -> FittedCurve:
+
+def _on_relative(family: str, fitted: FittedCurve, rates: Rates) -> FittedCurve:
     """A curve on a device of the same chip with another memory or clock."""
-    return replace(fitted, curve=fitted.curve.on_relative(*rates))
+    curve: Any = fitted.curve
+    changed = {
+        name: tuple(rate * share for rate in value)
+        if isinstance(value := getattr(curve, name), tuple)
+        else value * share
+        for name, share in zip(_SCALED.get(family, ()), rates, strict=False)
+    }
+    return replace(fitted, curve=replace(curve, **changed))
 
 
 class FittedKernels:
@@ -201,7 +236,7 @@ class FittedKernels:
         """
         self.device, self.sources, self.rates = device, sources, rates
         self._curves = {
-            key: curve if rates == (1.0, 1.0) else _on_relative(curve, rates)
+            key: curve if rates == (1.0, 1.0) else _on_relative(key[0], curve, rates)
             for family, kind in FAMILIES.items()
             if (engine := getattr(sources, kind))
             for key, curve in load_curves(device, engine).items()
@@ -261,8 +296,15 @@ def curves_text(curves: Curves, header: Sequence[str]) -> str:
     document = tomlkit.document()
     for line in header:
         document.add(tomlkit.comment(line))
+    borrowed = {
+        ".".join(key): fitted.lender for key, fitted in sorted(curves.items()) if fitted.lender
+    }
+    if borrowed:
+        document["borrowed"] = borrowed
     for family in FAMILIES:
-        names = sorted(name for kind, name in curves if kind == family)
+        names = sorted(
+            name for (kind, name), each in curves.items() if kind == family and not each.lender
+        )
         if names:
             document[family] = _family_table([(name, curves[family, name]) for name in names])
     return tomlkit.dumps(document)
@@ -290,9 +332,10 @@ def _family_table(curves: Sequence[tuple[str, FittedCurve]]) -> TomlTable:
     return table
 
 
-def rounded(value: float, digits: int = 4) -> float:
-    """A number to some significant digits."""
-    return float(f"{value:.{digits}g}")
+def rounded(value: float, digits: int = 4) -> float | int:
+    """A number to some significant digits; a whole one as such, which is shorter."""
+    short = float(f"{value:.{digits}g}")
+    return int(short) if short.is_integer() and abs(short) < 1e4 else short
 
 
 Loader = Callable[[str, KernelSources, Rates], FittedKernels]

@@ -6,7 +6,7 @@ own say what the first part takes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cost_analysis.common.arrays import Number, maximum
 from cost_analysis.kernels.shapes import Product
@@ -35,8 +35,3 @@ class QuantiseCurve:
         """
         del warm
         return self.start + maximum(shape.rows * shape.inputs * self.value_seconds - self.step, 0.0)
-
-    def on_relative(self, bandwidth: float, peak: float) -> QuantiseCurve:
-        """The curve on a device whose bandwidth and peak are multiples of this one's."""
-        del peak
-        return replace(self, value_seconds=self.value_seconds / bandwidth)

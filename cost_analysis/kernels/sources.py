@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
-from cost_analysis.common.arrays import single
+from cost_analysis.common.arrays import as_float, holds, single
 from cost_analysis.inputs.device import Hardware
 from cost_analysis.inputs.dtypes import dtype_named
 from cost_analysis.inputs.engine import Engine, KernelSources
@@ -30,7 +31,19 @@ def kernel_times(hardware: Hardware, engine: Engine, kernels: str) -> KernelTime
         from cost_analysis.kernels.lookup import measured_kernels
 
         return measured_kernels(hardware.kernels, engine.kernels)
-    return fitted_kernels(hardware.kernels, engine.kernels, _rates(hardware)) or None
+    sources = engine.kernels
+    if not _has_own_link(hardware):
+        sources = replace(sources, exchanges="")
+    return fitted_kernels(hardware.kernels, sources, _rates(hardware)) or None
+
+
+def _has_own_link(hardware: Hardware) -> bool:
+    """Whether a relative of a measured device has its link as well."""
+    if hardware.name == hardware.kernels:
+        return True
+    link = _measured_device(hardware.kernels).interconnect
+    own = hardware.interconnect
+    return link is not None and own is not None and holds(as_float(own) == link)
 
 
 def _rates(hardware: Hardware) -> Rates:

@@ -194,6 +194,7 @@ def attention_table(
     table = find_table(library or find_library(), device, engine, name)
     own = {"kv_cache_dtype": (_stored_format(table, "kv_cache_dtype", cache),)}
     own["attn_dtype"] = ("bfloat16",)
+    own |= _main_kernel(table, own)
     names = ["batch_size", "isl", "step", "num_heads", "num_key_value_heads", "head_dim"]
     windows = "window_size" in table.columns
     columns, seconds = _timings(table, [*names, "window_size"] if windows else names, own)
@@ -219,6 +220,7 @@ def latent_table(
     table = find_table(library or find_library(), device, engine, name)
     own = {"kv_cache_dtype": (_stored_format(table, "kv_cache_dtype", cache),)}
     own["mla_dtype"] = ("bfloat16",)
+    own |= _main_kernel(table, own)
     names = ("batch_size", "isl", "step", "num_heads")
     (sequences, queries, past, heads), seconds = _timings(table, names, own)
     return LatentTimings(sequences, queries, queries + past, heads, seconds, table)
@@ -246,8 +248,7 @@ def expert_table(
     table = find_table(library or find_library(), device, engine, "moe_perf")
     own = {"moe_dtype": (_stored_format(table, "moe_dtype", weights),)}
     own["distribution"] = (distribution,)
-    if "kernel_source" in table.columns:
-        own["kernel_source"] = _main_sources(table, own)
+    own |= _main_kernel(table, own)
     names = ("num_tokens", "hidden_size", "inter_size", "num_experts", "topk")
     columns, seconds = _timings(table, (*names, "moe_tp_size", "moe_ep_size"), own)
     tokens, hidden, inner, experts, per_token, parts, groups = columns
@@ -259,18 +260,21 @@ def expert_table(
     )
 
 
-def _main_sources(table: Table, among: Mapping[str, Collection[str]]) -> tuple[str, ...]:
-    """The kernel that most rows measured, and the same one without a gate.
+def _main_kernel(table: Table, among: Mapping[str, Collection[str]]) -> dict[str, tuple[str, ...]]:
+    """The kernel that most rows measured, and the same one without a gate, as a column's values.
 
     A table may hold the same shapes under several kernels, such as one for few tokens: of these an
     engine takes one, and a median would be of none.
     """
+    if "kernel_source" not in table.columns:
+        return {}
     names = read_columns(table, ["kernel_source"], among)["kernel_source"]
     gated = np.char.replace(names.astype(str), "_nongated", "_cutlass")
     different, counts = np.unique(gated, return_counts=True)
     if not len(different):  # no such rows: what reads them says so
-        return values_of(table, "kernel_source")
-    return tuple(map(str, np.unique(names[gated == different[counts.argmax()]])))
+        return {}
+    main = names[gated == different[counts.argmax()]]
+    return {"kernel_source": tuple(map(str, np.unique(main)))}
 
 
 def quantise_table(device: str, engine: str, library: Library | None = None) -> ProductTimings:

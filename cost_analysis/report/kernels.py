@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from statistics import median
 
 from cost_analysis.common.units import format_count
+from cost_analysis.distilling.kernel_fits import Bucket, KernelFit
 from cost_analysis.kernels.library import LICENCE, PACKAGE, Library
 from cost_analysis.kernels.tables import Table as Timings
 from cost_analysis.kernels.tables import formats_of, newest
@@ -162,3 +165,104 @@ def table_rows(records: Sequence[Record]) -> list[Record]:
 
 def _joined(formats: Mapping[str, Sequence[str]]) -> str:
     return "; ".join(f"{name} {' '.join(values)}" for name, values in formats.items())
+
+
+KINDS = {
+    "product": "products",
+    "quantise": "quantising",
+    "decode": "decode attention",
+    "prompt": "prompt attention",
+    "latent_decode": "latent decode",
+    "latent_prompt": "latent prompt",
+    "experts": "experts",
+    "all_reduce": "all-reduce",
+}
+"""Families of curves in words."""
+
+
+def fit_page(fits: Sequence[KernelFit]) -> Page:
+    """The errors of curves on shapes that their fit has not seen, a part for each device."""
+    usable = [fit for fit in fits if fit.curve is not None]
+    parts = []
+    for device, own in groupby(usable, key=lambda fit: fit.job.device):
+        rows = tuple(_fit_cells(fit) for fit in own)
+        headers = ("engine", "kernels", "format", "timings", "median", "90 %", "8 to 1")
+        parts.append(Table(device, headers, rows, left=(0, 1, 2)))
+    parts += [_by_rows(usable)]
+    unusable = [fit for fit in fits if fit.curve is None and not fit.reason.startswith("no kernel")]
+    notes = [
+        "errors: |predicted / measured - 1| on shapes that a fit of the others has not seen",
+        "8 to 1: the time at 8 rows, sequences or tokens over that at 1, median error",
+    ]
+    notes += [
+        f"{fit.job.engine} on {fit.job.device}, {KINDS[fit.job.family]} in {fit.job.format}: "
+        f"{fit.reason}"
+        for fit in unusable
+        if "has no timings" not in fit.reason
+    ]
+    return Page(
+        f"Curves of kernels: {len(usable)} tables, "
+        f"{format_count(sum(fit.rows for fit in usable))} timings",
+        tables=tuple(part for part in parts if part.rows),
+        notes=tuple(notes),
+    )
+
+
+def _fit_cells(fit: KernelFit) -> tuple[str, ...]:
+    job, errors = fit.job, fit.held_out
+    return (
+        job.engine,
+        KINDS[job.family],
+        job.format,
+        f"{fit.rows:,}",
+        f"{errors.median:.1%}",
+        f"{errors.ninety:.1%}",
+        "" if math.isnan(fit.eight) else f"{fit.eight:.1%}",
+    )
+
+
+def _by_rows(fits: Sequence[KernelFit]) -> Table:
+    """Median errors of products by rows, the median over the tables of each format."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for fit in fits:
+        if fit.job.family == "product":
+            columns = found.setdefault(fit.job.format, {})
+            for bucket in fit.buckets:
+                columns.setdefault(bucket.name.removeprefix("rows "), []).append(bucket.median)
+    names = list(dict.fromkeys(name for columns in found.values() for name in columns))
+    rows = tuple(
+        (form, *(f"{median(columns[name]):.1%}" if name in columns else "" for name in names))
+        for form, columns in found.items()
+    )
+    return Table("Products by rows: medians of tables", ("format", *names), rows, left=(0,))
+
+
+def fit_rows(fits: Sequence[KernelFit]) -> list[Record]:
+    """A row for each part of the timings of a table, the first of all of them."""
+    return [
+        {
+            "device": fit.job.device,
+            "engine": fit.job.engine,
+            "kernels": fit.job.family,
+            "format": fit.job.format,
+            "part": bucket.name,
+            "timings": fit.rows,
+            "dropped": fit.dropped,
+            "held_out": bucket.rows,
+            "median_error": _known(bucket.median),
+            "ninety_error": _known(bucket.ninety),
+            "eight_to_one_error": _known(fit.eight),
+            "source": fit.source,
+            "reason": fit.reason,
+        }
+        for fit in fits
+        for bucket in _parts(fit)
+    ]
+
+
+def _parts(fit: KernelFit) -> tuple[Bucket, ...]:
+    return (fit.held_out, *fit.buckets)
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
