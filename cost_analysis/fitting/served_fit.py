@@ -16,12 +16,12 @@ import numpy as np
 from cost_analysis.fitting.engine_fit import Coefficient, EngineFit, Problem, like
 from cost_analysis.fitting.predictions import Floats, class_engines, stacked_engine
 from cost_analysis.fitting.served_rows import ServedRows, served_rows
-from cost_analysis.fitting.serving_runs import ENGINES, ServedRun
+from cost_analysis.fitting.serving_runs import SERVED_ENGINES, ServedRun
 from cost_analysis.inputs.engine import Engine, Spread
 from cost_analysis.inputs.profiles import load_engine
 
 SERVED = (
-    Coefficient("kernel_floor", 2.5e-6, 3e-7, 3e-5, 0.7, 0.05, 0.7),
+    Coefficient("kernel_floor", 2.5e-6, 1e-7, 3e-5, 0.7, 0.05, 0.7),
     Coefficient("elementwise_share", 0.5, 0.05, 3.0, 0.3, 0.05, 0.3),
     Coefficient("step_host_time", 5e-4, 1e-6, 3e-2, 0.5, 0.05, 0.3),
     Coefficient("sequence_host_time", 8e-6, 1e-7, 2e-4, 0.7, 0.05, 0.5),
@@ -87,7 +87,7 @@ class ServedFit:
 
     def _fit(self, groups: Sequence[ServedRows], most_evaluations: int = 50) -> EngineFit:
         fit = Problem(groups, SERVED, self._engines).solved(most_evaluations)
-        served = set(ENGINES.values())
+        served = set(SERVED_ENGINES)
         return EngineFit(
             engines={
                 name: fit.engines.get(name) or self._unseen(fit, name) for name in sorted(served)
@@ -121,7 +121,7 @@ def prototypes(of_class: Engine) -> dict[str, Engine]:
             kernel_factor=1.0,
             spread=None,
         )
-        for name in sorted(set(ENGINES.values()))
+        for name in sorted(SERVED_ENGINES)
     }
 
 

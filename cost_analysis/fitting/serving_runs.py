@@ -28,6 +28,15 @@ from cost_analysis.inputs.profiles import load_hardware
 ENGINES = {"vllm": "vllm", "sglang": "sglang", "trtllm": "tensorrt-llm"}
 """Engines as the file names them, and our names."""
 
+OLD_VLLM = "vllm-2025"
+LAST_OLD_VLLM = 13
+"""vLLM as it came in 2025, up to version 0.13: its graphs are cut at each attention, and its kernels
+of experts and of block-wise fp8 are not tuned for many sizes. Runs that state no version are those
+of benchmarks that turn whole graphs on."""
+
+SERVED_ENGINES = (*ENGINES.values(), OLD_VLLM)
+"""Engines of served runs."""
+
 STORED = {
     "bf16": "bf16",
     "fp8": "fp8",
@@ -51,7 +60,7 @@ class ServedRun:
         model: The model's name on the Hub.
         profile: The model's profile; "" where there is none.
         hardware: Name of the device's profile.
-        engine: "vllm", "sglang" or "tensorrt-llm".
+        engine: One of `SERVED_ENGINES`, where it is known.
         version: The engine's version, as published; "" where it is not stated.
         weights: Format of the weights of attention and dense layers.
         experts: Format of the weights of routed experts.
@@ -164,7 +173,7 @@ def _closed_loops(table: CsvTable) -> Iterator[ServedRun]:
             model=row.text("model"),
             profile=model.profile,
             hardware=row.text("hardware"),
-            engine=ENGINES.get(engine, engine),
+            engine=_engine_of(engine, row.text("engine_version")),
             version=row.text("engine_version"),
             weights=weights,
             experts=experts,
@@ -179,6 +188,14 @@ def _closed_loops(table: CsvTable) -> Iterator[ServedRun]:
             statistic="mean",
             refusal=_loop_refusal(row, model.reason),
         )
+
+
+def _engine_of(name: str, version: str) -> str:
+    """Our name of an engine; an unknown one keeps its own."""
+    numbers = version.split(".")
+    if name == "vllm" and numbers[0] == "0" and numbers[1:2] and numbers[1].isdigit():
+        return OLD_VLLM if int(numbers[1]) <= LAST_OLD_VLLM else ENGINES[name]
+    return ENGINES.get(name, name)
 
 
 def _loop_refusal(row: _Cells, reason: str) -> str:
@@ -228,7 +245,7 @@ def _steps(table: CsvTable) -> Iterator[ServedRun]:
             model=row.text("model"),
             profile=model.profile,
             hardware=row.text("hardware"),
-            engine="vllm",
+            engine=OLD_VLLM,
             version="2025",
             weights="bf16" if experts in NARROW and model.wide_attention else experts,
             experts=experts,

@@ -275,6 +275,7 @@ class FittedKernels:
         twice as long for one row as for eight, and whole runs show no such steps. The tables' call
         also turns 16-bit activations into fp8; in a model the norm or activation before the product
         does that, and their time for it (`quantise`) is taken off, but for at most three quarters.
+        vLLM's products in nvfp4 hold it as well.
         """
         padded = shape._replace(rows=maximum(shape.rows, PADDED))
         seconds = minimum(found.curve.seconds(shape), found.curve.seconds(padded))
