@@ -26,14 +26,11 @@ from cost_analysis.kernels import shapes
 def latent_operators(layers: Kernels, kind: LatentAttention) -> list[Operator]:
     """The attention of some layers; heads are divided among devices, latents are not."""
     model, rows = layers.model, layers.step.rows
-    hidden, latent = model.hidden, as_float(kind.latent)
     values = model.query_heads * as_float(kind.value_dim)
-    inputs = _product(layers, kind, "latent projection", hidden, latent, biased=kind.bias)
-    output = _product(layers, kind, "output projection", values, hidden, biased=kind.bias)
+    output = _product(layers, kind, "output projection", values, model.hidden, biased=kind.bias)
     return [
         layers.norm("input norm", "attention"),
-        *_query(layers, kind),
-        inputs.over(rows),
+        *_latents(layers, kind),
         _latent_rotary(layers, kind),
         *_expansion(layers, kind),
         latent_scores(layers, kind),
@@ -57,14 +54,22 @@ def _product(
     return layers.product(name, "attention", inputs, outputs, bias=bias, quantised=not kind.wide)
 
 
-def _query(layers: Kernels, kind: LatentAttention) -> list[Operator]:
-    """Queries: one projection, or two with a latent and its norm between them."""
+def _latents(layers: Kernels, kind: LatentAttention) -> list[Operator]:
+    """Queries, and the latents of keys and values; with a latent of queries, one product for both.
+
+    Serving engines join the two (`fused_qkv_a_proj` of SGLang, vLLM and TensorRT-LLM).
+    """
     hidden, rows = layers.model.hidden, layers.step.rows
     query = layers.model.query_heads * as_float(kind.key_dim)
+    latent = as_float(kind.latent)
     if kind.q_rank is None:
-        return [_product(layers, kind, "q projection", hidden, query).over(rows)]
+        into = _product(layers, kind, "latent projection", hidden, latent, biased=kind.bias)
+        return [
+            _product(layers, kind, "q projection", hidden, query).over(rows),
+            into.over(rows),
+        ]
     rank = as_float(kind.q_rank)
-    into = _product(layers, kind, "q latent projection", hidden, rank, biased=kind.bias)
+    into = _product(layers, kind, "latent projections", hidden, rank + latent, biased=kind.bias)
     return [
         into.over(rows),
         layers.elementwise("q latent norm", "attention", 2.0 * rank, weights=rank).over(rows),

@@ -153,14 +153,25 @@ def _experts(layers: Kernels, kind: Experts) -> list[Operator]:
         out.of_several(routed, reached).inside(whole),
         *combine(layers, kind),
         weighted.over(rows).inside(whole),
-        *(_dense(layers, as_float(kind.shared_width), of="shared: ") if kind.shared_width else ()),
+        *(operator.inside(whole) for operator in _shared(layers, kind)),
     ]
+
+
+def _shared(layers: Kernels, kind: Experts) -> list[Operator]:
+    """The shared experts, which every token-stream uses; none where their width is 0."""
+    if not kind.shared_width:
+        return []
+    return _dense(layers, as_float(kind.shared_width), of="shared: ")
 
 
 def _shape(
     layers: Kernels, kind: Experts, inner: Number, routed: Number, reached: Number
 ) -> shapes.Experts | None:
-    """The sizes by which measured kernels of experts are found; None in a format without any."""
+    """The sizes by which measured kernels of experts are found; None in a format without any.
+
+    Shared experts count as further ones that every token-stream reaches: engines fuse them with the
+    routed ones (SGLang), or run both at a time (vLLM, TensorRT-LLM), so that they start nothing.
+    """
     model, number = layers.model, as_float(kind.number)
     name = kernel_format(model.formats.matrix)
     if not name:
@@ -168,6 +179,9 @@ def _shape(
     everyones = layers.step.rows * model.layout.expert_parallel
     held, per_token = number / model.layout.holders, as_float(kind.per_token)
     matrices = 3.0 if model.spec.gated_mlp else 2.0
+    if kind.shared_width:
+        shared = model.share.width(as_float(kind.shared_width)) / inner
+        routed, reached = routed + layers.step.rows * shared, reached + shared
     return shapes.Experts(
         everyones, model.hidden, inner, number, held, per_token, name, matrices, routed, reached
     )

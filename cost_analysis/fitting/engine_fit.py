@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ import numpy.typing as npt
 from cost_analysis.fitting.measurements import Measurement
 from cost_analysis.fitting.predictions import (
     Floats,
+    Group,
     class_engines,
     engine_of,
     rows_of,
@@ -261,25 +262,6 @@ class _Layout:
         named = own >= 0
         blocks[every[named], 1 + len(self.classes) + own[named]] = slopes[named]
         return blocks.reshape(len(slopes), -1)
-
-
-class Group(Protocol):
-    """Rows that are predicted by one call."""
-
-    @property
-    def named(self) -> tuple[Engine, ...]:
-        """The engine of each row."""
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Whose rows count as much as those of any other source."""
-
-    @property
-    def seconds(self) -> Floats:
-        """What was measured [s], (rows,)."""
-
-    def predicted(self, engine: Engine) -> Floats:
-        """What an engine, whose figures may be arrays over the rows, would take [s], (rows,)."""
 
 
 class Problem:

@@ -132,6 +132,7 @@ class Layout:
             "pipeline_parallel": (spec.num_hidden_layers, "layers"),
             "stream_parallel": (spec.streams, "streams (P)"),
             "expert_parallel": (_fewest_experts(spec), "routed experts"),
+            "expert_groups": (_fewest_experts(spec), "routed experts"),
         }
         for name, (most, what) in limits.items():
             asked = getattr(self, name)

@@ -29,7 +29,7 @@ def test_the_page_tells_errors_apart(answer: Callable[..., str]) -> None:
 def test_a_line_a_run(answer: Callable[..., str]) -> None:
     lines = list(csv.DictReader(io.StringIO(answer("fit-latency", *FILES, "--format", "csv"))))
     assert len(lines) == 7
-    assert {line["engine"] for line in lines} == {"vllm", "sglang", "tensorrt-llm"}
+    assert {line["engine"] for line in lines} == {"vllm", "vllm-2025", "sglang", "tensorrt-llm"}
     for line in lines:
         assert 0.1 < float(line["held out by model"]) < 10.0
 
@@ -40,11 +40,13 @@ def test_profiles_are_written_and_read_again(answer: Callable[..., str], tmp_pat
         "sglang",
         "tensorrt-llm",
         "vllm",
+        "vllm-2025",
     ]
-    engine = load_engine(str(tmp_path / "vllm.toml"))
-    assert engine.kernels == load_engine("vllm").kernels
-    assert engine.spread is not None
-    assert engine.spread.devices == ("b200", "h100-sxm-80gb")
+    for name, devices in (("vllm", ("b200",)), ("vllm-2025", ("h100-sxm-80gb",))):
+        engine = load_engine(str(tmp_path / f"{name}.toml"))
+        assert engine.kernels == load_engine(name).kernels
+        assert engine.spread is not None
+        assert engine.spread.devices == devices
 
 
 def test_bad_input(refusal: Callable[..., str], tmp_path: Path) -> None:
@@ -55,8 +57,8 @@ def test_bad_input(refusal: Callable[..., str], tmp_path: Path) -> None:
     assert "no run that the model can represent" in refusal("fit-latency", "--served", str(empty))
 
 
-@pytest.mark.parametrize("name", ["vllm", "sglang", "tensorrt-llm"])
+@pytest.mark.parametrize("name", ["vllm", "vllm-2025", "sglang", "tensorrt-llm"])
 def test_shipped_engines_of_today_have_kernels_and_a_spread(name: str) -> None:
     engine = load_engine(name)
-    assert engine.kernels.products == name
+    assert engine.kernels.products == name.removesuffix("-2025")
     assert engine.spread is not None
