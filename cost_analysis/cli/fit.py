@@ -5,8 +5,10 @@ NumPy and SciPy are imported when a command runs, so that the help does not load
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +17,11 @@ from cost_analysis.cli.options import MEASUREMENTS_HELP, dataset_flag
 from cost_analysis.cli.output import OutputFlags, print_answer
 from cost_analysis.common.errors import InputError
 from cost_analysis.common.files import write_file
+from cost_analysis.report.render import Page
+
+if TYPE_CHECKING:
+    from cost_analysis.fitting.engine_fit import EngineFit
+    from cost_analysis.inputs.engine import Engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +126,16 @@ def accuracy(given: MeasurementFlags, output: OutputFlags) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFitFlags(Flags):
-    """Timings of single operators to fit, and the folder of the fitted engines."""
+    """Runs and timings of single operators to fit, and the folder of the fitted engines."""
 
+    served: tuple[str, ...] = flag(
+        "Rows",
+        "--served",
+        multiple=True,
+        metavar="FILE",
+        help="CSV file of runs of serving engines, to fit vllm, sglang and tensorrt-llm; may be "
+        "repeated.",
+    )
     operators: str | None = flag(
         "Rows", "--operators", metavar="FILE", help="CSV file of single operators' timings."
     )
@@ -132,12 +147,38 @@ class EngineFitFlags(Flags):
         help="Write the fitted engines there, a profile each.",
     )
 
+    def write(self, fit: EngineFit) -> None:
+        """Write the fitted engines where they were asked for."""
+        from cost_analysis.inputs.profiles import engine_text
+
+        for name, engine in fit.engines.items() if self.profiles else ():
+            text = engine_text(engine, fit.uncertainty[name])
+            write_file(Path(str(self.profiles)) / f"{name}.toml", text)
+
 
 @click.command("fit-latency", cls=SectionedCommand)
-@click.argument("measurements")
+@click.argument("measurements", required=False)
 @takes_flags
-def fit_latency(measurements: str, asked: EngineFitFlags, output: OutputFlags) -> None:
+def fit_latency(measurements: str | None, asked: EngineFitFlags, output: OutputFlags) -> None:
     """Fit the engines to measurements, and say how far off they are on rows not seen."""
+    if measurements is None and not asked.served:
+        raise InputError("give a file of measurements, or runs of serving engines with --served")
+    pages: list[Page] = []
+    lines: list[dict[str, Any]] = []
+    of_class = None
+    if measurements is not None:
+        page, lines, of_class = _fitted_engines(measurements, asked)
+        pages.append(page)
+    if asked.served:
+        page, served = _fitted_servers(asked, of_class)
+        pages, lines = [*pages, page], [*lines, *served]
+    print_answer(_joined(pages), lines, lines, output)
+
+
+def _fitted_engines(
+    measurements: str, asked: EngineFitFlags
+) -> tuple[Page, list[dict[str, Any]], Engine | None]:
+    """The fit to published measurements: its page, a line a row, and the class of servers."""
     from cost_analysis.fitting.accuracy import (
         described,
         fold_errors,
@@ -149,9 +190,8 @@ def fit_latency(measurements: str, asked: EngineFitFlags, output: OutputFlags) -
     from cost_analysis.fitting.held_out import traits_of
     from cost_analysis.fitting.measurements import MEMORY_METRIC, read_measurements
     from cost_analysis.fitting.product_fit import fit_operators
-    from cost_analysis.inputs.profiles import engine_text
-    from cost_analysis.report import accuracy as accuracy_page
-    from cost_analysis.report.accuracy import fit_page
+    from cost_analysis.fitting.served_fit import CLASS
+    from cost_analysis.report.accuracy import fit_page, fit_rows
 
     rows, _ = represented(read_measurements(Path(measurements)))
     rows = [row for row in rows if row.metric != MEMORY_METRIC]
@@ -164,8 +204,37 @@ def fit_latency(measurements: str, asked: EngineFitFlags, output: OutputFlags) -
     coverage = coverages([traits_of(row) for row in rows], held_out_points(rows, errors))
     if asked.profiles and coverage:
         write_file(Path(asked.profiles) / FILE, coverage_text(coverage))
-    for name, engine in fitted.engines.items() if asked.profiles else ():
-        text = engine_text(engine, fitted.uncertainty[name])
-        write_file(Path(str(asked.profiles)) / f"{name}.toml", text)
-    lines = accuracy_page.fit_rows(rows, errors)
-    print_answer(fit_page(rows, errors, fitted, devices, coverage), lines, lines, output)
+    asked.write(fitted)
+    page = fit_page(rows, errors, fitted, devices, coverage)
+    return page, fit_rows(rows, errors), fitted.engines.get(CLASS)
+
+
+def _fitted_servers(
+    asked: EngineFitFlags, of_class: Engine | None
+) -> tuple[Page, list[dict[str, Any]]]:
+    """The fit to runs of serving engines: its page, and a line a run."""
+    from cost_analysis.fitting.served_fit import ServedFit, described_served
+    from cost_analysis.fitting.served_rows import represented_runs
+    from cost_analysis.fitting.serving_runs import read_serving_runs
+    from cost_analysis.report.served import served_fit_rows, served_page
+
+    read = [run for name in asked.served for run in read_serving_runs(Path(name))]
+    runs, refused = represented_runs(read)
+    if not runs:
+        raise InputError(f"{asked.served[0]!r} has no run that the model can represent")
+    problem = ServedFit(runs, of_class)
+    fit = problem.fitted()
+    errors = problem.errors(fit)
+    fitted = described_served(fit, runs, errors)
+    asked.write(fitted)
+    return served_page(runs, errors, fitted, refused), served_fit_rows(runs, errors)
+
+
+def _joined(pages: Sequence[Page]) -> Page:
+    """Pages as one, under the title of the first."""
+    first, *others = pages
+    return first._replace(
+        summary=(*first.summary, *(page.title for page in others)),
+        tables=tuple(table for page in pages for table in page.tables),
+        notes=tuple(dict.fromkeys(note for page in pages for note in page.notes)),
+    )

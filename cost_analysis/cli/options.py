@@ -306,6 +306,9 @@ class LayoutFlags(Flags):
     stream_parallel: int | None = size(
         LAYOUT, "stream_parallel", 1, "Groups that share the streams; each has all weights."
     )
+    expert_groups: int | None = size(
+        LAYOUT, "expert_groups", 1, "Parts of tensor_parallel that each hold whole experts."
+    )
     links: LinkFlags
 
     def applied(self, system: System) -> System:

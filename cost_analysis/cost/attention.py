@@ -11,7 +11,13 @@ import math
 from cost_analysis.common.arrays import Number, as_float, ceil
 from cost_analysis.cost.communication import all_reduce
 from cost_analysis.cost.kernels import Kernels
-from cost_analysis.cost.operator import QUERIES_PER_BLOCK, Operator, is_present, masked_pairs
+from cost_analysis.cost.operator import (
+    QUERIES_PER_BLOCK,
+    Kernel,
+    Operator,
+    is_present,
+    masked_pairs,
+)
 from cost_analysis.inputs.layers import Attention, LatentAttention
 from cost_analysis.inputs.weights import cached_positions
 from cost_analysis.kernels import shapes
@@ -20,18 +26,11 @@ from cost_analysis.kernels import shapes
 def latent_operators(layers: Kernels, kind: LatentAttention) -> list[Operator]:
     """The attention of some layers; heads are divided among devices, latents are not."""
     model, rows = layers.model, layers.step.rows
-    hidden, latent = model.hidden, as_float(kind.latent)
     values = model.query_heads * as_float(kind.value_dim)
-    inputs = layers.product(
-        "latent projection", "attention", hidden, latent, bias=_bias(kind, latent)
-    )
-    output = layers.product(
-        "output projection", "attention", values, hidden, bias=_bias(kind, hidden)
-    )
+    output = _product(layers, kind, "output projection", values, model.hidden, biased=kind.bias)
     return [
         layers.norm("input norm", "attention"),
-        *_query(layers, kind),
-        inputs.over(rows),
+        *_latents(layers, kind),
         _latent_rotary(layers, kind),
         *_expansion(layers, kind),
         latent_scores(layers, kind),
@@ -41,22 +40,40 @@ def latent_operators(layers: Kernels, kind: LatentAttention) -> list[Operator]:
     ]
 
 
-def _bias(kind: LatentAttention, width: Number) -> Number:
-    return width if kind.bias else 0.0
+def _product(
+    layers: Kernels,
+    kind: LatentAttention,
+    name: str,
+    inputs: Number,
+    outputs: Number,
+    *,
+    biased: bool = False,
+) -> Kernel:
+    """A product of the attention, in the format that its weights are stored in."""
+    bias = outputs if biased else 0.0
+    return layers.product(name, "attention", inputs, outputs, bias=bias, quantised=not kind.wide)
 
 
-def _query(layers: Kernels, kind: LatentAttention) -> list[Operator]:
-    """Queries: one projection, or two with a latent and its norm between them."""
+def _latents(layers: Kernels, kind: LatentAttention) -> list[Operator]:
+    """Queries, and the latents of keys and values; with a latent of queries, one product for both.
+
+    Serving engines join the two (`fused_qkv_a_proj` of SGLang, vLLM and TensorRT-LLM).
+    """
     hidden, rows = layers.model.hidden, layers.step.rows
     query = layers.model.query_heads * as_float(kind.key_dim)
+    latent = as_float(kind.latent)
     if kind.q_rank is None:
-        return [layers.product("q projection", "attention", hidden, query).over(rows)]
+        into = _product(layers, kind, "latent projection", hidden, latent, biased=kind.bias)
+        return [
+            _product(layers, kind, "q projection", hidden, query).over(rows),
+            into.over(rows),
+        ]
     rank = as_float(kind.q_rank)
-    into = layers.product("q latent projection", "attention", hidden, rank, bias=_bias(kind, rank))
+    into = _product(layers, kind, "latent projections", hidden, rank + latent, biased=kind.bias)
     return [
         into.over(rows),
         layers.elementwise("q latent norm", "attention", 2.0 * rank, weights=rank).over(rows),
-        layers.product("q projection", "attention", rank, query).over(rows),
+        _product(layers, kind, "q projection", rank, query).over(rows),
     ]
 
 
@@ -93,12 +110,12 @@ def _expansion(layers: Kernels, kind: LatentAttention) -> list[Operator]:
     if _is_absorbed(layers, kind):
         # Each head's query is mapped to the width of the latent, and a latent to its value.
         moved = (widths + 2.0 * model.query_heads * rank) * model.narrow * layers.count
-        product = layers.product("absorbed k, v", "attention", rank, widths)
+        product = _product(layers, kind, "absorbed k, v", rank, widths)
         return [product.over(step.rows, row_bytes=moved)]
     if not step.fills_prefix:
         return []
     rows = model.stream_sequences * (step.past + step.queries)
-    return [layers.product("k, v projection", "attention", rank, widths).over(rows)]
+    return [_product(layers, kind, "k, v projection", rank, widths).over(rows)]
 
 
 def _widths(layers: Kernels, kind: LatentAttention) -> tuple[Number, Number]:

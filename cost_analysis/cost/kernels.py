@@ -167,14 +167,23 @@ class Kernels:
         )
         return kernel
 
-    def elementwise(self, name: str, part: str, values: Number, *, weights: Number = 0.0) -> Kernel:
-        """An elementwise kernel.
+    def elementwise(
+        self,
+        name: str,
+        part: str,
+        values: Number,
+        *,
+        weights: Number = 0.0,
+        kernels: float = 1.0,
+    ) -> Kernel:
+        """An elementwise kernel, or several that pass over the same values.
 
         Args:
             name: Name of the operator, unique in a kind of layers.
             part: Part of the model.
             values: Activations read and written for each row.
             weights: Parameters that are read once.
+            kernels: How many.
         """
         known = self._known.get(name)
         if known is not None:
@@ -182,7 +191,8 @@ class Kernels:
         if is_present(weights):
             weights = weights * (self.model.formats.unquantised.bytes * self.count)
         moved = values * (self.model.wide * self.count)
-        kernel = self._known[name] = Kernel(name, part, weights, moved, self.count)
+        launched = self.count * kernels
+        kernel = self._known[name] = Kernel(name, part, weights, moved, launched)
         return kernel
 
     def norm(self, name: str, part: str, moved: float = 2.0) -> Operator:

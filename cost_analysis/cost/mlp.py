@@ -111,6 +111,11 @@ def _up(layers: Kernels, inner: Number) -> tuple[Number, str]:
     return (inner * 2.0, "gate, up") if gated else (inner, "up")
 
 
+ROUTING_KERNELS = 2.0
+"""Kernels between the router and the experts: the largest scores and their softmax, and rows put in
+the order of their experts. Timed calls of experts begin with what these give."""
+
+
 def _experts(layers: Kernels, kind: Experts) -> list[Operator]:
     """Router, the experts in use, their weighted sum, shared experts.
 
@@ -118,7 +123,8 @@ def _experts(layers: Kernels, kind: Experts) -> list[Operator]:
     the expected number of distinct experts, of several devices on the busiest one.
     """
     model, rows, number = layers.model, layers.step.rows, as_float(kind.number)
-    hidden, inner = model.hidden, model.share.width(as_float(expert_width(model.spec, kind)))
+    width = as_float(expert_width(model.spec, kind))
+    hidden, inner = model.hidden, model.share.expert_width(width)
     widened, up = _up(layers, inner)
     routed, reached = _load(layers, kind)
     up_bias, down_bias = (widened, hidden) if kind.bias else (0.0, 0.0)
@@ -132,34 +138,50 @@ def _experts(layers: Kernels, kind: Experts) -> list[Operator]:
         bias=number if kind.router_bias else 0.0,
         quantised=False,
     )
+    scores = number + 2.0 * as_float(kind.per_token)
+    routing = layers.elementwise("experts: routing", "mlp", scores, kernels=ROUTING_KERNELS)
     whole = _shape(layers, kind, inner, routed, reached)
     summed = (as_float(kind.per_token) + 1.0) * hidden
     activation = layers.elementwise("experts: activation", "mlp", widened + inner)
     weighted = layers.elementwise("experts: weighted sum", "mlp", summed)
     return [
         router.over(rows),
+        routing.over(rows),
         *dispatch(layers, kind),
         into.of_several(routed, reached, whole),
         activation.over(routed).inside(whole),
         out.of_several(routed, reached).inside(whole),
         *combine(layers, kind),
         weighted.over(rows).inside(whole),
-        *(_dense(layers, as_float(kind.shared_width), of="shared: ") if kind.shared_width else ()),
+        *(operator.inside(whole) for operator in _shared(layers, kind)),
     ]
+
+
+def _shared(layers: Kernels, kind: Experts) -> list[Operator]:
+    """The shared experts, which every token-stream uses; none where their width is 0."""
+    if not kind.shared_width:
+        return []
+    return _dense(layers, as_float(kind.shared_width), of="shared: ")
 
 
 def _shape(
     layers: Kernels, kind: Experts, inner: Number, routed: Number, reached: Number
 ) -> shapes.Experts | None:
-    """The sizes by which measured kernels of experts are found; None in a format without any."""
+    """The sizes by which measured kernels of experts are found; None in a format without any.
+
+    Shared experts count as further ones that every token-stream reaches: engines fuse them with the
+    routed ones (SGLang), or run both at a time (vLLM, TensorRT-LLM), so that they start nothing.
+    """
     model, number = layers.model, as_float(kind.number)
     name = kernel_format(model.formats.matrix, model.formats.compute)
     if not name:
         return None
-    groups = model.layout.expert_parallel
-    everyones = layers.step.rows * groups
-    held, per_token = number / groups, as_float(kind.per_token)
+    everyones = layers.step.rows * model.layout.expert_parallel
+    held, per_token = number / model.layout.holders, as_float(kind.per_token)
     matrices = 3.0 if model.spec.gated_mlp else 2.0
+    if kind.shared_width:
+        shared = model.share.width(as_float(kind.shared_width)) / inner
+        routed, reached = routed + layers.step.rows * shared, reached + shared
     return shapes.Experts(
         everyones, model.hidden, inner, number, held, per_token, name, matrices, routed, reached
     )
@@ -168,7 +190,7 @@ def _shape(
 def _load(layers: Kernels, kind: Experts) -> tuple[Number, Number]:
     """Rows of the experts of one device, and how many of its experts have any rows."""
     model, rows = layers.model, layers.step.rows
-    groups = model.layout.expert_parallel
+    groups = model.layout.holders
     number, per_token = as_float(kind.number), as_float(kind.per_token)
     if is_one(groups):
         return rows * per_token, expected_experts(number, per_token, rows)

@@ -74,6 +74,13 @@ OTHERS = {("tensorrt-llm", "product", "nvfp4"): "vllm"}
 """Whose curve is taken although there is an own one: TensorRT-LLM's call of an nvfp4 product
 quantises its input, which in whole runs the kernel before does, and no table says what of it."""
 
+BLACKWELL_OTHERS = {
+    ("tensorrt-llm", "experts", "nvfp4"): "sglang",
+    ("tensorrt-llm", "experts", "fp8-block"): "sglang",
+}
+"""The same on devices of that generation: SGLang calls TensorRT-LLM's own kernels of experts there,
+of which its own table has others, up to three times as slow at few tokens."""
+
 LENDERS = ("sglang", "tensorrt-llm", "vllm")
 """Engines whose curve is taken where an engine has none, the first one that has it."""
 
@@ -199,7 +206,7 @@ def shipped(fits: Iterable[KernelFit]) -> dict[tuple[str, str], Curves]:
     for device in dict.fromkeys(job.device for job in usable):
         for engine in dict.fromkeys(job.engine for job in usable if job.device == device):
             curves = {}
-            for family, names in FORMATS_OF.items():
+            for family, names in (FORMATS_OF | {"quantise": ("fp8", "nvfp4")}).items():
                 for name in names:
                     lent = _lent(Job(device, engine, family, name), usable)
                     if lent is not None:
@@ -210,9 +217,15 @@ def shipped(fits: Iterable[KernelFit]) -> dict[tuple[str, str], Curves]:
 
 def _lent(job: Job, usable: dict[Job, KernelFit]) -> FittedCurve | None:
     """The curve of a table, or of the same of another engine."""
-    preferred = OTHERS.get((job.engine, job.family, job.format), job.engine)
-    # What quantising takes belongs to the product that includes it.
-    lenders = (job.engine,) if job.family == "quantise" else (preferred, job.engine, *LENDERS)
+    is_blackwell = "Blackwell" in load_hardware(job.device).architecture
+    others = OTHERS | BLACKWELL_OTHERS if is_blackwell else OTHERS
+    preferred = others.get((job.engine, job.family, job.format), job.engine)
+    lenders: tuple[str, ...] = (preferred, job.engine, *LENDERS)
+    if job.family == "quantise":
+        # What quantising takes belongs to the product that includes it. Four bits or eight: it is
+        # a pass over the same 16-bit values.
+        lenders = () if job.format == "nvfp4" and job.engine != "vllm" else (job.engine,)
+        job = job._replace(format="fp8")
     found = [usable[job._replace(engine=e)] for e in lenders if job._replace(engine=e) in usable]
     if not found:
         return None

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from cost_analysis.fitting.measurements import Measurement
 from cost_analysis.fitting.predictions import (
     Floats,
+    Group,
     class_engines,
     engine_of,
     rows_of,
@@ -180,7 +181,7 @@ class EngineFit:
     def engine_of(self, row: Measurement) -> Engine:
         """The fitted engine of a row; its class where the fit has seen no row of the engine."""
         named = engine_of(row)
-        return self.engines.get(named.name) or _like(self.engines[named.engine_class], named)
+        return self.engines.get(named.name) or like(self.engines[named.engine_class], named)
 
     def errors(self, measurements: Sequence[Measurement]) -> Floats:
         """ln(predicted / measured time) of each row; above 0 is too slow."""
@@ -205,9 +206,9 @@ def fit_engines(measurements: Sequence[Measurement], most_evaluations: int = 50)
     """
     wide = [row for row in measurements if row.precision.matrix.bits >= 16]
     narrow = [row for row in measurements if row.precision.matrix.bits < 16]
-    fit = _Problem(wide, COEFFICIENTS, class_engines()).solved(most_evaluations)
+    fit = Problem(rows_of(wide), COEFFICIENTS, class_engines()).solved(most_evaluations)
     if narrow:
-        second = _Problem(narrow, QUANTISED, fit.engines).solved(most_evaluations)
+        second = Problem(rows_of(narrow), QUANTISED, fit.engines).solved(most_evaluations)
         fit = _merged(fit, second)
     return fit
 
@@ -224,7 +225,7 @@ def _merged(first: EngineFit, second: EngineFit) -> EngineFit:
     )
 
 
-def _like(of_class: Engine, named: Engine) -> Engine:
+def like(of_class: Engine, named: Engine) -> Engine:
     """An engine with the coefficients of its class, and its own properties that are not fitted."""
     return replace(
         of_class,
@@ -294,24 +295,30 @@ class _Layout:
         return blocks.reshape(len(slopes), -1)
 
 
-class _Problem:
+class Problem:
     """A least-squares problem: rows, coefficients, and the engines that hold all others."""
 
     def __init__(
         self,
-        measurements: Sequence[Measurement],
+        groups: Sequence[Group],
         coefficients: Sequence[Coefficient],
         engines: dict[str, Engine],
     ) -> None:
-        self.groups = rows_of(measurements)
-        ordered = [row for rows in self.groups for row in rows.measurements]
-        named = [engine_of(row) for row in ordered]
+        """Pose the problem.
+
+        Args:
+            groups: The rows.
+            coefficients: What is fitted.
+            engines: Engines by name, their classes among them, with all that is not fitted.
+        """
+        self.groups = groups
+        named = [engine for rows in groups for engine in rows.named]
         self.coefficients = coefficients
         self.layout = _Layout(coefficients, named)
         self.classes, self.own = self.layout.places(named)
         self.engines = engines
-        self.held = [engines.get(e.name) or _like(engines[e.engine_class], e) for e in named]
-        self.weights = _source_weights(ordered) / TOLERANCE
+        self.held = [engines.get(e.name) or like(engines[e.engine_class], e) for e in named]
+        self.weights = _source_weights([s for rows in groups for s in rows.sources]) / TOLERANCE
         self.counts = Counter(name for e in named for name in {e.name, e.engine_class})
 
     def solved(self, most_evaluations: int) -> EngineFit:
@@ -334,7 +341,7 @@ class _Problem:
         """ln(predicted / measured time) of each row with coefficients of its own."""
         errors, begin = [], 0
         for rows in self.groups:
-            end = begin + len(rows.measurements)
+            end = begin + len(rows.seconds)
             numbers = np.exp(values[begin:end]).T
             engine = with_coefficients(
                 stacked_engine(self.held[begin:end]), self.coefficients, numbers
@@ -395,7 +402,7 @@ class _Problem:
         if name in self.engines:
             return self.engines[name]
         profile = load_engine(name)
-        return _like(self.engines[profile.engine_class], profile)
+        return like(self.engines[profile.engine_class], profile)
 
     def _standard_errors(self, jacobian: Floats, classes: Places, own: Places) -> Floats:
         """Standard errors of the logarithms, (engines, coefficients)."""
@@ -410,9 +417,8 @@ class _Problem:
         return errors
 
 
-def _source_weights(rows: Sequence[Measurement]) -> Floats:
-    """Weights that make each source of a class count alike; their squares have a mean of 1."""
-    sources = [(row.texts["source_id"], row.engine_class) for row in rows]
+def _source_weights(sources: Sequence[str]) -> Floats:
+    """Weights that make each source count alike; their squares have a mean of 1."""
     sizes = Counter(sources)
     weights = np.array([sizes[source] ** -0.5 for source in sources])
     # Each source adds 1 to the sum of squares.

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,25 @@ NO_LINK = 1e30
 """A link that takes no time [B/s]: of a device that runs alone, where none is stated."""
 
 
+class Group(Protocol):
+    """Rows that are predicted by one call."""
+
+    @property
+    def named(self) -> tuple[Engine, ...]:
+        """The engine of each row."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Whose rows count as much as those of any other source."""
+
+    @property
+    def seconds(self) -> Floats:
+        """What was measured [s], (rows,)."""
+
+    def predicted(self, engine: Engine) -> Floats:
+        """What an engine, whose figures may be arrays over the rows, would take [s], (rows,)."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
     """Measurements that share everything that is not a number, ready for one array call.
@@ -67,6 +86,16 @@ class Rows:
     decode: Floats
     seconds: Floats
     kernels: KernelTimes | None = None
+
+    @property
+    def named(self) -> tuple[Engine, ...]:
+        """The engine of each row."""
+        return tuple(map(engine_of, self.measurements))
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Whose rows count as much as those of any other source, under each class of engines."""
+        return tuple(f"{row.texts['source_id']} {row.engine_class}" for row in self.measurements)
 
     def predicted(self, engine: Engine) -> Floats:
         """Seconds that an engine, whose figures may be arrays over the rows, would take."""

@@ -19,20 +19,22 @@ class ServedModel(NamedTuple):
         profile: Name of its profile; "" where there is none.
         blocks: Its fp8 checkpoint has a scale for each block of 128 x 128 weights.
         wide_attention: Its checkpoints of four bits keep attention in 16 bits.
+        drafts: It has a head that drafts further tokens, which engines may use.
         reason: Why it has no profile.
     """
 
     profile: str = ""
     blocks: bool = False
     wide_attention: bool = False
+    drafts: bool = False
     reason: str = ""
 
 
 _HYBRID = "layers of linear attention or state spaces are not counted"
 
 SERVED_MODELS = {
-    "deepseek-r1": ServedModel("deepseek-v3", blocks=True, wide_attention=True),
-    "deepseek-v3": ServedModel("deepseek-v3", blocks=True, wide_attention=True),
+    "deepseek-r1": ServedModel("deepseek-v3", blocks=True, wide_attention=True, drafts=True),
+    "deepseek-v3": ServedModel("deepseek-v3", blocks=True, wide_attention=True, drafts=True),
     "gemma-3-12b": ServedModel("gemma-3-12b"),
     "gpt-oss-20b": ServedModel("gpt-oss-20b", wide_attention=True),
     "gpt-oss-120b": ServedModel("gpt-oss-120b", wide_attention=True),

@@ -15,8 +15,8 @@ all others a 16-bit one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -27,6 +27,15 @@ from cost_analysis.inputs.profiles import load_hardware
 
 ENGINES = {"vllm": "vllm", "sglang": "sglang", "trtllm": "tensorrt-llm"}
 """Engines as the file names them, and our names."""
+
+OLD_VLLM = "vllm-2025"
+LAST_OLD_VLLM = 13
+"""vLLM as it came in 2025, up to version 0.13: its graphs are cut at each attention, and kernels
+of experts and of block-wise fp8 are not tuned for many sizes. Runs that state no version are those
+of benchmarks that turn whole graphs on."""
+
+SERVED_ENGINES = (*ENGINES.values(), OLD_VLLM)
+"""Engines of served runs."""
 
 STORED = {
     "bf16": "bf16",
@@ -51,7 +60,7 @@ class ServedRun:
         model: The model's name on the Hub.
         profile: The model's profile; "" where there is none.
         hardware: Name of the device's profile.
-        engine: "vllm", "sglang" or "tensorrt-llm".
+        engine: One of `SERVED_ENGINES`, where it is known.
         version: The engine's version, as published; "" where it is not stated.
         weights: Format of the weights of attention and dense layers.
         experts: Format of the weights of routed experts.
@@ -87,6 +96,16 @@ class ServedRun:
     refusal: str = ""
 
     @property
+    def kind(self) -> tuple[str, ...]:
+        """What runs are alike in, beside lengths and layout: model, formats, device, engine."""
+        return (self.profile, self.hardware, self.engine, self.weights, self.experts)
+
+    @property
+    def layout(self) -> tuple[int, ...]:
+        """How the model is divided among devices."""
+        return (self.tensor_parallel, self.data_parallel, self.expert_parallel)
+
+    @property
     def devices(self) -> int:
         """Devices that run the model."""
         return self.tensor_parallel * self.data_parallel
@@ -99,8 +118,36 @@ def read_serving_runs(path: Path) -> tuple[ServedRun, ...]:
         InputError: A file that cannot be read, or that lacks a column.
     """
     table = read_table(path)
-    read = _steps if "median_itl_s" in table.header else _closed_loops
-    return tuple(read(table))
+    if "median_itl_s" in table.header:
+        return tuple(_steps(table))
+    return _without_drafts(list(_closed_loops(table)))
+
+
+DRAFTED = 1.3
+"""Times of a configuration that was published twice, the longer over the shorter, from which the
+shorter is taken to be of drafted tokens; repeats differ by less than 1.1."""
+
+
+def _without_drafts(runs: Sequence[ServedRun]) -> tuple[ServedRun, ...]:
+    """The runs, those refused that may have drafted tokens: the files do not say which did.
+
+    They are all runs of a model that can, in one format on one device by one engine, where some
+    configuration was published with times that are far apart.
+    """
+    times: dict[tuple[object, ...], dict[tuple[object, ...], list[float]]] = {}
+    for run in runs:
+        if not run.refusal and served_model(run.model).drafts:
+            same = (run.layout, run.input_length, run.output_length, run.batch)
+            times.setdefault(run.kind, {}).setdefault(same, []).append(run.seconds)
+    drafted = {
+        kind
+        for kind, found in times.items()
+        if any(max(seconds) > DRAFTED * min(seconds) for seconds in found.values())
+    }
+    reason = "tokens may be drafted: a configuration was published with times far apart"
+    return tuple(
+        replace(run, refusal=run.refusal or reason) if run.kind in drafted else run for run in runs
+    )
 
 
 class _Cells:
@@ -164,7 +211,7 @@ def _closed_loops(table: CsvTable) -> Iterator[ServedRun]:
             model=row.text("model"),
             profile=model.profile,
             hardware=row.text("hardware"),
-            engine=ENGINES.get(engine, engine),
+            engine=_engine_of(engine, row.text("engine_version")),
             version=row.text("engine_version"),
             weights=weights,
             experts=experts,
@@ -179,6 +226,14 @@ def _closed_loops(table: CsvTable) -> Iterator[ServedRun]:
             statistic="mean",
             refusal=_loop_refusal(row, model.reason),
         )
+
+
+def _engine_of(name: str, version: str) -> str:
+    """Our name of an engine; an unknown one keeps its own."""
+    numbers = version.split(".")
+    if name == "vllm" and numbers[0] == "0" and numbers[1:2] and numbers[1].isdigit():
+        return OLD_VLLM if int(numbers[1]) <= LAST_OLD_VLLM else ENGINES[name]
+    return ENGINES.get(name, name)
 
 
 def _loop_refusal(row: _Cells, reason: str) -> str:
@@ -228,7 +283,7 @@ def _steps(table: CsvTable) -> Iterator[ServedRun]:
             model=row.text("model"),
             profile=model.profile,
             hardware=row.text("hardware"),
-            engine="vllm",
+            engine=OLD_VLLM,
             version="2025",
             weights="bf16" if experts in NARROW and model.wide_attention else experts,
             experts=experts,

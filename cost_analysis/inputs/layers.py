@@ -65,6 +65,8 @@ class LatentAttention:
         absorbed: A decode step attends to the latents themselves, its queries projected onto them,
             as serving engines do (the paper's section 2.1.2); otherwise it first expands the whole
             context to keys and values, as transformers does. A prefill always expands.
+        wide: Its matrices stay 16-bit where those of the MLP are stored in fewer (DeepSeek in
+            nvfp4, Kimi in int4).
     """
 
     kv_rank: Number = field(metadata=SIZE)
@@ -74,6 +76,7 @@ class LatentAttention:
     q_rank: Number | None = field(default=None, metadata=SIZE)
     bias: bool = field(default=False, metadata=SWITCH)
     absorbed: bool = field(default=True, metadata=SWITCH)
+    wide: bool = field(default=False, metadata=SWITCH)
 
     def __post_init__(self) -> None:
         """Check every field."""
@@ -83,11 +86,6 @@ class LatentAttention:
     def window(self) -> None:
         """None: it attends to all positions."""
         return None
-
-    @property
-    def wide(self) -> bool:
-        """False: its matrices are stored as those of the MLP are."""
-        return False
 
     @property
     def key_dim(self) -> Number:
@@ -101,7 +99,7 @@ class LatentAttention:
 
     def __str__(self) -> str:
         """A short description."""
-        return f"latent attention of rank {self.kv_rank}"
+        return f"{'16-bit ' if self.wide else ''}latent attention of rank {self.kv_rank}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,9 @@ Four ways to divide it, which may be combined; the devices are their product:
   arXiv 1909.08053, section 3; the copies as in vLLM and TensorRT-LLM).
 - expert: groups that each take some of the sequences, and hold some of the routed experts for all
   of them; token-streams are sent to their experts and back (GShard, arXiv 2006.16668, section 3.1).
+  The devices of a tensor group may also hold whole experts instead of a part of each
+  (`expert_groups`; vLLM's `--enable-expert-parallel`): all have the activations, and the results
+  are summed.
 - stream: each group runs some of the P streams with all of the weights, and exchanges activations
   only before the aggregation. Parallel streams allow this; a wider model does not.
 - pipeline: each stage holds some of the layers and passes its activations on; a batch is divided
@@ -48,12 +51,15 @@ class Layout:
         pipeline_parallel: Stages of layers.
         expert_parallel: Groups among which sequences and routed experts are divided.
         stream_parallel: Groups among which the streams are divided.
+        expert_groups: Parts of the devices that share each layer, among which whole experts are
+            divided; 1 divides every expert among all of these devices.
     """
 
     tensor_parallel: Number = 1
     pipeline_parallel: Number = 1
     expert_parallel: Number = 1
     stream_parallel: Number = 1
+    expert_groups: Number = 1
 
     def __post_init__(self) -> None:
         """Check the counts."""
@@ -72,6 +78,11 @@ class Layout:
     def devices(self) -> Number:
         """All devices."""
         return self.group * self.pipeline_parallel
+
+    @property
+    def holders(self) -> Number:
+        """Parts of the devices of a stage that hold different routed experts."""
+        return self.expert_parallel * self.expert_groups
 
     @property
     def is_single(self) -> bool:
@@ -111,10 +122,17 @@ class Layout:
             group,
             kept,
         )
+        _refuse_unless(
+            group % self.expert_groups == 0,
+            "expert_groups is {}; it must divide the {} devices that share each layer",
+            self.expert_groups,
+            group,
+        )
         limits = {
             "pipeline_parallel": (spec.num_hidden_layers, "layers"),
             "stream_parallel": (spec.streams, "streams (P)"),
             "expert_parallel": (_fewest_experts(spec), "routed experts"),
+            "expert_groups": (_fewest_experts(spec), "routed experts"),
         }
         for name, (most, what) in limits.items():
             asked = getattr(self, name)
@@ -200,9 +218,16 @@ class Share:
         """Intermediate size of an MLP or of an expert."""
         return divided(inner, self.layout.tensor_parallel)
 
+    def expert_width(self, inner: Number) -> Number:
+        """Intermediate size of a routed expert."""
+        layout = self.layout
+        if is_one(layout.expert_groups):
+            return self.width(inner)
+        return divided(inner, layout.tensor_parallel / layout.expert_groups)
+
     def experts(self, number: Number) -> Number:
         """Routed experts."""
-        return divided(number, self.layout.expert_parallel)
+        return divided(number, self.layout.holders)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ def mlp_matrices(share: Share, kind: Mlp | Experts) -> tuple[Matrix, ...]:
     spec = share.spec
     if isinstance(kind, Mlp):
         return _up_and_down(spec, share.width(spec.intermediate_size))
-    inner, number = share.width(expert_width(spec, kind)), share.experts(kind.number)
+    inner, number = share.expert_width(expert_width(spec, kind)), share.experts(kind.number)
     routed = _up_and_down(spec, inner, number)
     return (*routed, *_up_and_down(spec, share.width(kind.shared_width)))
 

@@ -204,7 +204,8 @@ def fit_page(
         _fit_errors_table(rows, errors, wide=False),
     ]
     tables = [table for table in tables if table.rows] + coverage_tables(coverage)
-    tables += [_coefficients_table(fit, name) for name in fit.engines]
+    fitted = (*COEFFICIENTS, *QUANTISED)
+    tables += [coefficients_table(fit, name, fitted) for name in fit.engines]
     if devices:
         tables.append(_devices_table(devices))
     return Page(
@@ -236,11 +237,12 @@ def _fit_errors_table(rows: Sequence[Measurement], errors: Errors, *, wide: bool
     return Table(title, ("class", "errors", *HEADERS[:-1]), tuple(lines), left=(0, 1))
 
 
-def _coefficients_table(fit: EngineFit, name: str) -> Table:
+def coefficients_table(fit: EngineFit, name: str, fitted: Sequence[Coefficient]) -> Table:
+    """The fitted coefficients of an engine, with their standard errors."""
     errors = fit.uncertainty[name]
     lines = tuple(
         (item.name, _figure(fit.engines[name], item), f"±{errors[item.name]:.0%}")
-        for item in (*COEFFICIENTS, *QUANTISED)
+        for item in fitted
         if item.name in errors
     )
     title = f"{name}: {fit.rows.get(name, 0)} rows"

@@ -21,6 +21,7 @@ _WAYS = {
     "tensor_parallel": "share each layer",
     "expert_parallel": "groups share sequences and experts",
     "stream_parallel": "groups share the streams",
+    "expert_groups": "parts hold whole experts",
     "pipeline_parallel": "pipeline stages",
 }
 
@@ -164,6 +165,7 @@ _SHORT = {
     "tensor_parallel": "TP",
     "expert_parallel": "EP",
     "stream_parallel": "S",
+    "expert_groups": "EG",
     "pipeline_parallel": "PP",
 }
 

@@ -202,6 +202,7 @@ AXES = (
     Axis("pipeline_parallel", whole_numbers, broadcasts=True),
     Axis("expert_parallel", whole_numbers, broadcasts=True),
     Axis("stream_parallel", whole_numbers, broadcasts=True),
+    Axis("expert_groups", whole_numbers, broadcasts=True),
     Axis("batch_size", whole_numbers, broadcasts=True),
     Axis("input_length", whole_numbers, broadcasts=True),
     Axis("output_length", whole_numbers, broadcasts=True),

@@ -42,6 +42,7 @@ _WAYS = {
     "pipeline_parallel": "stages of layers",
     "expert_parallel": "groups that share sequences and experts",
     "stream_parallel": "groups that share the streams, at most as many as there are",
+    "expert_groups": "parts of tensor_parallel that each hold whole experts",
 }
 _FORMATS = {
     "weights": "format of the weights",

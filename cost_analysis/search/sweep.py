@@ -96,6 +96,7 @@ _TIED = (
     "num_key_value_heads",
     "head_dim",
     "tensor_parallel",
+    "expert_groups",
 )
 """Sizes of which one must divide another."""
 

@@ -84,7 +84,26 @@ def test_queries_with_a_latent(rank: int | None) -> None:
     found = operators(replace(LATENT, q_rank=rank), 1, 10)
     inputs = 8 if rank is None else 4
     assert found["q projection"].flops == 2 * (2 * STREAMS * inputs * 4 * (3 + 2))
-    assert ("q latent projection" in found) == (rank is not None)
+    latents = "latent projection" if rank is None else "latent projections"
+    kept = 0 if rank is None else rank  # both latents are one product
+    assert found[latents].flops == 2 * (2 * STREAMS * 8 * (kept + LATENT.latent))
+
+
+def test_latent_attention_may_stay_wide() -> None:
+    """Its matrices then take two bytes a weight where those of the MLP take one."""
+    kinds = (replace(LATENT, q_rank=None, wide=is_wide) for is_wide in (False, True))
+    narrow, wide = (
+        {
+            operator.name: operator.weight_bytes
+            for operator in forward_pass(
+                replace(SPEC, layers=(LayerGroup(kind),)), 1, 1, 10, Precision(weights="fp8")
+            )
+        }
+        for kind in kinds
+    )
+    for name in ("latent projection", "output projection", "q projection"):
+        assert wide[name] == pytest.approx(2 * narrow[name], rel=0.5)
+    assert wide["down projection"] == narrow["down projection"]
 
 
 @pytest.mark.parametrize(

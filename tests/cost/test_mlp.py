@@ -12,7 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cost_analysis.cost.mlp import busiest_experts, expected_experts
+from cost_analysis import Layout, ModelSpec, Operator, forward_pass
+from cost_analysis.cost.mlp import ROUTING_KERNELS, busiest_experts, expected_experts
+from cost_analysis.inputs.layers import Experts, LayerGroup
+from cost_analysis.kernels import shapes
 from tests.helpers.arrays import several
 from tests.helpers.cases import CONFIGS
 
@@ -86,3 +89,45 @@ def test_distinct_experts_of_a_simulation(number: int, per_token: int, token_str
     distinct = reached.sum(-1)
     error = distinct.std() / np.sqrt(draws)
     assert abs(distinct.mean() - expected_experts(number, per_token, token_streams)) < 4 * error
+
+
+def mixture(batch: int, layout: Layout, shared_width: int = 0) -> dict[str, Operator]:
+    """The operators of a decode step of a small mixture: 3 layers, 2 of 16 experts of width 64."""
+    kind = Experts(16, 2, width=64, shared_width=shared_width)
+    spec = ModelSpec(32, 64, 3, 4, 4, vocab_size=50, layers=(LayerGroup(mlp=kind),))
+    return {op.name: op for op in forward_pass(spec, batch, 1, 10, layout=layout)}
+
+
+def test_devices_that_share_heads_hold_whole_experts_or_a_part_of_each() -> None:
+    divided = mixture(3, Layout(tensor_parallel=4))["experts: gate, up"]
+    whole = mixture(3, Layout(tensor_parallel=4, expert_groups=4))["experts: gate, up"]
+    assert isinstance(divided.shape, shapes.Experts)
+    assert isinstance(whole.shape, shapes.Experts)
+    assert (divided.shape.inner, divided.shape.held) == (16, 16)
+    assert (whole.shape.inner, whole.shape.held) == (64, 4)
+    assert whole.shape.tokens == divided.shape.tokens == 3
+    # All devices wait for the one with most experts in use.
+    assert whole.weight_bytes > divided.weight_bytes
+    many = [mixture(10**5, Layout(tensor_parallel=4, expert_groups=g)) for g in (1, 2, 4)]
+    for found in many:
+        assert found["experts: gate, up"].weight_bytes == pytest.approx(3 * 16 * 32 * 128 / 4 * 2)
+    assert not any("dispatch" in name for found in many for name in found)
+
+
+def test_experts_are_chosen_in_kernels_without_flops() -> None:
+    routing = mixture(5, Layout())["experts: routing"]
+    assert (routing.kernels, routing.flops) == (3 * ROUTING_KERNELS, 0.0)
+    assert routing.activation_bytes == 3 * 5 * (16 + 2 * 2) * 2
+
+
+def test_shared_experts_are_further_ones_that_all_token_streams_reach() -> None:
+    alone, joined = (mixture(1, Layout(), width) for width in (0, 128))
+    plain, shared = (found["experts: gate, up"].shape for found in (alone, joined))
+    assert isinstance(plain, shapes.Experts)
+    assert isinstance(shared, shapes.Experts)
+    assert (shared.rows - plain.rows, shared.reached - plain.reached) == (2.0, 2.0)
+    for name in ("shared: gate, up", "shared: activation", "shared: down"):
+        assert joined[name].is_inside
+        assert name not in alone
+    # Without measured kernels they take their own bytes and FLOPs.
+    assert joined["shared: down"].weight_bytes == 3 * 128 * 32 * 2

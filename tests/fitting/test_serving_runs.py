@@ -63,7 +63,7 @@ def test_rows_that_cannot_be_represented_say_why() -> None:
 def test_steps_at_a_mean_batch() -> None:
     llama, blocks, oss, refused = read_serving_runs(STEPS)
     assert (llama.batch, llama.seconds, llama.statistic) == (7.978, 0.0073161, "median")
-    assert (llama.input_length, llama.engine, llama.version) == (None, "vllm", "2025")
+    assert (llama.input_length, llama.engine, llama.version) == (None, "vllm-2025", "2025")
     assert (blocks.weights, blocks.tensor_parallel, blocks.expert_parallel) == ("fp8-b128", 4, 4)
     assert (oss.weights, oss.experts, oss.devices) == ("bf16", "mxfp4", 1)
     assert "chunks of attention" in refused.refusal
@@ -100,3 +100,34 @@ def test_a_file_without_a_column_is_refused(tmp_path: Path) -> None:
     path.write_text("id,model\n1,2\n")
     with pytest.raises(InputError, match="has no column 'mode'"):
         read_serving_runs(path)
+
+
+@pytest.mark.parametrize(
+    ("version", "engine"),
+    [("", "vllm"), ("0.12.0", "vllm-2025"), ("0.13.1", "vllm-2025"), ("0.14.0", "vllm"),
+     ("0.19.0", "vllm"), ("nightly-5b8c30d62b754b57", "vllm"), ("1.0.0", "vllm")],
+)  # fmt: skip
+def test_vllm_of_2025_is_an_engine_of_its_own(tmp_path: Path, version: str, engine: str) -> None:
+    run = changed(tmp_path, LOOPS, engine="vllm", engine_version=version)
+    assert run.engine == engine
+
+
+def test_runs_that_may_have_drafted_tokens_are_refused(tmp_path: Path) -> None:
+    """One configuration with times far apart, of a model that can draft."""
+    with LOOPS.open(newline="") as file:
+        row = next(csv.DictReader(file))
+    path = tmp_path / "twice.csv"
+
+    def refusals(model: str, faster: str) -> list[str]:
+        rows = [row | {"model": model}, row | {"model": model, "tpot_s": faster}]
+        rows.append(row | {"model": model, "concurrency": "16"})
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(row), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        return [run.refusal for run in read_serving_runs(path)]
+
+    half, same = str(float(row["tpot_s"]) / 2.0), str(float(row["tpot_s"]) * 0.95)
+    assert all("tokens may be drafted" in why for why in refusals("DeepSeek-R1", half))
+    assert refusals("DeepSeek-R1", same) == ["", "", ""]
+    assert refusals("Llama-3.1-70B", half) == ["", "", ""]

@@ -38,6 +38,8 @@ def test_stages_have_every_layer_once(count: int) -> None:
         (Layout(pipeline_parallel=5), "the model has 4 layers"),
         (Layout(stream_parallel=2), "the model has 1 streams"),
         (Layout(expert_parallel=2), "the model has 0 routed experts"),
+        (Layout(tensor_parallel=2, expert_groups=2), "the model has 0 routed experts"),
+        (Layout(tensor_parallel=4, expert_groups=3), "it must divide the 4 devices that share"),
     ],
 )
 def test_layouts_that_do_not_fit_a_model(layout: Layout, sentence: str) -> None:
