@@ -96,7 +96,9 @@ def has_kernels(system: System) -> bool:
 
 def _product(system: System, rows: float) -> Product:
     """A large product of a decode step."""
-    return Product(rows, 4096.0, 16_384.0, kernel_format(system.precision.matrix))
+    return Product(
+        rows, 4096.0, 16_384.0, kernel_format(system.precision.matrix, system.precision.compute)
+    )
 
 
 class Ends(NamedTuple):

@@ -55,8 +55,12 @@ def ratio_noise(system: System, family: str = "product") -> float:
 def _errors(system: System, family: str) -> Mapping[str, float]:
     """What is stated of the curve of a family; nothing where there is none."""
     formats, engine = system.precision, getattr(system.engine.kernels, FAMILIES[family])
-    stored = formats.matrix if family in ("product", "experts") else formats.cache
-    key = family, "bf16" if family == "all_reduce" else kernel_format(stored)
+    name = "bf16"
+    if family in ("product", "experts"):
+        name = kernel_format(formats.matrix, formats.compute)
+    elif family != "all_reduce":
+        name = kernel_format(formats.cache, formats.accumulate)
+    key = family, name
     fitted = load_curves(system.hardware.kernels, engine).get(key)
     return {} if fitted is None else fitted.errors
 

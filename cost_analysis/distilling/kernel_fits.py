@@ -306,7 +306,8 @@ def _fit_quantise(values: Array, seconds: Array) -> QuantiseCurve:
 
     def residuals(logs: Any) -> Array:
         start, step, each = np.exp(logs)
-        return np.log((start + np.maximum(values * each - step, 0.0)) / seconds)
+        ratios: Array = np.log((start + np.maximum(values * each - step, 0.0)) / seconds)
+        return ratios
 
     few = float(np.median(seconds[values <= 1e5]))
     slope = float(np.median((seconds / values)[values >= np.quantile(values, 0.95)]))

@@ -9,15 +9,21 @@ devices and kernels that were not measured.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
+from cost_analysis.common.errors import InputError
 from cost_analysis.fitting.engine_fit import Coefficient, EngineFit, Problem, like
+from cost_analysis.fitting.held_out import HeldOut, Traits, held_out
+from cost_analysis.fitting.intervals import Calibration, calibrated
 from cost_analysis.fitting.predictions import Floats, class_engines, stacked_engine
 from cost_analysis.fitting.served_rows import ServedRows, served_rows
 from cost_analysis.fitting.serving_runs import SERVED_ENGINES, ServedRun
+from cost_analysis.inputs.dtypes import dtype_named
 from cost_analysis.inputs.engine import Engine, Spread
+from cost_analysis.inputs.models import load_model
 from cost_analysis.inputs.profiles import load_engine
 
 SERVED = (
@@ -43,7 +49,6 @@ FOLDS: dict[str, Callable[[ServedRun], str]] = {
 """Properties by which runs are left out together."""
 
 IN_SAMPLE = "in the sample"
-TENTHS = (0.1, 0.9)
 
 
 class ServedFit:
@@ -128,12 +133,18 @@ def prototypes(of_class: Engine) -> dict[str, Engine]:
 def described_served(
     fit: EngineFit, runs: Sequence[ServedRun], errors: dict[str, Floats]
 ) -> EngineFit:
-    """The fit with the source of each engine in words, and its spread."""
+    """The fit with the source of each engine in words, and its spread.
+
+    With too few models there are no spreads.
+    """
+    calibration: Calibration | None = None
+    with suppress(InputError):
+        calibration = calibrated(held_out_runs(runs, errors))
     engines = {
         name: replace(
             engine,
             source=_source(name, runs, errors),
-            spread=_spread(name, runs, errors),
+            spread=_spread(name, runs, calibration) if calibration else None,
         )
         for name, engine in fit.engines.items()
         if fit.rows[name]
@@ -141,22 +152,32 @@ def described_served(
     return replace(fit, engines=engines)
 
 
-def _spread(name: str, runs: Sequence[ServedRun], errors: dict[str, Floats]) -> Spread:
-    """Quantiles of measured / predicted of an engine's runs whose model a fit has not seen.
+def held_out_runs(runs: Sequence[ServedRun], errors: dict[str, Floats]) -> HeldOut:
+    """The errors of each of `FOLDS`, with what was new about each run.
 
-    On devices that no run is of, at least those of devices that it has not seen, of all engines.
+    A few laboratories measured all of them, so that a model with its engine stands for a source:
+    what is exchangeable with runs to come.
     """
-    own = np.array([run.engine == name for run in runs])
-    by_model, by_device = (errors[how] for how in FOLDS)
-    low, high = np.exp(np.quantile(-by_model[own], TENTHS))
-    other_low, other_high = np.exp(np.quantile(-by_device, TENTHS))
-    return Spread(
-        low=float(low),
-        high=float(high),
-        other_low=float(min(low, other_low)),
-        other_high=float(max(high, other_high)),
-        devices=tuple(sorted({run.hardware for run in runs if run.engine == name})),
-    )
+    traits = [
+        Traits(
+            source=run.profile,
+            engine=run.engine,
+            engine_class=CLASS,
+            device=run.hardware,
+            weights=run.weights,
+            narrow=dtype_named(run.weights).bits < 16,
+            experts=load_model(run.profile).spec.has_experts,
+        )
+        for run in runs
+    ]
+    labels = {how: [group(run) for run in runs] for how, group in FOLDS.items()}
+    return held_out(traits, errors, labels)
+
+
+def _spread(name: str, runs: Sequence[ServedRun], calibration: Calibration) -> Spread:
+    """The interval of an engine; the class stands for engines that have no run."""
+    devices = sorted({run.hardware for run in runs if name in (run.engine, CLASS)})
+    return calibration.spread(name, devices, of_class=name == CLASS)
 
 
 def _source(name: str, runs: Sequence[ServedRun], errors: dict[str, Floats]) -> str:

@@ -305,8 +305,8 @@ def curves_text(curves: Curves, header: Sequence[str]) -> str:
     document = tomlkit.document()
     for line in header:
         document.add(tomlkit.comment(line))
-    own = [PurePosixPath(fitted.source) for fitted in curves.values() if not fitted.lender]
-    folder = f"{commonpath([source.parent for source in own])}/"
+    sources = [PurePosixPath(fitted.source) for fitted in curves.values() if not fitted.lender]
+    folder = f"{commonpath([source.parent for source in sources])}/"
     document["tables"] = folder
     borrowed = {
         ".".join(key): fitted.lender for key, fitted in sorted(curves.items()) if fitted.lender

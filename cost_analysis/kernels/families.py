@@ -352,7 +352,9 @@ def part_of(shape: S, chosen: npt.NDArray[np.bool_]) -> S:
         chosen: Which of them.
     """
     fields: dict[str, Any] = shape._asdict()
-    sizes = {name: size[chosen] for name, size in fields.items() if isinstance(size, np.ndarray)}
+    sizes: dict[str, Any] = {
+        name: size[chosen] for name, size in fields.items() if isinstance(size, np.ndarray)
+    }
     return shape._replace(**sizes)
 
 

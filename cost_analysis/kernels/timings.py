@@ -168,7 +168,9 @@ def product_table(
         InputError: There is no such table, or it lacks the format.
     """
     table = find_table(library or find_library(), device, engine, "gemm_perf")
-    own = {"gemm_dtype": (_stored_format(table, "gemm_dtype", weights),)}
+    own: dict[str, tuple[str, ...]] = {
+        "gemm_dtype": (_stored_format(table, "gemm_dtype", weights),)
+    }
     (m, k, n), seconds = _timings(table, ("m", "k", "n"), own)
     return ProductTimings(m, k, n, seconds, table)
 
@@ -192,9 +194,11 @@ def attention_table(
     """
     name = "generation_attention_perf" if decodes else "context_attention_perf"
     table = find_table(library or find_library(), device, engine, name)
-    own = {"kv_cache_dtype": (_stored_format(table, "kv_cache_dtype", cache),)}
+    own: dict[str, tuple[str, ...]] = {
+        "kv_cache_dtype": (_stored_format(table, "kv_cache_dtype", cache),)
+    }
     own["attn_dtype"] = ("bfloat16",)
-    own |= _main_kernel(table, own)
+    own.update(_main_kernel(table, own))
     names = ["batch_size", "isl", "step", "num_heads", "num_key_value_heads", "head_dim"]
     windows = "window_size" in table.columns
     columns, seconds = _timings(table, [*names, "window_size"] if windows else names, own)
@@ -218,9 +222,11 @@ def latent_table(
     """Timings of latent attention; arguments and errors as for `attention_table`."""
     name = "generation_mla_perf" if decodes else "context_mla_perf"
     table = find_table(library or find_library(), device, engine, name)
-    own = {"kv_cache_dtype": (_stored_format(table, "kv_cache_dtype", cache),)}
+    own: dict[str, tuple[str, ...]] = {
+        "kv_cache_dtype": (_stored_format(table, "kv_cache_dtype", cache),)
+    }
     own["mla_dtype"] = ("bfloat16",)
-    own |= _main_kernel(table, own)
+    own.update(_main_kernel(table, own))
     names = ("batch_size", "isl", "step", "num_heads")
     (sequences, queries, past, heads), seconds = _timings(table, names, own)
     return LatentTimings(sequences, queries, queries + past, heads, seconds, table)
@@ -246,9 +252,9 @@ def expert_table(
         InputError: There is no such table, or it lacks the format or the distribution.
     """
     table = find_table(library or find_library(), device, engine, "moe_perf")
-    own = {"moe_dtype": (_stored_format(table, "moe_dtype", weights),)}
+    own: dict[str, tuple[str, ...]] = {"moe_dtype": (_stored_format(table, "moe_dtype", weights),)}
     own["distribution"] = (distribution,)
-    own |= _main_kernel(table, own)
+    own.update(_main_kernel(table, own))
     names = ("num_tokens", "hidden_size", "inter_size", "num_experts", "topk")
     columns, seconds = _timings(table, (*names, "moe_tp_size", "moe_ep_size"), own)
     tokens, hidden, inner, experts, per_token, parts, groups = columns

@@ -41,7 +41,7 @@ def test_measured_attention_is_the_sum_of_its_steps(model: str, steps: int) -> N
     past = as_float(spec.prefix) + prompt
     sampled = np.unique(np.linspace(0, steps - 1, min(steps, 100)).round())
     each = [
-        prefill_phase(forward_pass(spec, batch, 1, past + step), launched, speeds).seconds
+        single(prefill_phase(forward_pass(spec, batch, 1, past + step), launched, speeds).seconds)
         for step in sampled.tolist()
     ]
     looped = float(np.mean(each)) * steps
