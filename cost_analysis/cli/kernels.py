@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,5 +88,5 @@ def fit_kernels(
 
 def _tell(fit: KernelFit) -> None:
     """Say that a table is done, on a terminal."""
-    if fit.rows and click.get_text_stream("stderr").isatty():
+    if fit.rows and sys.stderr.isatty():
         click.echo(f"{' '.join(fit.job)}: {fit.held_out.median:.1%}", err=True)

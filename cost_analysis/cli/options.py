@@ -188,8 +188,8 @@ class EngineFlags(Flags):
         DEVICE,
         "--kernels",
         type=click.Choice(KERNELS),
-        help="Where times of kernels are from: curves fitted to measured ones, the tables of these "
-        "(extra 'kernels'), or the roofs alone. [default: fitted where the device was measured]",
+        help="Times of kernels: by curves fitted to measured ones, by tables of these (extra "
+        "'kernels'), or by roofs alone. [default: fitted where the device was measured]",
     )
 
     def on(self, device: str) -> System:

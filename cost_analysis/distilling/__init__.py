@@ -8,5 +8,6 @@ attention_curves   curves of attention kernels, and their errors
 expert_loads       how the benchmark of experts routed tokens
 expert_curves      curves of routed experts from tables of timings
 exchange_curves    curves of sums over devices from tables of timings
+facts              facts of chips and tables that decide what is fitted
 kernel_fits        all tables fitted by one call, and the curves that are shipped
 """

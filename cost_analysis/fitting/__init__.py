@@ -5,6 +5,7 @@ served_models  which of our models a served one is, and how its checkpoint is st
 serving_runs   measured runs of serving engines: time per token at a batch
 predictions    what the model predicts for many of them at once
 product_fit    what matrix products reach on a device
+coefficients   what is fitted of an engine, and what is known before
 engine_fit     the coefficients of engines
 served_rows    what the model predicts for serving runs
 served_fit     the coefficients of serving engines

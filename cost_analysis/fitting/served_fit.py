@@ -15,7 +15,8 @@ from dataclasses import replace
 import numpy as np
 
 from cost_analysis.common.errors import InputError
-from cost_analysis.fitting.engine_fit import Coefficient, EngineFit, Problem, like
+from cost_analysis.fitting.coefficients import Coefficient
+from cost_analysis.fitting.engine_fit import EngineFit, Problem, like
 from cost_analysis.fitting.held_out import HeldOut, Traits, held_out
 from cost_analysis.fitting.intervals import Calibration, calibrated
 from cost_analysis.fitting.predictions import Floats, class_engines, stacked_engine

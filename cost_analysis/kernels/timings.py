@@ -47,6 +47,10 @@ LATENT_WIDTH = 576.0
 """Latent and rotary key of the model that the tables of latent attention were measured with."""
 
 
+Formats = dict[str, tuple[str, ...]]
+"""Columns of formats and kernels, and the values that rows must have."""
+
+
 class ProductTimings(NamedTuple):
     """Matrix products.
 
@@ -168,9 +172,7 @@ def product_table(
         InputError: There is no such table, or it lacks the format.
     """
     table = find_table(library or find_library(), device, engine, "gemm_perf")
-    own: dict[str, tuple[str, ...]] = {
-        "gemm_dtype": (_stored_format(table, "gemm_dtype", weights),)
-    }
+    own: Formats = {"gemm_dtype": (_stored_format(table, "gemm_dtype", weights),)}
     (m, k, n), seconds = _timings(table, ("m", "k", "n"), own)
     return ProductTimings(m, k, n, seconds, table)
 
@@ -194,9 +196,7 @@ def attention_table(
     """
     name = "generation_attention_perf" if decodes else "context_attention_perf"
     table = find_table(library or find_library(), device, engine, name)
-    own: dict[str, tuple[str, ...]] = {
-        "kv_cache_dtype": (_stored_format(table, "kv_cache_dtype", cache),)
-    }
+    own: Formats = {"kv_cache_dtype": (_stored_format(table, "kv_cache_dtype", cache),)}
     own["attn_dtype"] = ("bfloat16",)
     own.update(_main_kernel(table, own))
     names = ["batch_size", "isl", "step", "num_heads", "num_key_value_heads", "head_dim"]
@@ -222,9 +222,7 @@ def latent_table(
     """Timings of latent attention; arguments and errors as for `attention_table`."""
     name = "generation_mla_perf" if decodes else "context_mla_perf"
     table = find_table(library or find_library(), device, engine, name)
-    own: dict[str, tuple[str, ...]] = {
-        "kv_cache_dtype": (_stored_format(table, "kv_cache_dtype", cache),)
-    }
+    own: Formats = {"kv_cache_dtype": (_stored_format(table, "kv_cache_dtype", cache),)}
     own["mla_dtype"] = ("bfloat16",)
     own.update(_main_kernel(table, own))
     names = ("batch_size", "isl", "step", "num_heads")
@@ -252,7 +250,7 @@ def expert_table(
         InputError: There is no such table, or it lacks the format or the distribution.
     """
     table = find_table(library or find_library(), device, engine, "moe_perf")
-    own: dict[str, tuple[str, ...]] = {"moe_dtype": (_stored_format(table, "moe_dtype", weights),)}
+    own: Formats = {"moe_dtype": (_stored_format(table, "moe_dtype", weights),)}
     own["distribution"] = (distribution,)
     own.update(_main_kernel(table, own))
     names = ("num_tokens", "hidden_size", "inter_size", "num_experts", "topk")

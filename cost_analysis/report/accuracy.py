@@ -18,8 +18,9 @@ from cost_analysis.fitting.accuracy import (
     summaries,
     summary,
 )
+from cost_analysis.fitting.coefficients import COEFFICIENTS, QUANTISED, Coefficient
 from cost_analysis.fitting.coverage import Coverage
-from cost_analysis.fitting.engine_fit import COEFFICIENTS, QUANTISED, Coefficient, EngineFit
+from cost_analysis.fitting.engine_fit import EngineFit
 from cost_analysis.fitting.measurements import MEMORY_METRIC, Measurement
 from cost_analysis.fitting.product_fit import DeviceFit
 from cost_analysis.inputs.engine import Engine

@@ -9,7 +9,8 @@ import pytest
 
 from cost_analysis.fitting import accuracy
 from cost_analysis.fitting.accuracy import described
-from cost_analysis.fitting.engine_fit import COEFFICIENTS, EngineFit, fit_engines, with_coefficients
+from cost_analysis.fitting.coefficients import COEFFICIENTS
+from cost_analysis.fitting.engine_fit import EngineFit, fit_engines, with_coefficients
 from cost_analysis.fitting.measurements import Measurement
 from cost_analysis.fitting.predictions import (
     class_engines,
