@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from cost_analysis.cli.fit import IntervalFlags
 from cost_analysis.cli.flags import Flags, SectionedCommand, flag, takes_flags
@@ -25,6 +26,7 @@ from cost_analysis.cli.options import (
     WorkloadFlags,
     base_flag,
     baseline_flag,
+    chosen_datasets,
     dataset_flag,
     request_from,
 )
@@ -103,25 +105,31 @@ GPU_ENGINES = ("eager", "graphs", "native")
 
 
 @click.command(cls=SectionedCommand)
+@click.pass_context
 @takes_flags
 def claims(
+    ctx: click.Context,
     claim: ClaimFlags,
     requests: ClaimSettingFlags,
     system: SystemFlags,
     intervals: IntervalFlags,
     output: OutputFlags,
 ) -> None:
-    """Where 22x, 6x, 7x and 1.7x come from, and every other reading."""
+    """Where 22x, 6x, 7x and 1.7x come from, and every other reading.
+
+    With --kernels fitted or measured: on each device and engine whose kernels were measured.
+    """
+    if system.device.run_by.kernels in ("fitted", "measured"):
+        _claims_on_gpus(ctx, claim, requests, system, output)
+        return
     from cost_analysis.compare.claims import BATCHES, engine_readings, fitted_laws, readings
     from cost_analysis.inputs import models, profiles
-    from cost_analysis.law.runs import DATASETS
     from cost_analysis.report.claims import claims_page, reading_record
 
     asked, where = requests.settings(BATCHES), system.system()
-    datasets = tuple(DATASETS) if claim.dataset is None else (claim.dataset,)
     spec, level = models.load_model(claim.base).spec, intervals.level
     spec.with_streams(claim.streams)
-    laws = fitted_laws(datasets, intervals.samples, intervals.seed)
+    laws = fitted_laws(chosen_datasets(claim.dataset), intervals.samples, intervals.seed)
     found = readings(spec, claim.streams, asked, where, laws, level)
     engines = [
         profiles.load_engine(name).with_efficiency(
@@ -132,6 +140,36 @@ def claims(
     others = engine_readings(found, engines, where, laws, level)
     rows = [reading_record(reading) for reading in (*found, *others)]
     print_answer(claims_page(found, others, laws, level), rows, rows, output)
+
+
+def _claims_on_gpus(
+    ctx: click.Context,
+    claim: ClaimFlags,
+    requests: ClaimSettingFlags,
+    system: SystemFlags,
+    output: OutputFlags,
+) -> None:
+    from cost_analysis.compare.claims import BATCHES
+    from cost_analysis.compare.claims_on_gpus import Question, claims_on_gpus, measured_systems
+    from cost_analysis.inputs.models import load_model
+    from cost_analysis.report.claims_on_gpus import gpu_claims_page, gpu_records
+
+    for name in ("level", "samples", "seed"):
+        if _is_given(ctx, name):
+            raise InputError(f"--{name} is of the law's intervals; with --kernels, leave it out")
+    run_by, formats = system.device.run_by, system.formats.precision()
+    device = system.device.gpu_config if _is_given(ctx, "gpu_config") else None
+    systems = measured_systems(run_by.named, formats, device, run_by.engine)
+    setting, spec = requests.settings(BATCHES)[-1], load_model(claim.base).spec
+    asked = Question(spec, claim.streams, setting, chosen_datasets(claim.dataset))
+    found = claims_on_gpus(asked, systems)
+    rows = gpu_records(found)
+    print_answer(gpu_claims_page(found), rows, rows, output)
+
+
+def _is_given(ctx: click.Context, name: str) -> bool:
+    """Whether the user gave a flag."""
+    return ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,6 +128,22 @@ class MapFlags(Flags):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GpuFlags(Flags):
+    """The claims on measured devices and engines."""
+
+    base: str = base_flag("Figure")
+    streams: int = _streams("Parallel streams.")
+    kernels: str = flag(
+        "Figure",
+        "--kernels",
+        type=click.Choice(["fitted", "measured"]),
+        default="fitted",
+        show_default=True,
+        help="Times of kernels by curves, or by the tables of timings (extra 'kernels').",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BarFlags(Flags):
     """The bars of memory and time by part."""
 

@@ -110,6 +110,7 @@ class MeasurementFlags(Flags):
 def accuracy(given: MeasurementFlags, output: OutputFlags) -> None:
     """Compare predictions with published measurements, or with your own."""
     from cost_analysis.fitting.accuracy import predictions, represented
+    from cost_analysis.fitting.coverage import read_coverages
     from cost_analysis.fitting.measurements import read_measurements
     from cost_analysis.report.accuracy import accuracy_page, accuracy_rows
 
@@ -119,7 +120,8 @@ def accuracy(given: MeasurementFlags, output: OutputFlags) -> None:
     lines = list(accuracy_rows(found, refused))
     if not lines:
         raise InputError("no rows to compare with")
-    print_answer(accuracy_page(found, refused), lines, lines, output)
+    page = accuracy_page(found, refused, read_coverages())
+    print_answer(page, lines, lines, output)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +179,15 @@ def _fitted_engines(
     measurements: str, asked: EngineFitFlags
 ) -> tuple[Page, list[dict[str, Any]], Engine | None]:
     """The fit to published measurements: its page, a line a row, and the class of servers."""
-    from cost_analysis.fitting.accuracy import described, fold_errors, represented
+    from cost_analysis.fitting.accuracy import (
+        described,
+        fold_errors,
+        held_out_points,
+        represented,
+    )
+    from cost_analysis.fitting.coverage import FILE, coverage_text, coverages
     from cost_analysis.fitting.engine_fit import fit_engines
+    from cost_analysis.fitting.held_out import traits_of
     from cost_analysis.fitting.measurements import MEMORY_METRIC, read_measurements
     from cost_analysis.fitting.product_fit import fit_operators
     from cost_analysis.fitting.served_fit import CLASS
@@ -193,7 +202,10 @@ def _fitted_engines(
     errors = fold_errors(rows, fit)
     fitted = described(fit, rows, errors)
     asked.write(fitted)
-    page = fit_page(rows, errors, fitted, devices)
+    coverage = coverages([traits_of(row) for row in rows], held_out_points(rows, errors))
+    if asked.profiles and coverage:
+        write_file(Path(asked.profiles) / FILE, coverage_text(coverage))
+    page = fit_page(rows, errors, fitted, devices, coverage)
     return page, fit_rows(rows, errors), fitted.engines.get(CLASS)
 
 

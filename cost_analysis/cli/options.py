@@ -194,9 +194,13 @@ class EngineFlags(Flags):
 
     def on(self, device: str) -> System:
         """This engine on a device, in bf16."""
+        return self.named(device, self.engine)
+
+    def named(self, device: str, engine: str | None) -> System:
+        """Another engine on a device, in bf16."""
         return named_system(
             device,
-            self.engine,
+            engine,
             self.flops_efficiency,
             self.bandwidth_efficiency,
             self.kernels,
@@ -382,6 +386,13 @@ def dataset_flag(
 MEASUREMENTS_HELP = (
     "CSV file of measurements, a number a row. [default: the cited rows that come along]"
 )
+
+
+def chosen_datasets(dataset: str | None) -> tuple[str, ...]:
+    """The data set that was asked for, or all of them."""
+    from cost_analysis.law.runs import DATASETS
+
+    return tuple(DATASETS) if dataset is None else (dataset,)
 
 
 def stream_counts(largest: int) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ NumPy, SciPy and matplotlib are imported when a figure is drawn, not before.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from cost_analysis.cli.figure_flags import (
     ContourFlags,
     CostGridFlags,
     CurveFlags,
+    GpuFlags,
     HeatFlags,
     MapFlags,
     MethodFlags,
@@ -27,6 +29,7 @@ from cost_analysis.cli.options import (
     ModelFlags,
     SystemFlags,
     WorkloadFlags,
+    chosen_datasets,
     request_from,
     stream_counts,
 )
@@ -40,13 +43,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORM_OF_ENDING = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
-
-
-def chosen_datasets(dataset: str | None) -> tuple[str, ...]:
-    """The data set that was asked for, or all of them."""
-    from cost_analysis.law.runs import DATASETS
-
-    return tuple(DATASETS) if dataset is None else (dataset,)
 
 
 Drawing = tuple[Callable[[Any], "Figure"], Any]
@@ -259,6 +255,29 @@ def throughput(asked: ServingFlags, picture: PictureFlags) -> None:
         return throughput, asked.view()
 
     draw("throughput", compute, picture)
+
+
+@plot.command("claims-on-gpus", cls=SectionedCommand)
+@takes_flags
+def claims_on_gpus(asked: GpuFlags, picture: PictureFlags) -> None:
+    """Ratios of latency on each measured device and engine, beside the paper's."""
+
+    def compute() -> Drawing:
+        from cost_analysis.compare import claims_on_gpus as gpus
+        from cost_analysis.compare.claims import BATCHES
+        from cost_analysis.compare.cost_models import Setting
+        from cost_analysis.figures.claims_on_gpus import claims_on_gpus
+        from cost_analysis.inputs.dtypes import Precision
+        from cost_analysis.inputs.models import load_model
+        from cost_analysis.inputs.system import named_system
+
+        make = partial(named_system, kernels=asked.kernels)
+        systems = gpus.measured_systems(make, Precision())
+        spec = load_model(asked.base).spec
+        question = gpus.Question(spec, asked.streams, Setting(BATCHES[-1]))
+        return claims_on_gpus, gpus.claims_on_gpus(question, systems, with_ends=False)
+
+    draw("claims-on-gpus", compute, picture)
 
 
 @plot.command(cls=SectionedCommand)

@@ -7,6 +7,7 @@ mlp             the operators of a layer's MLP; how many experts are reached
 communication   exchanges between devices
 forward_pass    all operators of a pass, in order
 roofline        seconds of one operator on a device under an engine
+growth          attention that grows from step to step, and waiting for the host
 latency         seconds of a prefill and of all decode steps
 activations     the largest set of activations that is alive at once
 memory          bytes, part by part; the largest batch and context that fit a device

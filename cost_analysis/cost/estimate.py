@@ -99,8 +99,7 @@ class Estimate:
 
     def interval(self, seconds: Number) -> tuple[Number, Number] | None:
         """The 80 % interval of one of its times [s]; None where nothing was measured."""
-        spread = self.engine.spread
-        return None if spread is None else spread.interval(seconds, self.hardware.name)
+        return self.system.interval(seconds, self.spec)
 
     @property
     def tokens_per_second(self) -> Number:

@@ -163,7 +163,7 @@ class Kernels:
             stored,
             inputs,
             outputs,
-            kernel_format(stored),
+            kernel_format(stored, formats.compute if quantised else formats.head_compute),
         )
         return kernel
 
@@ -215,16 +215,22 @@ class Kernels:
         return [self.norm(f"norm after {'MLP' if part == 'mlp' else part}", part)]
 
 
-def kernel_format(stored: DType) -> str:
-    """The name of a format among measured kernels (`kernels.shapes.FORMATS`); "" for fp32.
+def kernel_format(stored: DType, compute: DType) -> str:
+    """The name of a format among measured kernels (`kernels.shapes.FORMATS`); "" for others.
 
     Engines turn 16-bit activations into fp8 as they multiply them with fp8 weights, but keep them
-    where weights are int8 or int4.
+    where weights are int8 or int4; int8 multiplied with int8 was not measured.
+
+    Args:
+        stored: Format of the weights.
+        compute: Type of the products.
     """
-    if stored.bits > 16:
+    if stored.bits > 16 or compute.bits > 16:
         return ""
     if stored.bits == 16:
         return "bf16"
     if stored.unit == "fp8":
         return "fp8-block" if stored.scales and stored.scales.outputs > 1 else "fp8"
-    return stored.name if stored.unit == "fp4" else stored.unit
+    if stored.unit == "fp4":
+        return stored.name
+    return stored.unit if compute.bits == 16 else ""

@@ -173,7 +173,7 @@ def _shape(
     routed ones (SGLang), or run both at a time (vLLM, TensorRT-LLM), so that they start nothing.
     """
     model, number = layers.model, as_float(kind.number)
-    name = kernel_format(model.formats.matrix)
+    name = kernel_format(model.formats.matrix, model.formats.compute)
     if not name:
         return None
     everyones = layers.step.rows * model.layout.expert_parallel

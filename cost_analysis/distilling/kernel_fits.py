@@ -20,6 +20,7 @@ from cost_analysis.distilling import attention_curves, exchange_curves, expert_c
 from cost_analysis.distilling import product_curves as products
 from cost_analysis.distilling.attention_timings import timings_of
 from cost_analysis.distilling.expert_loads import certain_loads
+from cost_analysis.distilling.product_noise import product_noise
 from cost_analysis.distilling.product_timings import (
     ProductFacts,
     ProductTimings,
@@ -140,6 +141,8 @@ class KernelFit:
         held_out: Errors on timings that a fit of the others had not seen.
         buckets: The same by rows, sequences and context, or tokens.
         eight: Median error of the time at 8 rows over that at 1, of those; nan without any.
+        noise: Share within which the ratio of two such times repeats (`product_noise`); nan where
+            it is not known.
         reason: Why there is no curve.
     """
 
@@ -151,6 +154,7 @@ class KernelFit:
     held_out: Bucket = UNKNOWN
     buckets: tuple[Bucket, ...] = ()
     eight: float = float("nan")
+    noise: float = float("nan")
     reason: str = ""
 
 
@@ -230,8 +234,8 @@ def _lent(job: Job, usable: dict[Job, KernelFit]) -> FittedCurve | None:
     if fit.curve is None:
         return None
     errors = {"median": fit.held_out.median, "ninety": fit.held_out.ninety}
-    if not np.isnan(fit.eight):
-        errors["eight"] = fit.eight
+    known = {"eight": fit.eight, "noise": fit.noise}
+    errors |= {name: error for name, error in known.items() if not np.isnan(error)}
     lender = "" if fit.job.engine == job.engine else fit.job.engine
     source = f"{fit.source}, {fit.rows:,} timings"
     return FittedCurve(fit.curve, source, errors, lender=lender)
@@ -270,6 +274,7 @@ def _product(job: Job) -> KernelFit:
         _bucket("all", errors.whole),
         tuple(_bucket(_named("rows", part.first, part.last), part) for part in errors.buckets),
         errors.ratios.median,
+        product_noise(clean.timings),
     )
 
 

@@ -8,5 +8,8 @@ product_fit    what matrix products reach on a device
 engine_fit     the coefficients of engines
 served_rows    what the model predicts for serving runs
 served_fit     the coefficients of serving engines
-accuracy       errors, intervals, and cross-validation
+held_out       errors on rows that a fit had not seen, and what was new about them
+intervals      intervals that hold for sources nobody has seen
+coverage       how many rows of sources, engines and devices left out they hold
+accuracy       errors and cross-validation
 """

@@ -3,14 +3,16 @@
 The error of a time is predicted / measured - 1: above 0 is too slow. A rate is judged by the time
 that it stands for, so that its error has the same sense.
 
-A fold is a source, a model or a device: all its rows are left out, the engines are fitted to the
-others, and the fold is predicted. The 80 % interval of a prediction comes from these errors.
+A fold is a source, a model, a device or an engine: all its rows are left out, the engines are
+fitted to the others, and the fold is predicted. The 80 % interval of a prediction comes from these
+errors (`fitting/intervals.py`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +24,8 @@ from cost_analysis.common.units import GIB, gib
 from cost_analysis.cost.activations import FLOAT32
 from cost_analysis.cost.memory import kv_cache_bytes, memory
 from cost_analysis.fitting.engine_fit import EngineFit, fit_engines
+from cost_analysis.fitting.held_out import HeldOut, held_out, traits_of
+from cost_analysis.fitting.intervals import Calibration, calibrated
 from cost_analysis.fitting.measurements import MEMORY_METRIC, SIZES, Measurement
 from cost_analysis.fitting.predictions import (
     Floats,
@@ -142,7 +146,8 @@ def predictions(measurements: Sequence[Measurement]) -> list[Prediction]:
 
 
 def _timed(row: Measurement, engine: Engine, seconds: float) -> Prediction:
-    ends = engine.spread.interval(seconds, row.device.name) if engine.spread else (seconds, seconds)
+    narrow, spread = row.precision.matrix.bits < 16, engine.spread or Spread()
+    ends = spread.interval(seconds, row.device.name, narrow=narrow)
     low, high = sorted(in_own_unit(row, single(end)) for end in ends)
     error = seconds / measured_seconds(row) - 1.0
     return Prediction(row, engine, in_own_unit(row, seconds), low, high, error)
@@ -270,14 +275,12 @@ FOLDS: dict[str, Callable[[Measurement], str]] = {
     "held out by source": lambda row: row.texts["source_id"],
     "held out by model": lambda row: row.texts["model"],
     "held out by device": lambda row: row.device.name,
+    "held out by engine": lambda row: engine_of(row).name,
 }
 """Properties by which rows are left out together."""
 
 Errors = dict[str, Floats]
 """ln(predicted / measured) of the same rows: in the sample, and by each of `FOLDS`."""
-
-TENTHS = (0.1, 0.9)
-"""Quantiles of measured / predicted that end an 80 % interval."""
 
 
 def fold_errors(measurements: Sequence[Measurement], fit: EngineFit) -> Errors:
@@ -308,16 +311,26 @@ def held_out_errors(
     return errors
 
 
+def held_out_points(measurements: Sequence[Measurement], errors: Errors) -> HeldOut:
+    """The errors of each of `FOLDS`, with what was new about each row: what intervals rest on."""
+    labels = {how: [group(row) for row in measurements] for how, group in FOLDS.items()}
+    return held_out([traits_of(row) for row in measurements], errors, labels)
+
+
 def described(fit: EngineFit, measurements: Sequence[Measurement], errors: Errors) -> EngineFit:
     """The fit with the source of each engine in words, and its spread.
 
-    A class without rows is left out: nothing determines its coefficients.
+    A class without rows is left out: nothing determines its coefficients. With too few sources
+    there are no spreads.
     """
+    calibration: Calibration | None = None
+    with suppress(InputError):
+        calibration = calibrated(held_out_points(measurements, errors))
     engines = {
         name: replace(
             engine,
             source=_source(name, measurements, errors),
-            spread=_spread(engine, measurements, errors),
+            spread=_spread(engine, measurements, calibration) if calibration else None,
         )
         for name, engine in fit.engines.items()
         if fit.rows[name]
@@ -325,30 +338,16 @@ def described(fit: EngineFit, measurements: Sequence[Measurement], errors: Error
     return replace(fit, engines=engines)
 
 
-def _spread(engine: Engine, measurements: Sequence[Measurement], errors: Errors) -> Spread:
-    """Quantiles of measured / predicted of the class's 16-bit rows.
-
-    On devices that the engine was measured on, those of sources that the fit had not seen; on
-    others, at least those of devices that it had not seen, of all classes: few have several.
-    """
-    own = np.array([row.engine_class == engine.engine_class for row in measurements])
-    wide = np.array([row.precision.matrix.bits >= 16 for row in measurements])
-    gpu = np.array([row.engine_class != "cpu" for row in measurements])
-    by_source, by_device = errors["held out by source"], errors["held out by device"]
-    # Rows of narrower weights have larger errors: they are used only where there are no others.
-    wide = wide if (own & wide).any() else ~wide
-    low, high = np.exp(np.quantile(-by_source[own & wide], TENTHS))
-    other_low, other_high = np.exp(
-        np.quantile(-by_device[(gpu if gpu[own].any() else own) & wide], TENTHS)
-    )
-    rows = [row for row in measurements if engine.name in (engine_of(row).name, row.engine_class)]
-    return Spread(
-        low=float(low),
-        high=float(high),
-        other_low=float(min(low, other_low)),
-        other_high=float(max(high, other_high)),
-        devices=tuple(sorted({row.device.name for row in rows})),
-    )
+def _spread(
+    engine: Engine, measurements: Sequence[Measurement], calibration: Calibration
+) -> Spread:
+    of_class = engine.name == engine.engine_class
+    devices = {
+        row.device.name
+        for row in measurements
+        if engine.name in (engine_of(row).name, row.engine_class)
+    }
+    return calibration.spread(engine.name, sorted(devices), of_class=of_class)
 
 
 def _source(name: str, measurements: Sequence[Measurement], errors: Errors) -> str:

@@ -13,11 +13,16 @@ from dataclasses import replace
 
 import numpy as np
 
+from cost_analysis.common.errors import InputError
 from cost_analysis.fitting.engine_fit import Coefficient, EngineFit, Problem, like
+from cost_analysis.fitting.held_out import HeldOut, Traits, held_out
+from cost_analysis.fitting.intervals import calibrated
 from cost_analysis.fitting.predictions import Floats, class_engines, stacked_engine
-from cost_analysis.fitting.served_rows import ServedRows, served_rows
+from cost_analysis.fitting.served_rows import ServedRows, served_rows, spec_of
 from cost_analysis.fitting.serving_runs import SERVED_ENGINES, ServedRun
-from cost_analysis.inputs.engine import Engine, Spread
+from cost_analysis.inputs.dtypes import dtype_named
+from cost_analysis.inputs.engine import Engine
+from cost_analysis.inputs.layers import Experts
 from cost_analysis.inputs.profiles import load_engine
 
 SERVED = (
@@ -43,7 +48,6 @@ FOLDS: dict[str, Callable[[ServedRun], str]] = {
 """Properties by which runs are left out together."""
 
 IN_SAMPLE = "in the sample"
-TENTHS = (0.1, 0.9)
 
 
 class ServedFit:
@@ -125,38 +129,47 @@ def prototypes(of_class: Engine) -> dict[str, Engine]:
     }
 
 
+def served_traits(run: ServedRun) -> Traits:
+    """What may be new about a run: its model stands for its source, since one lab ran most."""
+    experts = any(isinstance(group.mlp, Experts) for group in spec_of(run).groups)
+    return Traits(
+        source=run.profile,
+        engine=run.engine,
+        engine_class=CLASS,
+        device=run.hardware,
+        weights=run.experts,
+        narrow=dtype_named(run.experts).bits < 16,
+        experts=experts,
+    )
+
+
+def served_points(runs: Sequence[ServedRun], errors: dict[str, Floats]) -> HeldOut:
+    """The errors of each of `FOLDS`, with what was new about each run."""
+    labels = {how: [group(run) for run in runs] for how, group in FOLDS.items()}
+    return held_out([served_traits(run) for run in runs], errors, labels)
+
+
 def described_served(
     fit: EngineFit, runs: Sequence[ServedRun], errors: dict[str, Floats]
 ) -> EngineFit:
-    """The fit with the source of each engine in words, and its spread."""
+    """The fit with the source of each engine in words, and its spread.
+
+    Where runs are of too few models and engines for intervals, there are no spreads.
+    """
+    try:
+        calibration = calibrated(served_points(runs, errors))
+    except InputError:
+        calibration = None
+
+    def described(name: str, engine: Engine) -> Engine:
+        devices = sorted({run.hardware for run in runs if run.engine == name})
+        spread = calibration.spread(name, devices) if calibration else None
+        return replace(engine, source=_source(name, runs, errors), spread=spread)
+
     engines = {
-        name: replace(
-            engine,
-            source=_source(name, runs, errors),
-            spread=_spread(name, runs, errors),
-        )
-        for name, engine in fit.engines.items()
-        if fit.rows[name]
+        name: described(name, engine) for name, engine in fit.engines.items() if fit.rows[name]
     }
     return replace(fit, engines=engines)
-
-
-def _spread(name: str, runs: Sequence[ServedRun], errors: dict[str, Floats]) -> Spread:
-    """Quantiles of measured / predicted of an engine's runs whose model a fit has not seen.
-
-    On devices that no run is of, at least those of devices that it has not seen, of all engines.
-    """
-    own = np.array([run.engine == name for run in runs])
-    by_model, by_device = (errors[how] for how in FOLDS)
-    low, high = np.exp(np.quantile(-by_model[own], TENTHS))
-    other_low, other_high = np.exp(np.quantile(-by_device, TENTHS))
-    return Spread(
-        low=float(low),
-        high=float(high),
-        other_low=float(min(low, other_low)),
-        other_high=float(max(high, other_high)),
-        devices=tuple(sorted({run.hardware for run in runs if run.engine == name})),
-    )
 
 
 def _source(name: str, runs: Sequence[ServedRun], errors: dict[str, Floats]) -> str:

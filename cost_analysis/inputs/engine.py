@@ -69,34 +69,74 @@ class KernelSources:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Measured times as multiples of the predicted ones.
+    """Measured times as multiples of the predicted ones, and what makes them spread wider.
+
+    A widening is the factor of the logarithms of both ends; those of several things multiply.
 
     Attributes:
-        low: The 10th percentile on devices that the engine was measured on.
-        high: The 90th percentile there.
-        other_low: The 10th percentile on devices that the fit did not use.
-        other_high: The 90th percentile there.
+        low: End below which one measured run in ten is expected, in (0, 1]: 16-bit weights, no
+            experts, on a device that the engine was measured on, by somebody else.
+        high: End above which another is, from 1.
+        new_device: Widening on other devices, from 1.
+        narrow: Widening for weights below 16 bits.
+        experts: Widening for a mixture of experts.
         devices: Devices that the engine was measured on.
+        of_class: The ends are those of an engine of the class of which no run was seen.
     """
 
     low: float = 1.0
     high: float = 1.0
-    other_low: float = 1.0
-    other_high: float = 1.0
+    new_device: float = 1.0
+    narrow: float = 1.0
+    experts: float = 1.0
     devices: tuple[str, ...] = ()
+    of_class: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        for name in ("low", "high", "other_low", "other_high"):
+        for name in ("low", "high"):
             check_positive(f"spread {name}", getattr(self, name))
-        if self.low > self.high or self.other_low > self.other_high:
-            raise InputError("a spread's low end must not be above its high end")
+        if not self.low <= 1.0 <= self.high:
+            raise InputError("a spread's low end must not be above 1, nor its high end below 1")
+        for name in WIDENINGS:
+            check_positive(f"spread {name}", getattr(self, name))
+            if getattr(self, name) < 1.0:
+                raise InputError(f"spread {name} must be at least 1: it widens an interval")
 
-    def interval(self, seconds: Number, device: str) -> tuple[Number, Number]:
-        """The 80 % interval of a predicted time [s]."""
-        if device in self.devices:
-            return seconds * self.low, seconds * self.high
-        return seconds * self.other_low, seconds * self.other_high
+    def interval(
+        self, seconds: Number, device: str, *, narrow: bool = False, experts: bool = False
+    ) -> tuple[Number, Number]:
+        """The 80 % interval of a predicted time [s].
+
+        Args:
+            seconds: The time; may be an array.
+            device: Name of the device.
+            narrow: The weights are stored in fewer than 16 bits.
+            experts: The model is a mixture of experts.
+        """
+        widening = 1.0
+        for name, _ in self._applied(device, narrow, experts):
+            widening *= getattr(self, name)
+        return seconds * self.low**widening, seconds * self.high**widening
+
+    def reasons(self, device: str, *, narrow: bool = False, experts: bool = False) -> list[str]:
+        """What makes an interval wider than that of a known case, in a few words each."""
+        applied = self._applied(device, narrow, experts)
+        of_class = ["a new engine"] if self.of_class else []
+        return of_class + [words for name, words in applied if getattr(self, name) > 1.0]
+
+    def _applied(self, device: str, narrow: bool, experts: bool) -> list[tuple[str, str]]:
+        """The widenings that a request has, and their words."""
+        asked = (device not in self.devices, narrow, experts)
+        return [item for item, applies in zip(WIDENINGS.items(), asked, strict=True) if applies]
+
+
+WIDENINGS = {
+    "new_device": "a new device",
+    "narrow": "weights below 16 bits",
+    "experts": "experts",
+}
+"""Fields of `Spread` that widen an interval, and what each is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +153,8 @@ class Engine:
         device_shares: The two efficiencies are shares of what the device's best kernels reach
             (`Hardware.reached_flops`, `reached_bandwidth`), not of its datasheet.
         soft_roofs: Both roofs slow matrix products near the ridge: their time is the root of the
-            sum of the squares of the two times, not the larger one.
+            sum of the squares of the two times, not the larger one. So it is with the host that
+            launches layers and the device.
         kernel_floor: Time that every kernel takes at least [s].
         elementwise_share: Share of the weights' rate that norms, activations and sums reach;
             small where they are not fused and pass over their values several times.

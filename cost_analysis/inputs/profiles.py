@@ -6,7 +6,7 @@ They are in `profiles/` of a checkout, and in `cost_analysis/_profiles` of an in
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,6 +32,7 @@ from cost_analysis.inputs.dtypes import WIDER
 from cost_analysis.inputs.engine import (
     ENGINE_SHARES,
     ENGINE_TIMES,
+    WIDENINGS,
     AttentionKernels,
     Engine,
     KernelSources,
@@ -89,10 +90,10 @@ def kernel_sources(value: object) -> KernelSources:
 def spread(value: object) -> Spread | None:
     """The table of an engine's spread."""
     content = mapping(value)
-    devices = words(content.pop("devices", []))
+    devices, of_class = words(content.pop("devices", [])), switch(content.pop("of_class", False))
     check_known(content, Spread)
     numbers = {name: number(item) for name, item in content.items()}
-    return Spread(**numbers, devices=devices)
+    return Spread(**numbers, devices=devices, of_class=of_class)
 
 
 def is_written_as_path(name: str) -> bool:
@@ -129,10 +130,16 @@ def load_hardware(name: str) -> Hardware:
 def load_engine(name: str) -> Engine:
     """An engine by its name, an alias, or the path of a TOML file.
 
+    One without a spread of its own has that of its class.
+
     Raises:
         InputError: No such engine, or a file that does not describe one.
     """
-    return read_profile(_find("engines", "engine", name), _engine)
+    engine = read_profile(_find("engines", "engine", name), _engine)
+    if engine.spread is None and engine.engine_class in profile_names("engines"):
+        of_class = read_profile(_find("engines", "engine", engine.engine_class), _engine)
+        return replace(engine, spread=of_class.spread)
+    return engine
 
 
 def aliases(kind: str) -> dict[str, str]:
@@ -209,7 +216,7 @@ def _hardware(table: Table, name: str) -> Callable[[], Hardware]:
     )
 
 
-def _reached(table: Table) -> dict[str, float]:
+def _reached(table: Table) -> dict[str, Any]:
     """The shares that its kernels reach: as the profile states, else those of its generation."""
     generations = _generations()
     words = table.content.get("architecture")
@@ -330,7 +337,9 @@ def _spread_table(spread: Spread) -> TomlTable:
     import tomlkit
 
     table = tomlkit.table()
-    for name in ("low", "high", "other_low", "other_high"):
+    for name in ("low", "high", *WIDENINGS):
         table[name] = _figure(name, getattr(spread, name))
     table["devices"] = list(spread.devices)
+    if spread.of_class:
+        table["of_class"] = True
     return table

@@ -21,7 +21,7 @@ from cost_analysis.common.checks import (
 )
 from cost_analysis.common.errors import InputError
 from cost_analysis.inputs.dtypes import Precision
-from cost_analysis.inputs.layers import Attention, CountedLayers, Frame, LayerGroup, Mlp
+from cost_analysis.inputs.layers import Attention, CountedLayers, Experts, Frame, LayerGroup, Mlp
 
 QWEN2 = Frame()
 """RMSNorms before attention and MLP, rotary positions."""
@@ -124,6 +124,11 @@ class ModelSpec:
     def is_plain(self) -> bool:
         """Whether all layers are Qwen2's, apart from the switches of this class."""
         return not self.layers and self.frame == QWEN2
+
+    @property
+    def has_experts(self) -> bool:
+        """Whether a layer is a mixture of experts."""
+        return any(isinstance(group.mlp, Experts) for group in self.layers)
 
     @property
     def scales_heads(self) -> bool:

@@ -11,6 +11,7 @@ from cost_analysis.inputs.dtypes import Precision
 from cost_analysis.inputs.engine import Engine, KernelSources
 from cost_analysis.inputs.layout import SINGLE, Layout
 from cost_analysis.inputs.profiles import load_engine, load_hardware
+from cost_analysis.inputs.spec import ModelSpec
 
 DEFAULT_DEVICE = "a100-sxm-80gb"
 DEFAULT_ENGINES = {"gpu": "graphs", "cpu": "cpu"}
@@ -49,6 +50,21 @@ class System:
         """The system for a number of streams, which may be smaller than that of stream groups."""
         layout = self.layout.of_streams(streams)
         return self if layout is self.layout else replace(self, layout=layout)
+
+    def interval(self, seconds: Number, spec: ModelSpec) -> tuple[Number, Number] | None:
+        """The 80 % interval of a model's predicted time [s]; None where nothing was measured."""
+        spread, narrow = self.engine.spread, self.precision.matrix.bits < 16
+        if spread is None:
+            return None
+        return spread.interval(seconds, self.hardware.name, narrow=narrow, experts=spec.has_experts)
+
+    def widened(self, spec: ModelSpec) -> str:
+        """What makes a model's intervals wider than those of a known case; "" where nothing."""
+        spread, narrow = self.engine.spread, self.precision.matrix.bits < 16
+        if spread is None:
+            return ""
+        reasons = spread.reasons(self.hardware.name, narrow=narrow, experts=spec.has_experts)
+        return f"wider for {', '.join(reasons)}" if reasons else ""
 
 
 def named_system(

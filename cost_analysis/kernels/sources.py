@@ -51,8 +51,6 @@ def _rates(hardware: Hardware) -> Rates:
 
     They differ where a device has the chip of another with other memory: an A100 of 40 GB.
     """
-    if hardware.name == hardware.kernels:
-        return 1.0, 1.0
     measured, wide = _measured_device(hardware.kernels), dtype_named("bf16")
     bandwidth = single(hardware.bandwidth / measured.bandwidth)
     return bandwidth, single(hardware.matmul_peak(wide) / measured.matmul_peak(wide))

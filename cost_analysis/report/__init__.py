@@ -7,6 +7,7 @@ profiles         devices, models and engines
 kernels          tables of kernel timings
 layouts          every way to divide a model
 claims           claims, crossovers, claims by storage format
+claims_on_gpus   claims on measured devices and engines
 comparison       streams with parameters, and methods side by side
 law              a fitted law and its intervals
 accuracy         errors of predictions, and fits of the latency model

@@ -18,6 +18,7 @@ from cost_analysis.fitting.accuracy import (
     summaries,
     summary,
 )
+from cost_analysis.fitting.coverage import Coverage
 from cost_analysis.fitting.engine_fit import COEFFICIENTS, QUANTISED, Coefficient, EngineFit
 from cost_analysis.fitting.measurements import MEMORY_METRIC, Measurement
 from cost_analysis.fitting.product_fit import DeviceFit
@@ -32,8 +33,16 @@ WORST = 8
 HEADERS = ("rows", "median", "90 %", f"within {WITHIN:.0%}", "signed", "covered")
 
 
-def accuracy_page(found: Sequence[Prediction], refused: Refused) -> Page:
-    """Errors by engine, hardware, metric, precision and source; ratios; the worst rows."""
+def accuracy_page(
+    found: Sequence[Prediction], refused: Refused, coverage: Sequence[Coverage] = ()
+) -> Page:
+    """Errors by engine, hardware, metric, precision and source; ratios; the worst rows.
+
+    Args:
+        found: The predictions.
+        refused: Rows that cannot be represented.
+        coverage: Of sources, engines and devices left out when the engines were fitted.
+    """
     times = [item for item in found if item.measurement.metric != MEMORY_METRIC]
     held = [item for item in found if item.measurement.metric == MEMORY_METRIC]
     tables = [_errors_table(f"Time by {by}", summaries(times, by)) for by in GROUPS if times]
@@ -42,6 +51,7 @@ def accuracy_page(found: Sequence[Prediction], refused: Refused) -> Page:
     tables += [table for table in (_ratio_table(times), _worst_table(times)) if table.rows]
     if refused:
         tables.append(_refused_table(refused))
+    tables += coverage_tables(coverage)
     return Page(
         f"Predicted against measured: {len(found)} rows, {len(refused)} that cannot be represented",
         (_sentence(times),) if times else (),
@@ -54,9 +64,35 @@ NOTES = (
     "errors are those of time: predicted / measured - 1, above 0 is too slow; a rate is judged by "
     "the time of a token",
     "covered: rows whose 80 % interval holds what was measured",
+    "left out: of the fit and of its intervals; interval: the median, as multiples of the time",
     "an engine was fitted on some of these rows; `parscale-cost fit-latency` prints the errors on "
     "rows that a fit has not seen",
 )
+
+
+def coverage_tables(coverage: Sequence[Coverage]) -> list[Table]:
+    """How many rows lie inside intervals that were made without them, and how wide those are."""
+    titles = {
+        "source": "Intervals of sources left out",
+        "engine": "Intervals of engines left out, with the source",
+        "device": "Intervals of devices left out, with the source",
+        "format": "Intervals of sources left out, by format",
+    }
+    found = []
+    for kind, title in titles.items():
+        items = [item for item in coverage if item.left_out == kind]
+        if not items:
+            continue
+        lines = [
+            (item.name, f"{item.rows:,}", f"{item.covered:.0%}", f"{item.low:.2f}-{item.high:.2f}")
+            for item in items
+        ]
+        mean = float(np.mean([item.covered for item in items]))
+        rows = sum(item.rows for item in items)
+        lines.append(("mean", f"{rows:,}", f"{mean:.0%}", ""))
+        headers = ("", "rows", "covered", "interval")
+        found.append(Table(title, headers, tuple(lines), last_is_total=True))
+    return found
 
 
 def _sentence(times: Sequence[Prediction]) -> str:
@@ -156,14 +192,18 @@ def accuracy_rows(found: Sequence[Prediction], refused: Refused) -> Iterator[dic
 
 
 def fit_page(
-    rows: Sequence[Measurement], errors: Errors, fit: EngineFit, devices: Sequence[DeviceFit]
+    rows: Sequence[Measurement],
+    errors: Errors,
+    fit: EngineFit,
+    devices: Sequence[DeviceFit],
+    coverage: Sequence[Coverage] = (),
 ) -> Page:
-    """Errors in the sample and held out, by engine class; coefficients; devices."""
+    """Errors in the sample and held out, by engine class; coverage; coefficients; devices."""
     tables = [
         _fit_errors_table(rows, errors, wide=True),
         _fit_errors_table(rows, errors, wide=False),
     ]
-    tables = [table for table in tables if table.rows]
+    tables = [table for table in tables if table.rows] + coverage_tables(coverage)
     fitted = (*COEFFICIENTS, *QUANTISED)
     tables += [coefficients_table(fit, name, fitted) for name in fit.engines]
     if devices:
@@ -174,6 +214,7 @@ def fit_page(
         tuple(tables),
         (
             "held out by source (model): the fit has seen no row of the row's source (model)",
+            "left out: of the fit and of the intervals too",
             "± is the standard error of the fit, the prior included",
         ),
     )

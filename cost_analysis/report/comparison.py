@@ -109,8 +109,11 @@ def _interval_note(comparison: Comparison) -> list[str]:
     ends = comparison.streamed.interval(1.0)
     if ends is None:
         return []
-    low, high = ends
-    return [f"times: 80 % of measured runs took {low:.2f} to {high:.2f} times what is predicted"]
+    (low, high), wider = ends, comparison.streamed.system.widened(comparison.streamed.spec)
+    return [
+        f"times: 80 % of measured runs took {low:.2f} to {high:.2f} times what is predicted"
+        f"{f' ({wider})' if wider else ''}"
+    ]
 
 
 def _written(metric: Metric, value: Any) -> str:

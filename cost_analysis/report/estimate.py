@@ -106,7 +106,8 @@ def _interval_lines(cost: Estimate) -> list[str]:
     if not shown:
         return []
     total, *phases = shown
-    return [f"         {total} in 80 % of measured runs,", f"         {', '.join(phases)}"]
+    lines = [f"{total} in 80 % of measured runs,", ", ".join(phases)]
+    return [f"         {line}" for line in (*lines, cost.system.widened(cost.spec)) if line]
 
 
 def _over(change: Increase, form: Format, streams: Number) -> str:

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 from cost_analysis.common.units import format_bytes, format_count, format_seconds
 from cost_analysis.cost.memory import NOT_COUNTED
-from cost_analysis.inputs.device import Hardware
 from cost_analysis.inputs.dtypes import dtype_named
-from cost_analysis.inputs.engine import Engine
 from cost_analysis.inputs.request import length_warnings
-from cost_analysis.inputs.spec import Workload
+from cost_analysis.inputs.spec import ModelSpec, Workload
+from cost_analysis.inputs.system import System
 from cost_analysis.law.family import in_family
 from cost_analysis.law.runs import evidence_warnings
 from cost_analysis.law.scaling_law import Fit
@@ -346,17 +345,19 @@ def _notes(plan: Plan, fitted: Fit, law: str) -> list[str]:
 def _engine_notes(plan: Plan) -> list[str]:
     """What the engines' times go by."""
     setups = {setup.system.engine.name: setup for setup in plan.space.setups}
-    return [engine_note(setup.system.engine, setup.system.hardware) for setup in setups.values()]
+    return [engine_note(setup.system, plan.space.base) for setup in setups.values()]
 
 
-def engine_note(engine: Engine, hardware: Hardware) -> str:
+def engine_note(system: System, spec: ModelSpec) -> str:
     """What an engine's times go by, and how far measured ones were from them."""
-    if engine.spread is None:
+    engine, ends = system.engine, system.interval(1.0, spec)
+    if ends is None:
         return f"engine {engine.name}: {engine.description}"
-    low, high = engine.spread.interval(1.0, hardware.name)
+    low, high = ends
+    wider = system.widened(spec)
     return (
-        f"engine {engine.name}: 80 % of measured runs took {low:.2f} to {high:.2f} times as long; "
-        f"{engine.source}"
+        f"engine {engine.name}: 80 % of measured runs took {low:.2f} to {high:.2f} times as "
+        f"long{f' ({wider})' if wider else ''}; {engine.source}"
     )
 
 

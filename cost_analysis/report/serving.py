@@ -141,7 +141,7 @@ def serving_page(view: ServingView, rate: float | None) -> Page:
             "load: random (Poisson) arrivals, continuous batching, prefills alone and first; "
             "means of the steady state by Little's law; -: more than it carries",
             "batch: always so many in flight, each replaced as it ends",
-            engine_note(system.engine, system.hardware),
+            engine_note(system, view.spec),
             f"memory not counted: {NOT_COUNTED}",
         ),
     )

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from tests.helpers.data import DATA
+from tests.helpers.gpu_claims import use_plain_kernels
 
 Answer = Callable[..., str]
 Record = Callable[..., Any]
@@ -76,6 +77,39 @@ def test_claims_by_engine(answer: Answer, record: Record) -> None:
     assert "latency by engine" not in answer(
         "claims", "--gpu_config", "xeon-8480", "--samples", "9"
     )
+
+
+GPUS = ("claims", "--kernels", "fitted")
+
+
+def test_claims_on_gpus(
+    answer: Answer, record: Record, refusal: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_plain_kernels(monkeypatch)
+    text = answer(*GPUS)
+    assert max(map(len, text.splitlines())) <= 80
+    for words in ("What the kernels say of the paper's 6.43 times", "rtx-pro-6000", "sglang"):
+        assert words in text
+    one = (*GPUS, "--gpu_config", "h100", "--engine", "vllm", "--P", "4", "--dataset", "stack")
+    rows = record(*one, "--batch_size", "3", "--input_length", "100")
+    assert {row["device"] for row in rows[1:]} == {"h100-sxm-80gb"}
+    assert {row["engine"] for row in rows[1:]} == {"vllm"}
+    assert {row["batch_size"] for row in rows} == {3}
+    assert {row["input_length"] for row in rows} == {100}
+    assert {row["dataset"] for row in rows} == {"stack"}
+    assert [row["P"] for row in rows if row["baseline"] == "measured"] == [4, 4, 2, 8]
+    frame = pd.read_csv(io.StringIO(answer(*one, "--format", "csv")))
+    assert (frame.latency_ratio_low.dropna() <= frame.latency_ratio.dropna().max()).all()
+    assert "no products with int4 weights" in refusal(*GPUS, "--weight_dtype", "int4")
+    assert "t4" in refusal(*GPUS, "--gpu_config", "t4")
+    assert "no share of the roofs" in refusal(*GPUS, "--flops_efficiency", "0.5")
+    assert "P is 1" in refusal(*GPUS, "--P", "1")
+    assert "--samples is of the law's intervals" in refusal(*GPUS, "--samples", "20")
+
+
+def test_by_the_roofs_alone_claims_are_as_without(answer: Answer) -> None:
+    """Only kernels that were measured ask for devices and engines."""
+    assert answer("claims", "--kernels", "modelled", "--samples", "9").startswith("How many times")
 
 
 def test_claims_csv(answer: Answer) -> None:

@@ -72,7 +72,8 @@ def test_the_page_tells_errors_apart(answer: Callable[..., str]) -> None:
     page = answer("accuracy")
     for title in ("Time by engine", "Time by hardware", "Time by metric", "Time by precision",
                   "Time by source", "Peak memory by source", "Worst rows",
-                  "Time of a batch over that of one sequence"):  # fmt: skip
+                  "Time of a batch over that of one sequence", "Intervals of sources left out",
+                  "Intervals of engines left out", "Intervals of devices left out"):  # fmt: skip
         assert title in page
     for group in ("eager", "graphs", "native", "cpu", "8 over 1"):
         assert group in page

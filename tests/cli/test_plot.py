@@ -13,6 +13,7 @@ from cost_analysis.cli import plot
 from cost_analysis.cli.options import stream_counts
 from tests.helpers.data import ROOT
 from tests.helpers.figure_cases import STREAMS
+from tests.helpers.gpu_claims import use_plain_kernels
 
 FIGURES = (
     "accuracy", "breakdown", "crossover", "figure2", "figure3", "figure4", "pareto",
@@ -27,7 +28,7 @@ def _in_an_empty_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 def test_every_figure_is_a_command() -> None:
     assert tuple(sorted(plot.plot.commands)) == tuple(
-        sorted((*FIGURES, "heatmap", "measured", "methods", "throughput"))
+        sorted((*FIGURES, "claims-on-gpus", "heatmap", "measured", "methods", "throughput"))
     )
 
 
@@ -42,6 +43,19 @@ def test_measured_runs(answer: Callable[..., str], refusal: Callable[..., str]) 
     Path("c.jsonl").write_text('{"kind": "run"}\n')
     assert "'c.jsonl', line 1: not a line of a journal" in refusal("plot", "measured", "c.jsonl")
     assert not Path("measured.png").exists()
+
+
+def test_claims_on_gpus(
+    answer: Callable[..., str], refusal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_plain_kernels(monkeypatch)
+    flags = ("plot", "claims-on-gpus", "--P", "4", "--base", "1.6B", "--output", "a.svg")
+    assert answer(*flags) == "wrote a.svg\n"
+    text = Path("a.svg").read_text()
+    for shown in ("h100-sxm-80gb", "tensorrt-llm", "4 streams", "Kernels fitted"):
+        assert shown in text, shown
+    assert "P is 1" in refusal("plot", "claims-on-gpus", "--P", "1")
+    assert "modelled" in refusal("plot", "claims-on-gpus", "--kernels", "modelled")
 
 
 def test_throughput_of_a_model(answer: Callable[..., str], refusal: Callable[..., str]) -> None:

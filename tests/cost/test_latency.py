@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -30,7 +29,6 @@ from cost_analysis.cost.latency import (
     decode_phase,
     make_pipeline,
     prefill_phase,
-    sum_of_maxima,
 )
 from cost_analysis.cost.roofline import Speeds
 from cost_analysis.inputs.layers import Attention, LayerGroup
@@ -148,7 +146,10 @@ def check_sum_of_steps(
     engine: Engine,
     steps: int,
 ) -> None:
-    """The closed form equals a brute-force loop with a forward pass for each step."""
+    """The closed form equals a brute-force loop with a forward pass for each step.
+
+    With `soft_roofs` the waiting for the host has none, and is integrated.
+    """
     batch = workload.batch_size
     launched = Launched(as_float(spec.num_hidden_layers), as_float(batch))
     past = as_float(spec.prefix) + workload.input_length
@@ -157,26 +158,15 @@ def check_sum_of_steps(
     one_by_one = [prefill_phase(operators, launched, speeds) for operators in passes]
     growth = context_growth(spec, batch, precision, past=past)
     closed = decode_phase(passes[0], growth, as_float(steps), launched, speeds)
-    assert closed.seconds == pytest.approx(sum(phase.seconds for phase in one_by_one), rel=1e-9)
+    near = 3e-3 if engine.soft_roofs else 1e-9
+    assert closed.seconds == pytest.approx(sum(phase.seconds for phase in one_by_one), rel=near)
     assert closed.flops == pytest.approx(sum(phase.flops for phase in one_by_one), rel=1e-12)
     assert closed.bytes == pytest.approx(sum(phase.bytes for phase in one_by_one), rel=1e-12)
     rounding = 1e-12 * single(closed.seconds)
     for index, time in enumerate(closed.times):
         looped = sum(phase.times[index].total_seconds for phase in one_by_one)
-        assert time.total_seconds == pytest.approx(looped, rel=1e-8, abs=rounding)
-
-
-numbers = st.floats(-1e3, 1e3).map(lambda value: round(value, 3))
-
-
-@pytest.mark.property
-@given(numbers, numbers, numbers, numbers, st.integers(0, 200))
-def test_sum_of_maxima(a: float, slope_a: float, b: float, slope_b: float, count: int) -> None:
-    terms = [max(a + j * slope_a, b + j * slope_b) for j in range(count)]
-    scale = sum(abs(a) + abs(b) + j * (abs(slope_a) + abs(slope_b)) for j in range(count))
-    starts = (np.float64(value) for value in (a, slope_a, b, slope_b, count))
-    closed: Any = sum_of_maxima(*starts)
-    assert closed == pytest.approx(sum(terms), abs=1e-11 * scale + 1e-12)
+        own = near * single(closed.seconds) if time.operator.name == "host" else 0.0
+        assert time.total_seconds == pytest.approx(looped, rel=1e-8, abs=rounding + own)
 
 
 GRAPHS = load_engine("graphs")

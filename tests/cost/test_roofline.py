@@ -242,7 +242,7 @@ def test_an_8_bit_prefill_is_faster_where_there_are_units() -> None:
 
     wide = Precision()
     for device, eight in (("a100", "int8"), ("h100", "fp8")):
-        assert ttft(device, Precision(eight, eight)) < 0.75 * ttft(device, wide)
+        assert ttft(device, Precision(eight, eight)) < 0.85 * ttft(device, wide)
     # Without units the weights are widened, which costs more than it saves.
     assert ttft("a100", Precision("fp8", "fp8")) > ttft("a100", wide)
 

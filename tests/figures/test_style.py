@@ -21,7 +21,7 @@ from cost_analysis import Workload, figures, load_model
 from cost_analysis.cli.options import stream_counts
 from cost_analysis.compare.cost_models import Setting
 from cost_analysis.figures import breakdown as breakdown_figure
-from cost_analysis.figures import costs, crossover_map, law, measured, plan, style
+from cost_analysis.figures import claims_on_gpus, costs, crossover_map, law, measured, plan, style
 from cost_analysis.figures.breakdown import breakdown_parts
 from cost_analysis.figures.costs import cost_grid
 from cost_analysis.figures.law import loss_curves, loss_surface
@@ -31,6 +31,7 @@ from tests.helpers.figure_cases import (
     curves,
     grid,
     measured_runs,
+    on_gpus,
     parts,
     planned,
     predicted_rows,
@@ -50,6 +51,7 @@ DRAWINGS: dict[str, Callable[[], Figure]] = {
     "accuracy": lambda: measured.accuracy(predicted_rows()),
     "pareto": lambda: plan.pareto(planned()),
     "throughput": lambda: plan.throughput(served()),
+    "claims-on-gpus": lambda: claims_on_gpus.claims_on_gpus(on_gpus()),
 }
 LABELS = {
     "figure2": ("Parameters without embeddings, N [billions]", "Loss", "Pile", "P = 8"),
@@ -66,6 +68,7 @@ LABELS = {
         "P = 8 is faster",
         "P = 2",
     ),
+    "claims-on-gpus": ("Batch size", "mean", "vllm", "the paper's cost model", "b200", "64×"),
 }
 
 

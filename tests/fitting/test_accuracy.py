@@ -74,23 +74,6 @@ def test_a_recorded_fold_is_what_the_fit_gives(
         assert ratio == pytest.approx(expected, rel=0.02)
 
 
-WIDE = ("bf16", "fp16", "fp32")
-
-
-@pytest.mark.golden
-@pytest.mark.parametrize("name", ["eager", "graphs", "native"])
-def test_intervals_cover_four_in_five_held_out_rows(
-    recorded: dict[str, dict[str, str]], name: str
-) -> None:
-    spread = class_engines()[name].spread
-    assert spread is not None
-    own = [row for row in recorded.values() if row["engine_class"] == name]
-    ratios = [1 / float(row["held out by source"]) for row in own if row["weight_dtype"] in WIDE]
-    covered = np.mean([spread.low <= ratio <= spread.high for ratio in ratios])
-    assert len(ratios) > 50
-    assert covered == pytest.approx(0.8, abs=0.07)
-
-
 @pytest.fixture(scope="module")
 def predicted() -> list[Prediction]:
     return predictions(represented(read_measurements())[0])

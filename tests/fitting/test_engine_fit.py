@@ -57,7 +57,7 @@ def test_a_device_without_measurements_has_the_wider_interval() -> None:
         spread = class_engines()[name].spread
         assert spread is not None
         known, other = spread.interval(1.0, spread.devices[0]), spread.interval(1.0, "abacus")
-        assert other[0] <= known[0] < 1 < known[1] <= other[1]
+        assert other[0] < known[0] < 1 < known[1] < other[1]
 
 
 @pytest.mark.golden
@@ -71,3 +71,24 @@ def test_a_fit_says_what_it_rests_on(rows: list[Measurement]) -> None:
     )
     assert result.rows["gpt-fast"] == 15
     assert set(result.engines) == {"gpt-fast", "graphs", "itrex", "cpu"}
+    assert result.engines["itrex"].spread is None  # two sources are too few for an interval
+
+
+@pytest.mark.golden
+def test_an_engine_has_the_spread_of_what_is_known_of_it(
+    rows: list[Measurement], recorded: dict[str, dict[str, str]]
+) -> None:
+    logs = {
+        how: np.log([float(recorded[row.texts["id"]][how]) for row in rows])
+        for how in ("in the sample", *accuracy.FOLDS)
+    }
+    engines = class_engines() | {engine_of(row).name: engine_of(row) for row in rows}
+    fit = EngineFit(engines, {}, dict.fromkeys(engines, 1))
+    spreads = {n: engine.spread for n, engine in described(fit, rows, logs).engines.items()}
+    known, unknown = spreads["vllm-2024"], spreads["graphs"]
+    assert known is not None
+    assert unknown is not None
+    assert unknown.low < known.low < 1.0 < known.high < unknown.high
+    assert (known.of_class, unknown.of_class) == (False, True)
+    assert set(known.devices) < set(unknown.devices)
+    assert known.new_device > 1.1

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 
+import pytest
+
 from cost_analysis import Workload, load_engine, load_hardware, load_model
+from cost_analysis.compare.claims_on_gpus import ClaimsOnGpus
 from cost_analysis.compare.cost_models import Setting
 from cost_analysis.figures.breakdown import Breakdown, breakdown_parts
 from cost_analysis.figures.costs import CostGrid, cost_grid
@@ -23,6 +26,7 @@ from cost_analysis.search.plan import Limits, Plan, Question
 from cost_analysis.search.queueing import Lengths, Server
 from cost_analysis.search.serving import ServingView, serving_view
 from tests.helpers.data import ROOT
+from tests.helpers.gpu_claims import plain_claims
 
 BASE = load_model("1.6B").spec
 RUNS = ROOT / "profiles" / "runs"
@@ -60,6 +64,13 @@ def ratios(engine: str = "graphs", cost_model: str = "operators") -> CrossoverMa
     streamed = BASE.with_streams(8)
     baseline = chosen_baseline(streamed, "law", law())
     return crossover_map(streamed, baseline, system(engine), cost_model)
+
+
+@cache
+def on_gpus() -> ClaimsOnGpus:
+    """The claims on measured devices, by kernels whose times are a plain formula."""
+    with pytest.MonkeyPatch.context() as patch:
+        return plain_claims(patch)
 
 
 @cache

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cost_analysis import Engine, InputError, load_engine
@@ -50,12 +51,40 @@ def test_attention_kernels_out_of_range(changes: dict[str, float]) -> None:
         AttentionKernels(**changes)
 
 
-def test_an_interval_is_wider_on_devices_that_were_not_measured() -> None:
-    spread = Spread(0.9, 1.2, 0.5, 2.0, ("a100",))
+def test_an_interval_is_wider_for_what_is_new() -> None:
+    """Widenings are factors of the logarithms of the ends, and multiply."""
+    spread = Spread(0.9, 1.2, new_device=2.0, narrow=1.5, experts=3.0, devices=("a100",))
     assert spread.interval(10.0, "a100") == (9.0, 12.0)
-    assert spread.interval(10.0, "h100") == (5.0, 20.0)
-    with pytest.raises(InputError, match="low end"):
-        Spread(1.2, 0.9)
+    assert spread.interval(10.0, "h100") == (10 * 0.9**2, 10 * 1.2**2)
+    wide = spread.interval(10.0, "h100", narrow=True, experts=True)
+    assert wide == (10 * 0.9**9, 10 * 1.2**9)
+    low, high = spread.interval(np.array([1.0, 10.0]), "a100", experts=True)
+    np.testing.assert_array_equal(low, [0.9**3.0, 10 * 0.9**3.0])
+    np.testing.assert_array_equal(high, [1.2**3.0, 10 * 1.2**3.0])
+
+
+def test_reasons_are_those_that_widen() -> None:
+    spread = Spread(0.9, 1.2, new_device=2.0, narrow=1.5, devices=("a100",))
+    assert spread.reasons("a100") == []
+    assert spread.reasons("a100", experts=True) == []  # a factor of one
+    assert spread.reasons("t4", narrow=True) == ["a new device", "weights below 16 bits"]
+    of_class = replace(spread, of_class=True, experts=1.1)
+    assert of_class.reasons("a100", experts=True) == ["a new engine", "experts"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"low": 1.2}, "low end must not be above 1"),
+        ({"high": 0.9}, "nor its high end below 1"),
+        ({"low": 0.0}, "spread low"),
+        ({"narrow": 0.9}, "spread narrow must be at least 1"),
+        ({"new_device": float("nan")}, "spread new_device"),
+    ],
+)
+def test_spreads_out_of_range(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        Spread(**changes)
 
 
 def test_a_share_of_the_bandwidth_alone_is_changed() -> None:
@@ -79,8 +108,7 @@ def test_a_written_engine_can_be_read_again(name: str, tmp_path: Path) -> None:
         assert ours == pytest.approx(theirs, rel=5e-3), item.name
     assert (again.spread is None) == (engine.spread is None)
     if again.spread is not None and engine.spread is not None:
-        assert again.spread.devices == engine.spread.devices
-        assert again.spread.low == pytest.approx(engine.spread.low, rel=5e-3)
+        assert again.spread == engine.spread
 
 
 def test_standard_errors_are_comments_of_their_coefficients() -> None:

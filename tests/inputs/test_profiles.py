@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cost_analysis import InputError, load_engine, load_hardware, load_model
+from cost_analysis.inputs.engine import Spread
 from cost_analysis.inputs.profiles import aliases, profile_names
 from tests.helpers.data import ROOT
 
@@ -220,7 +221,7 @@ def test_measured_terms_of_an_engine(tmp_path: Path) -> None:
     engine.write_text(
         f'{plain}link_latency = "5 us"\nwords = ["mine"]\nengine_class = "graphs"\n'
         '[attention]\nfloor = "8 us"\nscore_bytes = 2\n'
-        '[spread]\nlow = 0.9\nhigh = 1.1\ndevices = ["t4"]\n'
+        '[spread]\nlow = 0.9\nhigh = 1.1\nnarrow = 1.5\ndevices = ["t4"]\nof_class = true\n'
     )
     read = load_engine(str(engine))
     assert (read.words, read.engine_class) == (("mine",), "graphs")
@@ -228,7 +229,7 @@ def test_measured_terms_of_an_engine(tmp_path: Path) -> None:
     assert read.attention.floor == pytest.approx(8e-6)
     assert read.attention.score_bytes == 2.0
     assert read.spread is not None
-    assert (read.spread.low, read.spread.devices) == (0.9, ("t4",))
+    assert read.spread == Spread(0.9, 1.1, narrow=1.5, devices=("t4",), of_class=True)
     for wrong, message in (
         ("[attention]\nflor = 1\n", "field 'attention': unknown field 'flor'"),
         ("[spread]\nlow = 2\n", "field 'spread': a spread's low end"),
@@ -238,6 +239,18 @@ def test_measured_terms_of_an_engine(tmp_path: Path) -> None:
         engine.write_text(plain + wrong)
         with pytest.raises(InputError, match=message):
             load_engine(str(engine))
+
+
+def test_an_engine_without_a_spread_has_that_of_its_class(tmp_path: Path) -> None:
+    """Nothing was measured of it, but of others like it."""
+    file = tmp_path / "mine.toml"
+    plain = "flops_efficiency = 0.9\nbandwidth_efficiency = 0.8\n"
+    file.write_text(plain + 'engine_class = "native"\n')
+    assert load_engine(str(file)).spread == load_engine("native").spread
+    file.write_text(plain + 'engine_class = "zzz"\n')
+    assert load_engine(str(file)).spread is None
+    file.write_text(plain)
+    assert load_engine(str(file)).spread is None
 
 
 def test_reached_shares_are_the_devices_or_its_generations(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from cost_analysis import InputError, ModelSpec, Workload, parameters
-from cost_analysis.inputs.layers import Attention, LayerGroup
+from cost_analysis.inputs.layers import Attention, Experts, LayerGroup
 from tests.helpers.arrays import several
-from tests.helpers.cases import configured
+from tests.helpers.cases import MIXTURE, SMALL, configured
 
 
 def make(**changes: Any) -> ModelSpec:
@@ -89,3 +89,11 @@ def test_sizes_that_a_flag_changes_reach_every_layer() -> None:
 def test_only_one_kind_may_leave_its_count_out() -> None:
     with pytest.raises(InputError, match="kinds of layers"):
         ModelSpec(64, 64, 4, 4, layers=(LayerGroup(), LayerGroup(Attention(window=5))))
+
+
+def test_a_mixture_of_experts_is_known_by_its_layers() -> None:
+    assert MIXTURE.has_experts
+    assert not SMALL.has_experts
+    dense = LayerGroup(count=1)
+    assert replace(SMALL, layers=(dense, LayerGroup(mlp=Experts(8, 2)))).has_experts
+    assert not replace(SMALL, layers=(LayerGroup(),)).has_experts

@@ -21,6 +21,7 @@ from cost_analysis.cost.estimate import estimate_on
 from cost_analysis.cost.published import published_on
 from cost_analysis.inputs.request import make_request, model_asked
 from cost_analysis.inputs.system import System, named_system
+from tests.helpers.cases import MIXTURE, SMALL
 
 SPEC = ModelSpec(2560, 13824, streams=4)
 WORK = Workload(2, 100, 20)
@@ -70,3 +71,26 @@ def test_a_request_lists_what_was_assumed() -> None:
     assert asked.system is system
     with pytest.raises(InputError, match="no model given"):
         model_asked(None, {})
+
+
+def test_an_interval_is_that_of_the_request() -> None:
+    """By device, weights and kind of model: what is new multiplies the logarithms of the ends."""
+    system = named_system("a100", "vllm-2024")
+    spread = system.engine.spread
+    assert spread is not None
+    assert system.interval(2.0, SMALL) == (2 * spread.low, 2 * spread.high)
+    assert system.widened(SMALL) == ""
+    narrow = replace(system, precision=Precision("int4"))
+    assert narrow.interval(1.0, SMALL) == spread.interval(1.0, "a100-sxm-80gb", narrow=True)
+    assert narrow.widened(MIXTURE) == "wider for weights below 16 bits, experts"
+    elsewhere = named_system("t4", "graphs")
+    assert elsewhere.widened(SMALL) == "wider for a new engine, a new device"
+    widest = elsewhere.interval(1.0, MIXTURE)
+    assert widest is not None
+    assert widest[0] < spread.low < spread.high < widest[1]
+
+
+def test_what_was_not_measured_has_no_interval() -> None:
+    system = named_system("a100", "ideal")
+    assert system.interval(1.0, SMALL) is None
+    assert system.widened(SMALL) == ""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cost_analysis.fitting.accuracy import Prediction, Summary
+from cost_analysis.fitting.coverage import Coverage, read_coverages
 from cost_analysis.fitting.engine_fit import EngineFit
 from cost_analysis.fitting.measurements import MEMORY_METRIC
 from cost_analysis.fitting.product_fit import DeviceFit
@@ -14,10 +15,12 @@ from cost_analysis.report.accuracy import (
     WORST,
     accuracy_page,
     accuracy_rows,
+    coverage_tables,
     fit_page,
     fit_rows,
     summary_cells,
 )
+from cost_analysis.report.render import Page
 from tests.helpers.figure_cases import predicted_rows
 from tests.helpers.pages import printed
 
@@ -53,6 +56,27 @@ def test_worst_rows_are_the_farthest_in_ratio(found: list[Prediction]) -> None:
     times = [item for item in found if item.measurement.metric != MEMORY_METRIC]
     worst = max(times, key=lambda item: max(1 + item.error, 1 / (1 + item.error)))
     assert table.rows[0][:2] == (worst.measurement.texts["id"], f"{worst.error:+.0%}")
+
+
+def test_coverage_of_what_was_left_out(found: list[Prediction]) -> None:
+    coverage = [
+        Coverage("source", "LAB", 1200, 0.9, 0.8, 1.25),
+        Coverage("source", "OTHER", 20, 0.7, 0.5, 2.0),
+        Coverage("device", "t4", 3, 1.0, 0.9, 1.1),
+    ]
+    page = accuracy_page(found, (), coverage)
+    sources, devices = page.tables[-2:]
+    assert sources.title == "Intervals of sources left out"
+    assert sources.rows[0] == ("LAB", "1,200", "90%", "0.80-1.25")
+    assert sources.rows[-1] == ("mean", "1,220", "80%", "")  # each source counts the same
+    assert devices.rows[0] == ("t4", "3", "100%", "0.90-1.10")
+    assert max(map(len, printed(page).splitlines())) <= 80
+
+
+def test_the_shipped_coverage_fits_a_terminal() -> None:
+    page = Page("Coverage", tables=tuple(coverage_tables(read_coverages())))
+    assert len(page.tables) == 4
+    assert max(map(len, printed(page).splitlines())) <= 80
 
 
 def test_no_rows_are_a_page_without_tables() -> None:

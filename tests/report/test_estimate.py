@@ -42,3 +42,17 @@ def test_what_would_fit_is_not_broken_in_a_number(answer: Callable[..., str]) ->
     text = answer("--model", "llama-3.1-8b")
     assert "largest batch 2,880, or\n         longest context " in text
     assert "tokens (made for 131,072)\n" in text
+
+
+def test_an_interval_says_why_it_is_wide(answer: Callable[..., str]) -> None:
+    known = ["--model", "llama-2-7b", "--engine", "vllm-2024"]
+    assert "in 80 % of measured runs,\n" in answer(*known)
+    assert "wider for" not in answer(*known)
+    everything = answer(
+        "--model", "mixtral-8x7b", "--engine", "graphs", "--gpu_config", "t4",
+        "--weight_dtype", "int4",
+    )  # fmt: skip
+    why = "         wider for a new engine, a new device, weights below 16 bits, experts\n"
+    assert why in everything
+    assert len(why) <= 80
+    assert "80 %" not in answer("--model", "llama-2-7b", "--engine", "ideal")

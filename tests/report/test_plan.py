@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from cost_analysis import load_engine, load_hardware
+from cost_analysis.inputs.system import named_system
 from cost_analysis.report.plan import (
     engine_note,
     one,
@@ -18,6 +18,7 @@ from cost_analysis.report.plan import (
     row_record,
 )
 from cost_analysis.search.plan import Limits, Plan, Question
+from tests.helpers.cases import MIXTURE, SMALL
 from tests.helpers.data import ROOT
 from tests.helpers.figure_cases import law, planned
 from tests.helpers.pages import printed
@@ -94,7 +95,11 @@ def test_what_lies_beyond_the_runs_is_a_warning(asked: tuple[Question, Plan]) ->
 
 
 def test_an_engine_that_was_not_measured_has_no_interval() -> None:
-    hardware = load_hardware("a100")
-    assert engine_note(load_engine("ideal"), hardware).startswith("engine ideal: ")
-    assert "80 %" not in engine_note(load_engine("ideal"), hardware)
-    assert "80 % of measured runs took" in engine_note(load_engine("graphs"), hardware)
+    ideal = engine_note(named_system("a100", "ideal"), SMALL)
+    assert ideal.startswith("engine ideal: ")
+    assert "80 %" not in ideal
+    assert "80 % of measured runs took" in engine_note(named_system("a100", "graphs"), SMALL)
+    known = engine_note(named_system("a100", "vllm-2024"), SMALL)
+    assert "times as long; " in known
+    unknown = engine_note(named_system("t4", "vllm-2024"), MIXTURE)
+    assert "times as long (wider for a new device, experts); " in unknown
