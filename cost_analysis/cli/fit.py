@@ -201,10 +201,10 @@ def _fitted_engines(
     fit = fit_engines(rows)
     errors = fold_errors(rows, fit)
     fitted = described(fit, rows, errors)
-    asked.write(fitted)
     coverage = coverages([traits_of(row) for row in rows], held_out_points(rows, errors))
     if asked.profiles and coverage:
         write_file(Path(asked.profiles) / FILE, coverage_text(coverage))
+    asked.write(fitted)
     page = fit_page(rows, errors, fitted, devices, coverage)
     return page, fit_rows(rows, errors), fitted.engines.get(CLASS)
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
-from pathlib import Path
+from os.path import commonpath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cost_analysis.common.arrays import Number, maximum, minimum, single
@@ -29,6 +30,7 @@ from cost_analysis.kernels.shapes import (
 from cost_analysis.kernels.times import FITTED, KernelTime
 
 if TYPE_CHECKING:
+    from tomlkit.items import Item
     from tomlkit.items import Table as TomlTable
 
 
@@ -139,7 +141,8 @@ def _lent(path: Path, key: str, lender: str) -> tuple[tuple[str, str], FittedCur
     family, _, name = key.partition(".")
     table = Table(path.with_name(f"{lender}.toml"), parse(path.with_name(f"{lender}.toml")))
     content = mapping(table.take(family, mapping)[name])
-    return (family, name), replace(_curve(family, name, content), lender=lender)
+    curve = _curve(family, name, content, table.take("tables", text, ""))
+    return (family, name), replace(curve, lender=lender)
 
 
 def curves_path(folder: Path, device: str, engine: str) -> Path:
@@ -155,6 +158,7 @@ def read_curves(path: Path) -> Curves:
     """
     found = {}
     table = Table(path, parse(path))
+    folder = table.take("tables", text, "")
     for key, lender in table.take("borrowed", texts, dict[str, str]()).items():
         try:
             at, curve = _lent(path, key, lender)
@@ -164,15 +168,16 @@ def read_curves(path: Path) -> Curves:
     for family in FAMILIES:
         for name, content in table.take(family, mapping, dict[str, Any]()).items():
             try:
-                found[family, name] = _curve(family, name, mapping(content))
+                found[family, name] = _curve(family, name, mapping(content), folder)
             except InputError as error:
                 raise InputError(f"{path}, {family}.{name}: {error}") from None
     table.refuse_the_rest()
     return found
 
 
-def _curve(family: str, name: str, content: dict[str, Any]) -> FittedCurve:
-    source = text(content.pop("source", ""))
+def _curve(family: str, name: str, content: dict[str, Any], folder: str) -> FittedCurve:
+    """A curve; the folder of all tables of the file stands before its source."""
+    source = f"{folder}{text(content.pop('source', ''))}"
     errors = {name: number(item) for name, item in mapping(content.pop("errors", {})).items()}
     kind = curve_class(family)
     names = {item.name for item in fields(kind)}
@@ -300,6 +305,9 @@ def curves_text(curves: Curves, header: Sequence[str]) -> str:
     document = tomlkit.document()
     for line in header:
         document.add(tomlkit.comment(line))
+    own = [PurePosixPath(fitted.source) for fitted in curves.values() if not fitted.lender]
+    folder = f"{commonpath([source.parent for source in own])}/"
+    document["tables"] = folder
     borrowed = {
         ".".join(key): fitted.lender for key, fitted in sorted(curves.items()) if fitted.lender
     }
@@ -310,36 +318,40 @@ def curves_text(curves: Curves, header: Sequence[str]) -> str:
             name for (kind, name), each in curves.items() if kind == family and not each.lender
         )
         if names:
-            document[family] = _family_table([(name, curves[family, name]) for name in names])
+            own = [(name, curves[family, name]) for name in names]
+            document[family] = _family_table(own, folder)
     return tomlkit.dumps(document)
 
 
-def _family_table(curves: Sequence[tuple[str, FittedCurve]]) -> TomlTable:
+def _family_table(curves: Sequence[tuple[str, FittedCurve]], folder: str) -> TomlTable:
     import tomlkit
 
     table = tomlkit.table(is_super_table=True)
     for name, fitted in curves:
         item = tomlkit.table()
-        item["source"] = fitted.source
+        item["source"] = fitted.source.removeprefix(folder)
         errors = tomlkit.inline_table()
-        errors.update({error: rounded(value) for error, value in fitted.errors.items()})
+        errors.update({error: _written(value, 3) for error, value in fitted.errors.items()})
         item["errors"] = errors
         curve: Any = fitted.curve
         for each in fields(curve):
             value = getattr(curve, each.name)
             item[each.name] = (
-                [rounded(number) for number in value]
+                [_written(number) for number in value]
                 if isinstance(value, tuple)
-                else rounded(value)
+                else _written(value)
             )
         table[name] = item
     return table
 
 
-def rounded(value: float, digits: int = 4) -> float | int:
-    """A number to some significant digits; a whole one as such, which is shorter."""
-    short = float(f"{value:.{digits}g}")
-    return int(short) if short.is_integer() and abs(short) < 1e4 else short
+def _written(value: float, digits: int = 4) -> Item:
+    """A number to some significant digits, as short as TOML allows."""
+    import tomlkit
+
+    short = f"{value:.{digits}g}"
+    mantissa, _, exponent = short.partition("e")
+    return tomlkit.value(f"{mantissa}e{int(exponent)}" if exponent else short)
 
 
 Loader = Callable[[str, KernelSources, Rates], FittedKernels]
