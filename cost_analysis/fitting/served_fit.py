@@ -9,7 +9,6 @@ devices and kernels that were not measured.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -18,13 +17,13 @@ from cost_analysis.common.errors import InputError
 from cost_analysis.fitting.coefficients import Coefficient
 from cost_analysis.fitting.engine_fit import EngineFit, Problem, like
 from cost_analysis.fitting.held_out import HeldOut, Traits, held_out
-from cost_analysis.fitting.intervals import Calibration, calibrated
+from cost_analysis.fitting.intervals import calibrated
 from cost_analysis.fitting.predictions import Floats, class_engines, stacked_engine
-from cost_analysis.fitting.served_rows import ServedRows, served_rows
+from cost_analysis.fitting.served_rows import ServedRows, served_rows, spec_of
 from cost_analysis.fitting.serving_runs import SERVED_ENGINES, ServedRun
 from cost_analysis.inputs.dtypes import dtype_named
-from cost_analysis.inputs.engine import Engine, Spread
-from cost_analysis.inputs.models import load_model
+from cost_analysis.inputs.engine import Engine
+from cost_analysis.inputs.layers import Experts
 from cost_analysis.inputs.profiles import load_engine
 
 SERVED = (
@@ -131,54 +130,47 @@ def prototypes(of_class: Engine) -> dict[str, Engine]:
     }
 
 
+def served_traits(run: ServedRun) -> Traits:
+    """What may be new about a run: its model stands for its source, since one lab ran most."""
+    experts = any(isinstance(group.mlp, Experts) for group in spec_of(run).groups)
+    return Traits(
+        source=run.profile,
+        engine=run.engine,
+        engine_class=CLASS,
+        device=run.hardware,
+        weights=run.experts,
+        narrow=dtype_named(run.experts).bits < 16,
+        experts=experts,
+    )
+
+
+def served_points(runs: Sequence[ServedRun], errors: dict[str, Floats]) -> HeldOut:
+    """The errors of each of `FOLDS`, with what was new about each run."""
+    labels = {how: [group(run) for run in runs] for how, group in FOLDS.items()}
+    return held_out([served_traits(run) for run in runs], errors, labels)
+
+
 def described_served(
     fit: EngineFit, runs: Sequence[ServedRun], errors: dict[str, Floats]
 ) -> EngineFit:
     """The fit with the source of each engine in words, and its spread.
 
-    With too few models there are no spreads.
+    Where runs are of too few models and engines for intervals, there are no spreads.
     """
-    calibration: Calibration | None = None
-    with suppress(InputError):
-        calibration = calibrated(held_out_runs(runs, errors))
+    try:
+        calibration = calibrated(served_points(runs, errors))
+    except InputError:
+        calibration = None
+
+    def described(name: str, engine: Engine) -> Engine:
+        devices = sorted({run.hardware for run in runs if run.engine == name})
+        spread = calibration.spread(name, devices) if calibration else None
+        return replace(engine, source=_source(name, runs, errors), spread=spread)
+
     engines = {
-        name: replace(
-            engine,
-            source=_source(name, runs, errors),
-            spread=_spread(name, runs, calibration) if calibration else None,
-        )
-        for name, engine in fit.engines.items()
-        if fit.rows[name]
+        name: described(name, engine) for name, engine in fit.engines.items() if fit.rows[name]
     }
     return replace(fit, engines=engines)
-
-
-def held_out_runs(runs: Sequence[ServedRun], errors: dict[str, Floats]) -> HeldOut:
-    """The errors of each of `FOLDS`, with what was new about each run.
-
-    A few laboratories measured all of them, so that a model with its engine stands for a source:
-    what is exchangeable with runs to come.
-    """
-    traits = [
-        Traits(
-            source=run.profile,
-            engine=run.engine,
-            engine_class=CLASS,
-            device=run.hardware,
-            weights=run.weights,
-            narrow=dtype_named(run.weights).bits < 16,
-            experts=load_model(run.profile).spec.has_experts,
-        )
-        for run in runs
-    ]
-    labels = {how: [group(run) for run in runs] for how, group in FOLDS.items()}
-    return held_out(traits, errors, labels)
-
-
-def _spread(name: str, runs: Sequence[ServedRun], calibration: Calibration) -> Spread:
-    """The interval of an engine; the class stands for engines that have no run."""
-    devices = sorted({run.hardware for run in runs if name in (run.engine, CLASS)})
-    return calibration.spread(name, devices, of_class=name == CLASS)
 
 
 def _source(name: str, runs: Sequence[ServedRun], errors: dict[str, Floats]) -> str:

@@ -94,8 +94,7 @@ def test_spreads_and_sources(problem: ServedFit) -> None:
     found = described_served(fit, problem.runs, errors)
     for name, engine in found.engines.items():
         spread = engine.spread
-        if spread is not None:  # few models here: fewer than an interval needs
-            assert spread.low < 1.0 < spread.high
-            measured = {run.hardware for run in problem.runs if run.engine == name}
-            assert set(spread.devices) == measured
+        assert spread is not None
+        assert spread.low < 1.0 < spread.high
+        assert set(spread.devices) == {run.hardware for run in problem.runs if run.engine == name}
         assert "by a fit that has not seen their model" in engine.source
