@@ -216,7 +216,7 @@ def _fitted_servers(
     from cost_analysis.fitting.served_fit import ServedFit, described_served
     from cost_analysis.fitting.served_rows import represented_runs
     from cost_analysis.fitting.serving_runs import read_serving_runs
-    from cost_analysis.report.served import served_fit_rows, served_page
+    from cost_analysis.report.accuracy import served_fit_rows, served_page
 
     read = [run for name in asked.served for run in read_serving_runs(Path(name))]
     runs, refused = represented_runs(read)

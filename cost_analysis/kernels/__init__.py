@@ -10,6 +10,7 @@ give seconds of one call on one device.
     curves         the files of fitted curves in the profiles, and times by them
     products       curves of matrix products
     attention      curves of attention: decode steps and prompts
+    quantising     what turning activations into fp8 takes
     experts        curves of routed experts
     exchanges      curves of sums over the devices of a node
     library        the package of the tables: where it is, and its names of devices and engines

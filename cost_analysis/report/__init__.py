@@ -11,7 +11,6 @@ claims_on_gpus   claims on measured devices and engines
 comparison       streams with parameters, and methods side by side
 law              a fitted law and its intervals
 accuracy         errors of predictions, and fits of the latency model
-served           fits of serving engines
 plan             a plan and its runners-up
 serving          streams against parameters under load
 sweep            the summary of a sweep

@@ -15,7 +15,7 @@ PEAK, BANDWIDTH, LINK = 1e15, 3e12, 4e11
 START = 4e-6
 """Shortest time of a kernel [s]."""
 
-ROWS = (1, 2, 4, 8, 16, 17, 64, 256, 1024)
+ROWS = (1, 2, 4, 8, 16, 17, 32, 64, 128, 256, 1024)
 WIDTHS = (512, 1024, 4096, 16384)
 
 DEVICE = f"""
