@@ -166,9 +166,8 @@ class EngineFlags(Flags):
         "--engine",
         metavar="NAME|FILE",
         help="What runs the model: eager, graphs, native, cpu, ideal, llm-analysis, a named engine "
-        "such as vllm or hf-transformers-fa2, or a TOML file. "
-        f"[default: {DEFAULT_ENGINES['gpu']} on a GPU, {DEFAULT_ENGINES['cpu']} on a CPU, "
-        "else ideal]",
+        f"such as vllm, or a TOML file. [default: {DEFAULT_ENGINES['gpu']} on a GPU, "
+        f"{DEFAULT_ENGINES['cpu']} on a CPU, else ideal]",
     )
     flops_efficiency: float | None = flag(
         DEVICE,
