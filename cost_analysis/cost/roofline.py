@@ -20,7 +20,7 @@ from cost_analysis.inputs.dtypes import DType
 from cost_analysis.inputs.engine import Engine
 from cost_analysis.inputs.system import System
 from cost_analysis.kernels.sources import kernel_times
-from cost_analysis.kernels.times import MODELLED, KernelTime, KernelTimes
+from cost_analysis.kernels.times import INSIDE, MODELLED, KernelTime, KernelTimes
 
 
 class _Protocol(NamedTuple):
@@ -189,7 +189,7 @@ class Speeds:
             return None
         found = self.kernels.time(operator.shape)
         if found is None or operator.is_inside:
-            return found and KernelTime(0.0, 0.0, found.origin)
+            return found and KernelTime(0.0, 0.0, INSIDE)
         gap, times = self.engine.kernel_gap, self.engine.kernel_factor
         return KernelTime(found.seconds * times + gap, found.start * times + gap, found.origin)
 

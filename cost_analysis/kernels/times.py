@@ -14,6 +14,10 @@ FITTED = "fitted"
 """The origin of a time from a curve that was fitted to measured kernels."""
 
 
+INSIDE = "in experts"
+"""The origin of no time: of an operator that runs inside the measured kernels of experts."""
+
+
 class KernelTime(NamedTuple):
     """The time of one call of a kernel.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import fields
 
 from cost_analysis.common.arrays import Number, single
 from cost_analysis.common.units import (
@@ -20,6 +21,7 @@ from cost_analysis.cost.latency import Phase
 from cost_analysis.cost.memory import NOT_COUNTED
 from cost_analysis.cost.published import SCRIPT_ROOFS, cost_on, system_roofs
 from cost_analysis.inputs.weights import active_parameters
+from cost_analysis.kernels.times import MODELLED
 from cost_analysis.report.estimate_record import device_record, operator_rows
 from cost_analysis.report.layouts import (
     devices_in_words,
@@ -211,6 +213,8 @@ def _memory_table(answer: Answer) -> Table:
 
 
 def _phase_table(phase: Phase, cost: Estimate) -> Table:
+    """Operators of a phase; where kernels were measured, with the origin of each time."""
+    operators = operator_rows(phase)
     rows = [
         (
             row["operator"],
@@ -220,23 +224,31 @@ def _phase_table(phase: Phase, cost: Estimate) -> Table:
             format_seconds(row["seconds"]),
             f"{row['seconds'] / phase.seconds:.1%}",
             row["bound"],
+            "" if row["part"] == "host" else row["origin"].replace("extrapolated", "beyond"),
         )
-        for row in operator_rows(phase)
+        for row in operators
     ]
     total = (
         "Total",
         format_flops(single(phase.flops)),
         format_bytes(single(phase.bytes)),
-        f"{sum(row['kernel_flops'] for row in operator_rows(phase)) / phase.bytes:.4g}",
+        f"{sum(row['kernel_flops'] for row in operators) / phase.bytes:.4g}",
         format_seconds(single(phase.seconds)),
         "100.0%",
         "",
+        "",
     )
     title = {"prefill": "Prefill: one pass over the prompt", "decode": "Decode: all steps"}
-    whose = operators_whose(cost)
-    headers = ("operator", "compute", "traffic", "FLOP/B", "time", "share", "bound by")
+    headers = ("operator", "compute", "traffic", "FLOP/B", "time", "share", "bound by", "time is")
+    # FLOPs per byte give way to the origin, so that the table fits a terminal; files have both.
+    measured = any(row["origin"] != MODELLED for row in operators)
+    kept = [place for place in range(len(headers)) if place != (3 if measured else 7)]
     return Table(
-        title[phase.name] + whose, headers, (*rows, total), left=(0, 6), last_is_total=True
+        title[phase.name] + operators_whose(cost),
+        tuple(headers[place] for place in kept),
+        tuple(tuple(row[place] for place in kept) for row in (*rows, total)),
+        left=(0, 5, 6) if measured else (0, 6),
+        last_is_total=True,
     )
 
 
@@ -299,12 +311,29 @@ def _reached(cost: Estimate) -> str:
     return f"{flops:.3g} of peak FLOP/s, {bandwidth:.3g} of bandwidth"
 
 
+def _kernels_note(cost: Estimate) -> str:
+    """Where the times of measured kernels are from."""
+    device, how = cost.hardware.kernels, cost.system.kernels
+    relative = "" if device == cost.hardware.name else f", scaled from {device}, the same chip"
+    by = "curves fitted to" if how == "fitted" else "interpolation in"
+    engines = {getattr(cost.engine.kernels, item.name) for item in fields(cost.engine.kernels)}
+    whose = ", ".join(sorted(engines - {""}))
+    return (
+        f"kernels that are {how}: {by} NVIDIA's timings of {whose} on {device}{relative} "
+        "(aiconfigurator-core 0.12.0, Apache-2.0); all others are modelled"
+        + ("; beyond x2: extrapolated to twice the largest size" if how == "measured" else "")
+    )
+
+
 def _notes(answer: Answer) -> list[str]:
     cost, request = answer.cost, answer.request
     filled = {name: value for name, value in request.assumed.items() if name != "engine"}
     notes = [f"assumed: {name} = {value}" for name, value in filled.items()]
     chosen = " (assumed)" if "engine" in request.assumed else ""
     notes.append(f"engine {cost.engine.name}{chosen}: {_reached(cost)}; {cost.engine.source}")
+    origins = {time.origin for phase in (cost.prefill, cost.decode) for time in phase.times}
+    if origins - {MODELLED}:
+        notes.append(_kernels_note(cost))
     for dtype in dict.fromkeys((cost.precision.compute, cost.precision.accumulate)):
         used = cost.hardware.peak_dtype(dtype)
         if used != dtype.unit:

@@ -105,6 +105,7 @@ def operator_rows(phase: Phase) -> list[Record]:
             "intensity_flop_per_byte": whole(time.operator.intensity),
             "seconds": whole(time.total_seconds),
             "bound": str(time.bound),
+            "origin": str(time.origin),
         }
         for time in phase.times
         if time.total_bytes or time.total_seconds
