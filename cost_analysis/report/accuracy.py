@@ -299,11 +299,11 @@ SERVED_GROUPS: dict[str, Callable[[ServedRun], str]] = {
 }
 """Properties of a run by which errors are grouped."""
 
-Refused = Sequence[tuple[ServedRun, str]]
+RefusedRuns = Sequence[tuple[ServedRun, str]]
 
 
 def served_tables(
-    runs: Sequence[ServedRun], errors: Errors, fit: EngineFit, refused: Refused
+    runs: Sequence[ServedRun], errors: Errors, fit: EngineFit, refused: RefusedRuns
 ) -> tuple[Table, ...]:
     """Errors by engine and how they were left out; by device, format, model; coefficients."""
     by_model = errors[next(iter(SERVED_FOLDS))]
@@ -338,7 +338,7 @@ def _groups_table(runs: Sequence[ServedRun], logs: Floats, by: str) -> Table:
 
 
 def served_page(
-    runs: Sequence[ServedRun], errors: Errors, fit: EngineFit, refused: Refused
+    runs: Sequence[ServedRun], errors: Errors, fit: EngineFit, refused: RefusedRuns
 ) -> Page:
     """The page of a fit of the serving engines alone."""
     return Page(
