@@ -175,6 +175,7 @@ AXES = (
     Axis("model", names),
     Axis("gpu_config", names),
     Axis("engine", names),
+    Axis("kernels", names),
     Axis("flops_efficiency", shares),
     Axis("hbm_memory_efficiency", shares),
     Axis("weight_dtype", names),

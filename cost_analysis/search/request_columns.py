@@ -73,6 +73,7 @@ COST_MODEL = (
 SYSTEM = (
     _asked("gpu_config", "hardware.name", "device", "name"),
     _asked("engine", "engine.name", "what runs the model", "name"),
+    _asked("kernels", "system.kernels", "where times of measured kernels are from", "name"),
     *(
         _asked(name, f"engine.{path}", text, "fraction", "estimate")
         for name, path, text in (

@@ -38,7 +38,7 @@ FIELDS = {flag: field for field, flag in FLAGS.items()}
 _WORKLOAD = ("batch_size", "input_length", "output_length")
 _PRECISION = ("weights", "activations", "kv_cache")
 _LAYOUT = tuple(item.name for item in fields(Layout))
-_SYSTEM = ("gpu_config", "engine", "flops_efficiency", "bandwidth_efficiency")
+_SYSTEM = ("gpu_config", "engine", "kernels", "flops_efficiency", "bandwidth_efficiency")
 
 MOST_ROWS_IN_MEMORY = 20_000_000
 """Rows that a data frame takes: about 10 GB."""
