@@ -31,7 +31,7 @@ class Coefficient:
 
 
 COEFFICIENTS = (
-    Coefficient("flops_efficiency", 0.95, 0.3, 1.0, 0.1, 0.05, 0.15),
+    Coefficient("flops_efficiency", 0.95, 0.3, 1.0, 0.1, 0.05, 0.15, starts=(("cpu", 0.7),)),
     Coefficient("bandwidth_efficiency", 0.93, 0.4, 1.0, 0.03, 0.03, 0.2),
     Coefficient("kernel_floor", 4.5e-6, 3e-7, 3e-5, 0.1, 0.05, 0.5, starts=(("graphs", 2.5e-6),)),
     Coefficient(

@@ -53,6 +53,9 @@ TOLERANCE = 0.06
 
 Places = npt.NDArray[np.intp]
 
+BEYOND = 0.02
+"""Logarithm beyond a limit that counts as much as one deviation from a prior."""
+
 STEP = 1e-4
 """Change of a coefficient's logarithm by which derivatives are taken."""
 
@@ -213,6 +216,8 @@ class Problem:
         self.held = [engines.get(e.name) or like(engines[e.engine_class], e) for e in named]
         self.weights = _source_weights([s for rows in groups for s in rows.sources]) / TOLERANCE
         self.counts = Counter(name for e in named for name in {e.name, e.engine_class})
+        every = [self._engine(name) for name in (*self.layout.classes, *self.layout.names)]
+        self.all_places = self.layout.places(every)
 
     def solved(self, most_evaluations: int) -> EngineFit:
         """The fit."""
@@ -246,7 +251,32 @@ class Problem:
     def _residuals(self, deviations: Floats) -> Floats:
         values = self.layout.values(deviations, self.classes, self.own)
         errors = self._errors(self.layout.clipped(values))
-        return np.concatenate([errors * self.weights, deviations / self.layout.widths])
+        return np.concatenate(
+            [errors * self.weights, deviations / self.layout.widths, self._beyond(deviations)]
+        )
+
+    def _beyond(self, deviations: Floats) -> Floats:
+        """What pulls coefficients back that a step took beyond their limits.
+
+        Rows tell nothing of them there, so that without it they would stay.
+        """
+        values = self.layout.values(deviations, *self.all_places)
+        beyond: Floats = ((values - self.layout.clipped(values)) / BEYOND).ravel()
+        return beyond
+
+    def _slopes_beyond(self, deviations: Floats) -> Floats:
+        """Derivatives of `_beyond`."""
+        layout = self.layout
+        values = layout.values(deviations, *self.all_places)
+        outside = (values < layout.low) | (values > layout.high)
+        slopes = []
+        for index in range(len(self.coefficients)):
+            own = np.zeros_like(values)
+            own[:, index] = outside[:, index] / BEYOND
+            slopes.append(layout.spread_out(own, *self.all_places))
+        # As `_beyond` has them: engine by engine, and in each coefficient by coefficient.
+        together: Floats = np.stack(slopes, axis=1).reshape(values.size, -1)
+        return together
 
     def _jacobian(self, deviations: Floats) -> Floats:
         """Derivatives: each row depends on its own coefficients only, so one step a coefficient."""
@@ -261,7 +291,7 @@ class Problem:
             slopes[:, index] = (here - self._errors(moved)) / STEP
         slopes *= inside * self.weights[:, None]
         rows = layout.spread_out(slopes, self.classes, self.own)
-        return np.vstack([rows, np.diag(1.0 / layout.widths)])
+        return np.vstack([rows, np.diag(1.0 / layout.widths), self._slopes_beyond(deviations)])
 
     def _loss(self, squares: Floats) -> Floats:
         """Soft L1 for the rows; the priors stay quadratic."""
