@@ -156,15 +156,13 @@ class Measurement:
             return f"no {', '.join(missing) or 'batch_size'}"
         if self.tensor_parallel > MOST_DEVICES:
             return f"more than {MOST_DEVICES} devices: the link between nodes is not known"
-        if not self.fits:
-            return "more memory than the devices have: it ran in parts"
         if self.metric in DECODE_METRICS and self.lengths["output_length"] < 2:
             return "a decode step needs an output of two tokens"
         try:
             self.device.matmul_peak(self.precision.accumulate)
         except InputError as error:
             return str(error)
-        return ""
+        return "" if self.fits else "more memory than the devices have: it ran in parts"
 
 
 @cache

@@ -58,7 +58,7 @@ def test_which_term_moves_the_claims(claims: Callable[..., dict[str, dict[str, A
     assert cached["memory_ratio"] > int4["memory_ratio"]
     assert cached["streams_decode_s"] < int4["streams_decode_s"]
     # Products in 8 bits: the streams' prefill, which is bound by compute.
-    assert products["streams_prefill_s"] < 0.7 * int8["streams_prefill_s"]
+    assert products["streams_prefill_s"] < 0.8 * int8["streams_prefill_s"]
     assert products["wider_weights_bytes"] == int8["wider_weights_bytes"]
 
 

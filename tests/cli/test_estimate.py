@@ -102,7 +102,7 @@ CHANGES = [
     ["--activation_dtype", "fp32"], ["--kv_cache_dtype", "fp8"], ["--logits", "all"],
     ["--no_tie_word_embeddings"], ["--no_gated_mlp"], ["--no_qkv_bias"], ["--qk_norm"],
     ["--max_position_embeddings", "100"], ["--tensor_parallel", "2"],
-    ["--pipeline_parallel", "2"], ["--stream_parallel", "2"],
+    ["--pipeline_parallel", "2"], ["--stream_parallel", "2"], ["--kernels", "modelled"],
 ]  # fmt: skip
 
 
@@ -130,6 +130,7 @@ def test_every_flag_of_a_model_or_workload_is_tried() -> None:
         "--output",
         # These act on some models or on several devices only: test_layout_commands.py.
         "--expert_parallel",
+        "--expert_groups",
         "--interconnect",
         "--devices_per_node",
         "--network",

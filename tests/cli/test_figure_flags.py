@@ -16,6 +16,7 @@ from cost_analysis.cli.figure_flags import (
     ContourFlags,
     CostGridFlags,
     CurveFlags,
+    GpuFlags,
     HeatFlags,
     MapFlags,
     MethodFlags,
@@ -47,6 +48,7 @@ def spelled(record: type[Flags]) -> set[str]:
              "--output_length"},
         ),
         (MapFlags, {"--base", "--P", "--baseline", "--dataset", "--cost_model", "--output_length"}),
+        (GpuFlags, {"--base", "--P", "--kernels"}),
         (BarFlags, {"--base", "--P", "--batch_size", "--input_length", "--output_length"}),
         (AccuracyFlags, {"--measurements"}),
         (MethodFlags, {"--with", "--baseline", "--dataset"}),
@@ -58,7 +60,7 @@ def test_flags_of_each_record(record: type[Flags], flags: set[str]) -> None:
 
 
 def test_the_list_above_is_complete() -> None:
-    assert len(RECORDS) == 9
+    assert len(RECORDS) == 10
     assert all(each.settings["help"] for record in RECORDS for _, each in record.declared())
 
 

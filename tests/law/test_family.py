@@ -14,7 +14,7 @@ from cost_analysis.inputs.profiles import profile_names
 from cost_analysis.inputs.spec import family_intermediate_size
 from cost_analysis.law.family import TOLERANCE, family, model_sizes, size_of, widened
 
-OWN_WIDTHS = {"deepseek-v2-lite", "deepseek-v3"}
+OWN_WIDTHS = {"deepseek-v2-lite", "deepseek-v3", "kimi-k2"}
 """Models whose experts have a width of their own."""
 
 
