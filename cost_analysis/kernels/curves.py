@@ -126,14 +126,19 @@ def curve_class(family: str) -> type[Any]:
 
 
 @cache
-def load_curves(device: str, engine: str) -> Curves:
+def load_curves(device: str, engine: str, families: tuple[str, ...] = tuple(FAMILIES)) -> Curves:
     """The curves of an engine on a device; none where the profiles have none.
+
+    Args:
+        device: Name of the device that was measured.
+        engine: Name of the engine.
+        families: The families that are asked for.
 
     Raises:
         InputError: A file that is damaged.
     """
     path = curves_path(profiles_folder(), device, engine)
-    return read_curves(path) if path.is_file() else {}
+    return read_curves(path, families) if path.is_file() else {}
 
 
 def _lent(path: Path, key: str, lender: str) -> tuple[tuple[str, str], FittedCurve]:
@@ -150,8 +155,12 @@ def curves_path(folder: Path, device: str, engine: str) -> Path:
     return folder / "kernels" / device / f"{engine}.toml"
 
 
-def read_curves(path: Path) -> Curves:
+def read_curves(path: Path, families: tuple[str, ...] = tuple(FAMILIES)) -> Curves:
     """The curves of a file.
+
+    Args:
+        path: The file.
+        families: The families that are asked for; others are not looked at.
 
     Raises:
         InputError: A file that cannot be read, or that does not hold curves.
@@ -160,13 +169,16 @@ def read_curves(path: Path) -> Curves:
     table = Table(path, parse(path))
     folder = table.take("tables", text, "")
     for key, lender in table.take("borrowed", texts, dict[str, str]()).items():
+        if key.partition(".")[0] in FAMILIES.keys() - families:
+            continue
         try:
             at, curve = _lent(path, key, lender)
         except KeyError:
             raise InputError(f"{path}: {lender} has no curve {key} to lend") from None
         found[at] = curve
     for family in FAMILIES:
-        for name, content in table.take(family, mapping, dict[str, Any]()).items():
+        known = table.take(family, mapping, dict[str, Any]())
+        for name, content in known.items() if family in families else ():
             try:
                 found[family, name] = _curve(family, name, mapping(content), folder)
             except InputError as error:
@@ -229,6 +241,16 @@ def _on_relative(family: str, fitted: FittedCurve, rates: Rates) -> FittedCurve:
     return replace(fitted, curve=replace(curve, **changed))
 
 
+def _families_by_engine(sources: KernelSources) -> dict[str, tuple[str, ...]]:
+    """The families of curves that are taken from each engine."""
+    found: dict[str, tuple[str, ...]] = {}
+    for family, kind in FAMILIES.items():
+        engine = getattr(sources, kind)
+        if engine:
+            found[engine] = (*found.get(engine, ()), family)
+    return found
+
+
 class FittedKernels:
     """Times of an engine's kernels on a device by fitted curves."""
 
@@ -243,10 +265,8 @@ class FittedKernels:
         self.device, self.sources, self.rates = device, sources, rates
         self._curves = {
             key: curve if rates == (1.0, 1.0) else _on_relative(key[0], curve, rates)
-            for family, kind in FAMILIES.items()
-            if (engine := getattr(sources, kind))
-            for key, curve in load_curves(device, engine).items()
-            if key[0] == family
+            for engine, families in _families_by_engine(sources).items()
+            for key, curve in load_curves(device, engine, families).items()
         }
 
     def __eq__(self, other: object) -> bool:
