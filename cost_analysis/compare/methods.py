@@ -308,7 +308,9 @@ class _Asked:
             ),
             steps=work.decode_steps,
             launched=Launched(
-                as_float(deep.num_hidden_layers), Share(spec, layout).sequences(self.samples)
+                as_float(deep.num_hidden_layers),
+                Share(spec, layout).sequences(self.samples),
+                Share(spec, layout).sequences(self.prompts),
             ),
         )
 

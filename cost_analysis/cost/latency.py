@@ -64,11 +64,17 @@ class Launched:
 
     Attributes:
         layers: Layers that it launches.
-        sequences: Sequences that it schedules and samples for.
+        sequences: Sequences that it schedules and samples for in a decode step.
+        prompts: Those of a prefill, where they are fewer; None for the same.
     """
 
     layers: Number
     sequences: Number
+    prompts: Number | None = None
+
+    def in_a_prefill(self) -> Launched:
+        """The same for the pass over the prompts."""
+        return self if self.prompts is None else replace(self, sequences=self.prompts)
 
     def added(self, engine: Engine) -> Number:
         """Time that the host adds to a pass [s]."""
@@ -90,7 +96,7 @@ def prefill_phase(operators: Sequence[Operator], launched: Launched, speeds: Spe
     times = [speeds.time(operator) for operator in operators]
     device, engine = _sum_of_seconds(times), speeds.engine
     waiting = waiting_beyond(launched.layers * engine.layer_host_time, device, engine)
-    host = waiting + launched.added(engine)
+    host = waiting + launched.in_a_prefill().added(engine)
     return Phase("prefill", (*times, waiting_time("host", host, speeds)), device + host)
 
 

@@ -14,7 +14,7 @@ FITTED = "fitted"
 """The origin of a time from a curve that was fitted to measured kernels."""
 
 
-INSIDE = "in experts"
+INSIDE = "included"
 """The origin of no time: of an operator that runs inside the measured kernels of experts."""
 
 

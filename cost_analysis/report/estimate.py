@@ -21,7 +21,7 @@ from cost_analysis.cost.latency import Phase
 from cost_analysis.cost.memory import NOT_COUNTED
 from cost_analysis.cost.published import SCRIPT_ROOFS, cost_on, system_roofs
 from cost_analysis.inputs.weights import active_parameters
-from cost_analysis.kernels.times import MODELLED
+from cost_analysis.kernels.times import FITTED, INSIDE, MODELLED
 from cost_analysis.report.estimate_record import device_record, operator_rows
 from cost_analysis.report.layouts import (
     devices_in_words,
@@ -224,7 +224,7 @@ def _phase_table(phase: Phase, cost: Estimate) -> Table:
             format_seconds(row["seconds"]),
             f"{row['seconds'] / phase.seconds:.1%}",
             row["bound"],
-            "" if row["part"] == "host" else row["origin"].replace("extrapolated", "beyond"),
+            "" if row["part"] == "host" else _origin_in_short(row["origin"]),
         )
         for row in operators
     ]
@@ -239,17 +239,26 @@ def _phase_table(phase: Phase, cost: Estimate) -> Table:
         "",
     )
     title = {"prefill": "Prefill: one pass over the prompt", "decode": "Decode: all steps"}
-    headers = ("operator", "compute", "traffic", "FLOP/B", "time", "share", "bound by", "time is")
+    headers = ("operator", "compute", "traffic", "FLOP/B", "time", "share", "bound by", "from")
     # FLOPs per byte give way to the origin, so that the table fits a terminal; files have both.
     measured = any(row["origin"] != MODELLED for row in operators)
-    kept = [place for place in range(len(headers)) if place != (3 if measured else 7)]
+    left_out = {3} if measured else {7}
+    if any(len(row[7]) > len(FITTED) for row in rows):
+        left_out.add(5)  # words of tables are long; shares are those of the times beside them
+    kept = [place for place in range(len(headers)) if place not in left_out]
     return Table(
         title[phase.name] + operators_whose(cost),
         tuple(headers[place] for place in kept),
         tuple(tuple(row[place] for place in kept) for row in (*rows, total)),
-        left=(0, 5, 6) if measured else (0, 6),
+        left=tuple(kept.index(place) for place in (0, 6, 7) if place in kept),
         last_is_total=True,
     )
+
+
+def _origin_in_short(origin: str) -> str:
+    """The origin of a time in a word that leaves room for names of operators."""
+    short = {MODELLED: "model", INSIDE: "incl."}
+    return short.get(origin, origin.replace("extrapolated", "beyond"))
 
 
 def _cells(form: Format, *values: Number) -> tuple[str, ...]:
