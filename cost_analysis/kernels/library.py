@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -85,10 +85,9 @@ def find_library(package: Path | None = None) -> Library:
         if found is None or not found.submodule_search_locations:
             raise InputError(f"kernel tables need {PACKAGE}, which is not installed; {INSTALL}")
         package = Path(found.submodule_search_locations[0])
-    try:
-        number = version(PACKAGE)
-    except PackageNotFoundError:
-        number = "of unknown version"
+    # The version of the package that is read, which need not be the one that is installed.
+    beside = list(distributions(name=PACKAGE, path=[str(package.parent)]))
+    number = beside[0].version if beside else "of unknown version"
     if not (package / "systems" / "data").is_dir():
         raise InputError(
             f"{PACKAGE} {number} has no tables where version {KNOWN_VERSION} has them; "
